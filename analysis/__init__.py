@@ -1,0 +1,4 @@
+"""Tables over the records of finished cells.
+
+Reads files only: never imports torch, transformers, `methods` or `benchmark`.
+"""

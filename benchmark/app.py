@@ -1,0 +1,101 @@
+"""The command line: composes a config with Hydra, runs one cell or a sweep, and turns every error into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from benchmark.run import Outcome
+
+HERE = Path(__file__).resolve().parent
+CONF = next(path for path in (HERE / "conf", HERE.parent / "conf") if (path / "config.yaml").is_file())
+"""Beside the package once installed from a wheel, beside the repository's top-level folders otherwise."""
+
+_outcomes: list[Outcome] = []
+"""What this process ran; Hydra gives a single run's return value to nobody."""
+
+
+def run(config: DictConfig) -> Outcome:
+    """Hydra's task function: one cell. Launchers import it by name, so process-wide caches outlive the cell."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from benchmark.cell import read_cell
+    from benchmark.errors import ConfigError
+    from benchmark.plan import check
+    from benchmark.progress import Bars, Lines
+    from benchmark.run import Outcome, run_cell
+
+    hydra = HydraConfig.get()
+    alone = hydra.mode != RunMode.MULTIRUN
+    try:
+        cell = read_cell(config, hydra)
+        if alone:
+            check(cell)  # a sweep has checked all its cells by now
+    except ConfigError as error:
+        # Hydra prints its own lines about a task that raises; a refused cell needs one line only.
+        outcome = Outcome("", "", "refused", str(error))
+    else:
+        outcome = run_cell(cell, Bars() if alone else Lines(cell.describe()))
+    _outcomes.append(outcome)
+    return outcome
+
+
+def main() -> int:
+    """Exit status: 0 all well, 1 a cell failed, 2 wrong input, 130 interrupted."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from benchmark.errors import ConfigError, SweepFailed
+
+    traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
+    _outcomes.clear()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on with the cells that are missing", 130)
+    except SweepFailed as error:
+        return _complain(str(error), 1)
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        if traceback_wanted:
+            raise
+        return _complain(_one_line(error), 2)
+    return _status()
+
+
+def _one_line(error: Exception) -> str:
+    from benchmark.cell import AXES, GROUPS
+    from benchmark.config import explain
+    from benchmark.errors import ConfigError
+
+    if isinstance(error, ConfigError):
+        return str(error)
+    return explain(error, (*GROUPS, *AXES, "method", "experiment"))
+
+
+def _status() -> int:
+    """A single run's result for people, and its exit status; a sweep has told its own."""
+    if len(_outcomes) == 1:
+        outcome = _outcomes[0]
+        if outcome.status == "already complete":
+            sys.stderr.write(f"already complete: {outcome.description}: {outcome.message} (cell {outcome.cell_id})\n")
+        if outcome.status in ("failed", "refused"):
+            return _complain(outcome.message, 1 if outcome.status == "failed" else 2)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return status
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The plain supervised formats: what the student is asked and what it learns to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmark.contract import Requirements, Task
+from benchmark.types import Annotation, Ask, Question, Span, Term, TrainingExample
+
+
+@dataclass(frozen=True)
+class AnswerOnly:
+    """The student answers at once: target = answer."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"answer"})
+    answer_path: ClassVar[tuple[str, ...]] = ("answer",)
+
+    def requires(self) -> Requirements:
+        """Nothing: any annotation with an answer will do."""
+        return Requirements()
+
+    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+        """The question as the task shows it."""
+        return Ask(role, task.show(question), question.id)
+
+    def read(self, text: str) -> tuple[str, str]:
+        """("", the whole text)."""
+        return "", text
+
+    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+        """One example per annotation that has an answer."""
+        return [
+            TrainingExample(
+                group=row.question.id,
+                task="answer",
+                prompt=self.ask(row.question, "answer", task).prompt,
+                target=(Span(row.answer, name="answer"),),
+                weight=row.weight,
+                annotations=(row.id,),
+            )
+            for row in annotations
+            if row.answer is not None
+        ]
+
+    def terms(self) -> Mapping[str, Term]:
+        """One mean over all answer tokens."""
+        return {"answer": Term(frozenset({"answer"}))}
+
+
+@dataclass(frozen=True)
+class RationaleThenAnswer:
+    """The student reasons first: target = rationale, marker, answer (chain-of-thought fine-tuning)."""
+
+    answer_marker: str = "#"
+    roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer"})
+    answer_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
+
+    def __post_init__(self) -> None:
+        if not self.answer_marker.strip():
+            raise ValueError("answer_marker is blank, so that rationale and answer could not be told apart")
+
+    def requires(self) -> Requirements:
+        """Nothing: annotations without a rationale or without an answer are left out, and counted as unused."""
+        return Requirements()
+
+    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+        """The question as the task shows it."""
+        return Ask(role, task.show(question), question.id)
+
+    def read(self, text: str) -> tuple[str, str]:
+        """(what stands before the last marker, what stands after it); without a marker there is no answer."""
+        rationale, marker, answer = text.rpartition(self.answer_marker)
+        return (rationale, answer) if marker else (text, "")
+
+    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+        """One example per annotation that has both a rationale and an answer."""
+        return [
+            TrainingExample(
+                group=row.question.id,
+                task="rationale_and_answer",
+                prompt=self.ask(row.question, "rationale_and_answer", task).prompt,
+                target=(
+                    Span(f"{row.rationale}{self.answer_marker}", name="rationale"),
+                    Span(row.answer, name="answer"),
+                ),
+                weight=row.weight,
+                annotations=(row.id,),
+            )
+            for row in annotations
+            if row.rationale and row.answer is not None
+        ]
+
+    def terms(self) -> Mapping[str, Term]:
+        """One mean over all target tokens."""
+        return {"rationale_and_answer": Term(frozenset({"rationale_and_answer"}))}

@@ -1,0 +1,58 @@
+"""The plain loss: cross-entropy with the target, on the examples as drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
+from benchmark.types import Json, Term, TrainingExample
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.student.batch import MicroBatch
+
+
+@dataclass(frozen=True)
+class FixedData:
+    """Every optimiser step trains on the examples that the stage drew for it."""
+
+    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
+        """The drawn examples, once."""
+        return [drawn]
+
+    def state_dict(self) -> dict[str, Json]:
+        """Nothing to remember."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Json]) -> None:
+        """Nothing to take back."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Negative log-likelihood of the target tokens, EOS included; each term of the format is one mean."""
+
+    data_policy: DataPolicy = field(default_factory=FixedData)
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """A stage can set nothing."""
+        return {}
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        """Those of the format."""
+        return of_format
+
+    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
+        """Per term the scaled sum of token losses in nats, from float32 logits."""
+        from torch.nn.functional import cross_entropy
+
+        nats = cross_entropy(student.logits(student.hidden(batch)), batch.tokens, reduction="none")
+        return {name: (scale * nats).sum() for name, scale in batch.scale.items()}

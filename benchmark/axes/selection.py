@@ -1,0 +1,22 @@
+"""Selections: which questions the budget goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.contract import Context, Requirements
+from benchmark.types import Pick, Question
+
+
+@dataclass(frozen=True)
+class RandomSelection:
+    """Every question is as likely as every other; draws from the cell's seed."""
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
+        """The whole pool in random order."""
+        return [Pick(pool[i]) for i in context.rng("order").permutation(len(pool))]

@@ -1,0 +1,148 @@
+"""One cell: a method, a dataset, a teacher, a student, a budget and a seed, read from a composed config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.config import build, leaf, nearest
+from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Schedule, Selection, Weighting
+from benchmark.errors import ConfigError
+from benchmark.evaluation.settings import EvaluationSettings
+from benchmark.runs.loggers import CellLogger
+from benchmark.student.settings import Optimization, TrainerSettings
+from benchmark.student.source import StudentSource
+from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.ledger import Budget
+from benchmark.teachers.teacher import Teacher
+
+AXES: Mapping[str, Any] = {
+    "schedule": Schedule,
+    "selection": Selection,
+    "annotation": Annotator,
+    "weighting": Weighting,
+    "curriculum": Curriculum,
+    "format": Format,
+    "loss": Loss,
+}
+GROUPS: Mapping[str, Any] = {
+    "dataset": Dataset,
+    "teacher": Teacher,
+    "student": StudentSource,
+    **AXES,
+    "budget": Budget,
+    "optimization": Optimization,
+    "trainer": TrainerSettings,
+    "evaluation": EvaluationSettings,
+    "logger": CellLogger,
+}
+SCALARS: Mapping[str, Any] = {
+    "method": str,
+    "seed": int,
+    "data_seed": int,
+    "pool": Literal["all", "covered"],
+    "results_dir": str,
+    "data_dir": str | None,
+    "references": bool,
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that one run needs, built and checked. `config` is the resolved config as plain data."""
+
+    method: Method
+    dataset: Dataset
+    teacher: Teacher
+    student: StudentSource
+    budget: Budget
+    optimization: Optimization
+    trainer: TrainerSettings
+    evaluation: EvaluationSettings
+    logger: CellLogger
+    seed: int
+    data_seed: int
+    pool: Literal["all", "covered"]
+    results_dir: str
+    references: bool
+    config: Mapping[str, Any]
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the teacher can change a number of this cell."""
+        return bool(self.method.requires().teacher_roles) or (self.method.trains() and self.pool == "covered")
+
+    def describe(self) -> str:
+        """The cell in a few words, for people."""
+        return f"{self.method.name} on {self.dataset.name}, student {self.student.name}, seed {self.seed}"
+
+
+def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
+    """The cell of a composed config. Raises ConfigError for whatever does not fit; nothing has been done by then."""
+    plain = _plain(config)
+    known = (*GROUPS, *SCALARS)
+    for key in plain:
+        if key not in known:
+            raise ConfigError(f"{key}: there is no such setting{nearest(key, known)}")
+    for key in known:
+        if key not in plain:
+            raise ConfigError(f"{key} is missing from the configuration; it must not be removed")
+    scalars = {name: leaf(hint, plain[name], name) for name, hint in SCALARS.items()}
+    parts = {name: build(plain[name], name, expected) for name, expected in GROUPS.items()}
+    return Cell(
+        method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
+        **{name: part for name, part in parts.items() if name not in AXES},
+        **{name: scalars[name] for name in ("seed", "data_seed", "pool", "results_dir", "references")},
+        config=plain,
+    )
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        plain = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
+    """The preset's name, followed by every axis on which this cell leaves the preset (`elad+selection=random`)."""
+    chosen = hydra.runtime.choices
+    search_path = tuple(o for o in hydra.overrides.hydra if o.startswith("hydra.searchpath"))
+    preset = _preset(chosen["method"], search_path)
+    parts = [str(chosen["method"])]
+    for axis in AXES:
+        if chosen[axis] != preset.hydra.runtime.choices[axis]:
+            parts.append(f"{axis}={chosen[axis]}")
+        else:
+            parts += _differences(axis, _unresolved(preset[axis]), _unresolved(config[axis]))
+    return "+".join(parts)
+
+
+def _differences(at: str, before: Any, after: Any) -> list[str]:
+    if before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = dict.fromkeys((*before, *after))
+        return [part for key in keys for part in _differences(f"{at}.{key}", before.get(key), after.get(key))]
+    return [f"{at}={after}"]
+
+
+def _unresolved(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=False)
+
+
+@lru_cache(maxsize=64)
+def _preset(method: str, search_path: tuple[str, ...]) -> DictConfig:
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration("config", [*search_path, f"method={method}"], RunMode.RUN)

@@ -1,0 +1,134 @@
+"""From a composed config to the dataclasses that its `_target_`s name, checked key by key; no registry."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from benchmark.errors import ConfigError
+
+
+def nearest(name: str, valid: Iterable[object]) -> str:
+    """The end of an error message: the closest valid name, or all of them."""
+    names = sorted(str(option) for option in valid)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; valid: {', '.join(names)}" if names else ""
+
+
+def build(node: Any, at: str, expected: Any) -> Any:
+    """The component that a config node describes.
+
+    Args:
+        node: a mapping with `_target_`, the import path of a dataclass, and its settings.
+        at: where the node stands in the config, for error messages.
+        expected: the protocol or class that the component must be.
+
+    Raises:
+        ConfigError: for an unknown key (with the nearest one), a wrong type, a missing setting, a value that the
+            dataclass itself refuses, or a component of the wrong kind.
+    """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{at}: names no _target_, so it is not known what to build")
+    component = _fill(_locate(node["_target_"], at), node, at)
+    if getattr(expected, "_is_runtime_protocol", False) and not isinstance(component, expected):
+        raise ConfigError(f"{at}: {type(component).__name__} is not a {expected.__name__}")
+    return component
+
+
+def leaf(hint: Any, value: Any, at: str) -> Any:
+    """A plain value checked strictly against its type hint. Raises ConfigError with the value and what was expected."""
+    try:
+        return pydantic.TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise ConfigError(f"{at}={value!r}: {message}") from error
+
+
+def _fill(cls: type, node: Mapping[str, Any], at: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    for key in node:
+        if key != "_target_" and key not in fields:
+            raise ConfigError(f"{at}.{key}: {cls.__name__} has no such setting{nearest(key, fields)}")
+    values = {name: _value(hints[name], node[name], f"{at}.{name}") for name in fields if name in node}
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise ConfigError(f"{at}.{name} is missing, and {cls.__name__} has no default for it")
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{at}: {error}") from error
+
+
+def _value(hint: Any, value: Any, at: str) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value:
+        return build(value, at, hint)
+    members = _members(hint)
+    plain = next((m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)), None)
+    if isinstance(value, Mapping) and plain is not None:
+        return _fill(plain, value, at)
+    sequence = next((member for member in members if typing.get_origin(member) is tuple), None)
+    if sequence is not None and isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
+        inner = typing.get_args(sequence)[0]
+        return tuple(_value(inner, item, f"{at}[{i}]") for i, item in enumerate(value))
+    return leaf(hint, value, at)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a union; any other hint is its own only one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def _locate(path: str, at: str) -> type:
+    module, _, name = path.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{at}._target_: cannot import {path!r} ({error})") from error
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ConfigError(f"{at}._target_: {path} is not a dataclass")
+    return cls
+
+
+def explain(error: Exception, groups: Iterable[str]) -> str:
+    """One line, with the nearest valid name, for what Hydra or OmegaConf raises while composing."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name}: there is no such option{nearest(name, error.options or ())}"
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
+        siblings = [key for key in (cause.parent_node or ()) if key not in ("hydra", "_target_")]
+        hint = nearest(str(cause.key), siblings)
+        return f"{cause.full_key}: there is no such setting{hint}{_swept_hint(cause.full_key)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {error.message.splitlines()[0]}"
+    found = re.match(r"(?:In '([^']+)': )?Could not override '([^']+)'", str(error))
+    if found:
+        where = f" (in conf/{found[1]}.yaml)" if found[1] else ""
+        return f"{found[2].split('@')[0]}: there is no such group{nearest(found[2], groups)}{where}"
+    return " ".join(str(error).split())
+
+
+def _swept_hint(key: str | None) -> str:
+    """Hydra first composes without the swept keys, so a setting of a swept option alone looks unknown to it."""
+    if key and "." in key:
+        return f" (where only some swept options of {key.split('.')[0]!r} have it, write {key}=choice(VALUE))"
+    return ""

@@ -1,0 +1,372 @@
+"""What a plug-in must be: seven parts that make a method, and what the corridor hands them.
+
+A part is a frozen-in-spirit dataclass named by `_target_` in its YAML. It keeps nothing between calls: what a round
+leaves behind is in `Context.history`, what a stage leaves behind in `Stage.memory`, and what a data policy must
+remember in its `state_dict`. Draw random numbers from `Context.rng` alone, so that order, batch size and resume change
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from benchmark.types import (
+    Annotation,
+    Ask,
+    Example,
+    Json,
+    Pick,
+    Question,
+    Reply,
+    Round,
+    RoundLog,
+    Stage,
+    Term,
+    TrainingExample,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from benchmark.student.batch import MicroBatch
+
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a part cannot work without; the plan matches it before any work and refuses with the reason."""
+
+    gold: bool = False
+    """Reads gold answers before training; tables show it."""
+    gold_rationale: bool = False
+    """Needs human rationales in the dataset."""
+    choices: bool = False
+    """Works for multiple-choice questions only."""
+    teacher_roles: frozenset[str] = NOTHING
+    """Prompt roles that it asks the teacher."""
+    student_roles: frozenset[str] = NOTHING
+    """Roles that the format must be able to ask the student."""
+    annotation_kinds: frozenset[str] = NOTHING
+    """Kinds of annotation that the annotation part must write."""
+
+    def __or__(self, other: Requirements) -> Requirements:
+        return Requirements(
+            self.gold or other.gold,
+            self.gold_rationale or other.gold_rationale,
+            self.choices or other.choices,
+            self.teacher_roles | other.teacher_roles,
+            self.student_roles | other.student_roles,
+            self.annotation_kinds | other.annotation_kinds,
+        )
+
+
+class Part(Protocol):
+    """Every plug-in says what it needs."""
+
+    def requires(self) -> Requirements:
+        """What must be there before this part may run."""
+        ...
+
+
+# --- what the corridor hands to the parts ----------------------------------------------------------------------------
+
+
+class Task(Protocol):
+    """The family of a dataset: how its questions are shown, how an answer is read and when it is right."""
+
+    name: str
+
+    def show(self, question: Question) -> str:
+        """The question as text, options included; the same for teachers and students."""
+        ...
+
+    def parse(self, question: Question, text: str) -> str | None:
+        """The answer that `text` states, in the form of the dataset's gold answers; None where it states none."""
+        ...
+
+    def is_correct(self, example: Example, answer: str | None) -> bool:
+        """Whether a parsed answer equals the gold answer; None is wrong."""
+        ...
+
+
+class TextModel(Protocol):
+    """A language model of this moment as text: evaluation mode, no gradient, batched by length, metered."""
+
+    def generate(self, asks: Sequence[Ask], samples: int = 1) -> list[list[Reply]]:
+        """`samples` replies per request, in the order of the requests; equal requests give equal replies."""
+        ...
+
+    def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
+        """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
+        ...
+
+
+class AskTeacher(Protocol):
+    """The metered way to the teacher: every distinct request is booked on the ledger."""
+
+    async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
+        """`samples` replies to one request. Raises KeyError for a role without a prompt."""
+        ...
+
+
+class Context(Protocol):
+    """What a part may look at and use during a round."""
+
+    @property
+    def round(self) -> Round:
+        """The round that is running."""
+        ...
+
+    @property
+    def history(self) -> Sequence[RoundLog]:
+        """The rounds that are finished."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """The family of the dataset."""
+        ...
+
+    @property
+    def format(self) -> Format:
+        """The method's format, which makes the student's prompts."""
+        ...
+
+    @property
+    def teacher_name(self) -> str:
+        """The source that the teacher's annotations carry."""
+        ...
+
+    @property
+    def student(self) -> TextModel:
+        """The student of this moment."""
+        ...
+
+    def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
+        """A teacher's prompt for a role, rendered from its template with the variables."""
+        ...
+
+    def rng(self, *key: str | int) -> np.random.Generator:
+        """A generator made anew from (seed, axis, round, key)."""
+        ...
+
+    def data_rng(self, *key: str | int) -> np.random.Generator:
+        """A generator made anew from (data_seed, key): for what is bought, so that all seeds share the purchases."""
+        ...
+
+    def gold(self, question: Question) -> Example:
+        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
+        ...
+
+    def note(self, **counts: float) -> None:
+        """Adds to the sums that `RoundLog.notes` will show."""
+        ...
+
+
+# --- the axes --------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Schedule(Part, Protocol):
+    """Into which rounds the budget is cut."""
+
+    def next_round(self, history: Sequence[RoundLog]) -> Round | None:
+        """The round to run now, a pure function of the rounds so far; None ends the corridor."""
+        ...
+
+
+@runtime_checkable
+class Selection(Part, Protocol):
+    """Which questions the budget goes to."""
+
+    def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
+        """The questions worth annotating, best first; `pool` holds those not yet annotated."""
+        ...
+
+
+@runtime_checkable
+class Annotator(Part, Protocol):
+    """What is written about a picked question, by teachers, people or the student."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of annotation that it may write."""
+        ...
+
+    def most_calls(self, question: Question) -> int:
+        """The largest number of teacher calls that this question can cost."""
+        ...
+
+    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+        """All annotations of the picked question. Drops nothing: what looks wrong stays, with its evidence."""
+        ...
+
+
+@runtime_checkable
+class Weighting(Part, Protocol):
+    """How far each annotation is trusted."""
+
+    def weigh(
+        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
+    ) -> Mapping[str, tuple[float, str]]:
+        """Annotation id -> (weight in [0, 1], reason). Ids left out keep theirs; 0 drops the annotation, still paid."""
+        ...
+
+
+@runtime_checkable
+class Format(Part, Protocol):
+    """What the student is asked and what it learns to write: the only maker of student prompts."""
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that `ask` can make a prompt for."""
+        ...
+
+    @property
+    def answer_path(self) -> tuple[str, ...]:
+        """The roles asked one after the other to get an answer at test, each given the text of the one before."""
+        ...
+
+    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+        """The student's prompt for a role; the same text in training, in scoring and at test."""
+        ...
+
+    def read(self, text: str) -> tuple[str, str]:
+        """(rationale, answer text) of what a student wrote for the last role of the answer path."""
+        ...
+
+    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+        """Training examples from all annotations of non-zero weight."""
+        ...
+
+    def terms(self) -> Mapping[str, Term]:
+        """The weighted terms that its tasks belong to."""
+        ...
+
+
+@runtime_checkable
+class Curriculum(Part, Protocol):
+    """When the student sees what."""
+
+    def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
+        """The next stretch of training, None to end it; `context.student` is as the done stages left it."""
+        ...
+
+
+class StepModel(Protocol):
+    """The student on tensors, inside an optimiser step."""
+
+    def hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """[N, width]: the last hidden state at each position that predicts a response token."""
+        ...
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocabulary] logits in float32."""
+        ...
+
+
+class StepState(Protocol):
+    """What a loss and its data policy may know of the step they are in."""
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done in this fit."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole fit."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What the stage set, over the loss's own defaults."""
+        ...
+
+    @property
+    def student(self) -> TextModel:
+        """The student of this moment, as text."""
+        ...
+
+    def rng(self, *key: str | int) -> np.random.Generator:
+        """A generator made anew from (seed, axis, round, key), equal on all ranks."""
+        ...
+
+
+class DataPolicy(Protocol):
+    """Where the batches come from: the drawn examples themselves, the student's own text, a replay buffer."""
+
+    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
+        """The examples of one or more optimiser steps, made from the examples that the stage drew."""
+        ...
+
+    def state_dict(self) -> dict[str, Json]:
+        """What it must remember to go on exactly after an interruption."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Json]) -> None:
+        """Takes back what `state_dict` gave."""
+        ...
+
+
+@runtime_checkable
+class Loss(Part, Protocol):
+    """How the student is compared with the target or with a teacher's distribution."""
+
+    @property
+    def data_policy(self) -> DataPolicy:
+        """Where the batches come from."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What a stage may set, with the defaults."""
+        ...
+
+    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        """The terms of this loss, from those of the format."""
+        ...
+
+    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
+        """Per term the scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights, denominator."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named combination of the axes. `name` is the preset's, followed by every choice that leaves it."""
+
+    name: str
+    schedule: Schedule
+    selection: Selection
+    annotation: Annotator
+    weighting: Weighting
+    curriculum: Curriculum
+    format: Format
+    loss: Loss
+
+    def trains(self) -> bool:
+        """Whether there is any round at all; without one, only format, dataset and student can change a number."""
+        return self.schedule.next_round(()) is not None
+
+    def requires(self) -> Requirements:
+        """The union of what its parts require, as far as they will be used."""
+        if not self.trains():
+            return self.format.requires()
+        parts: tuple[Part, ...] = (
+            self.schedule,
+            self.selection,
+            self.annotation,
+            self.weighting,
+            self.curriculum,
+            self.format,
+            self.loss,
+        )
+        needs = Requirements()
+        for part in parts:
+            needs = needs | part.requires()
+        return needs

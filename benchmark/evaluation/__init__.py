@@ -1,0 +1,1 @@
+"""How a student, and the teacher, are measured."""

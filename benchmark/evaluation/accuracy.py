@@ -1,0 +1,83 @@
+"""Accuracy: the student is asked along the format's answer path, and what it says is read and compared with gold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.contract import Format, Task
+from benchmark.student.student import Student
+from benchmark.types import Example, Prediction, Reply
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions in the order of the examples, and how long the student took for all of them."""
+
+    predictions: tuple[Prediction, ...]
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers, in [0, 1]."""
+        return sum(p.correct for p in self.predictions) / len(self.predictions)
+
+    @property
+    def unparsed_answers(self) -> int:
+        """How many texts state no answer that the task can read."""
+        return sum(p.answer is None for p in self.predictions)
+
+    @property
+    def truncated_answers(self) -> int:
+        """How many texts were cut at the token cap."""
+        return sum(p.truncated for p in self.predictions)
+
+    @property
+    def completion_tokens_per_answer(self) -> float:
+        """What an answer costs: generated tokens, reasoning included."""
+        return sum(p.completion_tokens for p in self.predictions) / len(self.predictions)
+
+
+def evaluate(
+    student: Student,
+    examples: Sequence[Example],
+    form: Format,
+    task: Task,
+    max_new_tokens: int | None = None,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> Evaluation:
+    """Greedy answers to all examples. `advance` is told how many generations each batch finished."""
+    started = time.perf_counter()
+    questions = [example.without_gold() for example in examples]
+    given = [""] * len(examples)
+    turns: list[list[Reply]] = []
+    for role in form.answer_path:
+        asks = [form.ask(question, role, task, text) for question, text in zip(questions, given, strict=True)]
+        capped = [replace(ask, max_new_tokens=ask.max_new_tokens or max_new_tokens) for ask in asks]
+        replies = [reply for [reply] in student.generate(capped, advance=advance)]
+        given = [reply.text for reply in replies]
+        turns.append(replies)
+    predictions = tuple(
+        _prediction(example, list(replies), form, task)
+        for example, replies in zip(examples, zip(*turns, strict=True), strict=True)
+    )
+    return Evaluation(predictions, time.perf_counter() - started)
+
+
+def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
+    last = replies[-1].text
+    rationale, answer_text = form.read(last)
+    answer = task.parse(example.without_gold(), answer_text)
+    earlier = "\n".join(reply.text for reply in replies[:-1])
+    return Prediction(
+        example_id=example.id,
+        text=last,
+        rationale=rationale or earlier,
+        answer=answer,
+        gold=example.answer,
+        correct=task.is_correct(example, answer),
+        truncated=any(reply.finish == "length" for reply in replies),
+        prompt_tokens=sum(reply.prompt_tokens for reply in replies),
+        completion_tokens=sum(reply.completion_tokens for reply in replies),
+    )

@@ -1,0 +1,224 @@
+"""Runs one cell: the corridor from questions to a recorded test score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.cell import Cell
+from benchmark.context import CellContext
+from benchmark.errors import ConfigError
+from benchmark.evaluation.accuracy import Evaluation, evaluate
+from benchmark.evaluation.reference import teacher_accuracy
+from benchmark.plan import covered_pool
+from benchmark.progress import Display
+from benchmark.runs.record import CellFolder
+from benchmark.student.fit import FitReport, fit, set_threads
+from benchmark.student.load import initial_network, load_student
+from benchmark.tasks.dataset import Splits
+from benchmark.teachers.ledger import Ledger, as_numbers
+from benchmark.teachers.prompts import PromptLibrary, beside
+from benchmark.teachers.purchase import Meter, buy, reweighted
+from benchmark.types import Annotation, Example, Question, Round, RoundLog, TrainingExample
+
+
+@dataclass
+class Experiment:
+    """One cell on its way through the corridor. What it holds between rounds is what the record will show."""
+
+    cell: Cell
+    folder: CellFolder
+    display: Display
+    loggers: Sequence[Any] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    history: list[RoundLog] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
+    fits: list[FitReport] = field(default_factory=list)
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def run(self) -> dict[str, Any]:
+        """The corridor; returns what the record says of rounds, training, test and costs."""
+        cell, method = self.cell, self.cell.method
+        splits = cell.dataset.load()
+        self.student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
+        set_threads(cell.trainer, self.student.parameters)
+        self.prompts = beside([method.annotation])
+        self._refuse_overlong(splits)
+        while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
+            self._round(round_, splits)
+        splits.test.unseal()  # nothing is decided from here on
+        test = self._evaluate("test", splits.test.open())
+        self.folder.write_predictions("predictions", test.predictions)
+        self.folder.write_annotations(self.annotations)
+        return self._result(test, splits)
+
+    def _round(self, round_: Round, splits: Splits) -> None:
+        method = self.cell.method
+        context = self._context(round_, splits)
+        new = self._buy(context, splits)
+        weights = method.weighting.weigh(new, self.annotations, context.for_axis("weighting"))
+        self.annotations = reweighted([*self.annotations, *new], dict(weights))
+        kept = [row for row in self.annotations if row.weight > 0]
+        examples = method.format.examples(kept, self.cell.dataset.task)
+        self._fit(examples, context)
+        self._count_unused(kept, examples)
+        validation = self._evaluate("validation", splits.validation[: self.cell.evaluation.validation_size])
+        self.history.append(
+            RoundLog(
+                round=round_,
+                annotated=len({row.question.id for row in self.annotations}),
+                charged=dict(self.ledger.charged),
+                spent=dict(self.ledger.spent),
+                validation={"accuracy": validation.accuracy},
+                notes=dict(context.notes),
+            )
+        )
+
+    def _buy(self, context: CellContext, splits: Splits) -> list[Annotation]:
+        cell, method = self.cell, self.cell.method
+        annotated = {row.question.id for row in self.annotations}
+        pool = [row.without_gold() for row in covered_pool(cell, splits) if row.id not in annotated]
+        picks = method.selection.rank(pool, context.for_axis("selection"))
+        share = sum(log.round.share for log in self.history) + context.round.share
+        # Parts that ask no teacher still get a meter, so that an undeclared call fails instead of going unmetered.
+        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else _NoTeacher()
+        meter = Meter(teacher, cell.teacher.price, self.ledger)
+        total = min(len(pool), cell.budget.questions or len(pool))
+        with self.display.bar("annotating", total) as advance:
+            return buy(
+                picks,
+                method.annotation,
+                context.for_axis("annotation"),
+                meter,
+                cell.budget,
+                share,
+                len(annotated),
+                advance,
+            )
+
+    def _fit(self, examples: Sequence[TrainingExample], context: CellContext) -> None:
+        cell = self.cell
+        if context.round.restart and self.fits:
+            self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
+        with self.display.bar("training", cell.optimization.max_steps) as advance:
+            self.fits.append(
+                fit(
+                    self.student, examples, cell.method, context, cell.optimization, cell.trainer, self.loggers, advance
+                )
+            )
+        self.counters["truncated_training_examples"] += self.fits[-1].truncated_examples
+
+    def _evaluate(self, split: str, examples: Sequence[Example]) -> Evaluation:
+        cell = self.cell
+        with self.display.bar(f"evaluating on {split}", len(examples) * len(cell.method.format.answer_path)) as advance:
+            evaluation = evaluate(
+                self.student, examples, cell.method.format, cell.dataset.task, cell.evaluation.max_new_tokens, advance
+            )
+        if split == "test":
+            self.counters["unparsed_answers"] += evaluation.unparsed_answers
+            self.counters["truncated_answers"] += evaluation.truncated_answers
+        return evaluation
+
+    def _context(self, round_: Round, splits: Splits) -> CellContext:
+        method = self.cell.method
+        parts = {"selection": method.selection, "annotation": method.annotation, "weighting": method.weighting}
+        return CellContext(
+            dataset=self.cell.dataset,
+            format=method.format,
+            student=self.student,
+            teacher_name=self.cell.teacher.name,
+            prompts=self.prompts,
+            seed=self.cell.seed,
+            data_seed=self.cell.data_seed,
+            round=round_,
+            history=tuple(self.history),
+            gold_rows={row.id: row for row in splits.pool},
+            gold_axes=frozenset(axis for axis, part in parts.items() if part.requires().gold),
+        )
+
+    def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
+        used = {annotation for example in examples for annotation in example.annotations}
+        self.counters["dropped_annotations"] = len(self.annotations) - len(kept)
+        self.counters["unused_annotations"] = len({row.id for row in kept} - used)
+        self.counters["unparsed_annotations"] = sum(row.answer is None for row in self.annotations)
+
+    def _refuse_overlong(self, splits: Splits) -> None:
+        """Raises ConfigError where prompts leave no room for an answer and the student's config says `refuse`."""
+        source, form, task = self.cell.student, self.cell.method.format, self.cell.dataset.task
+        if source.overlong != "refuse":
+            return
+        new_tokens = self.cell.evaluation.max_new_tokens or source.max_new_tokens
+        limit = source.max_length - new_tokens
+
+        def too_long(questions: Sequence[Question]) -> list[bool]:
+            asks = [form.ask(question, role, task) for role in sorted(form.roles) for question in questions]
+            lengths = [len(ids) for ids in self.student.encoder.prompts([ask.prompt for ask in asks])]
+            by_role = [lengths[i : i + len(questions)] for i in range(0, len(lengths), len(questions))]
+            return [max(of_question) > limit for of_question in zip(*by_role, strict=True)]
+
+        seen = (*splits.pool, *splits.validation) if self.cell.method.trains() else ()
+        overlong = splits.test.count(too_long) + (sum(too_long([row.without_gold() for row in seen])) if seen else 0)
+        if overlong:
+            raise ConfigError(
+                f"{overlong} prompts of {self.cell.dataset.name} are longer than {limit} tokens, which is what "
+                f"the window of student={source.name} (max_length={source.max_length}) leaves beside {new_tokens} new "
+                "tokens; raise student.max_length, lower student.max_new_tokens, or cut and count with "
+                "student.overlong=truncate"
+            )
+
+    def _result(self, test: Evaluation, splits: Splits) -> dict[str, Any]:
+        cell = self.cell
+        return {
+            "uses_gold": cell.method.requires().gold,
+            "rounds": [_round_row(log) for log in self.history],
+            "cost_estimated": cell.asks_teacher and cell.teacher.token_counts_are_estimated,
+            "test": [
+                {
+                    "dataset": cell.dataset.name,
+                    "metric": "accuracy",
+                    "value": test.accuracy,
+                    "n": len(test.predictions),
+                    "completion_tokens_per_answer": test.completion_tokens_per_answer,
+                    "seconds_per_answer": test.seconds / len(test.predictions),
+                }
+            ],
+            "teacher_reference": self._teacher_reference(splits, self.prompts),
+            "train": _train_row(self.fits),
+            "counters": dict(sorted((self.counters + self.student.counters).items())),
+        }
+
+    def _teacher_reference(self, splits: Splits, prompts: PromptLibrary) -> dict[str, Any] | None:
+        if not self.cell.asks_teacher:
+            return None
+        teacher = self.cell.teacher.open(self.cell.dataset)
+        measured = teacher_accuracy(teacher, self.cell.dataset, prompts, splits.test.open())
+        return None if measured is None else {"split": "test", **measured}
+
+
+class _NoTeacher:
+    """Stands where no part declared that it asks a teacher."""
+
+    def covers(self, question_id: str) -> bool:
+        return False
+
+    async def reply(self, ask: Any, samples: int) -> Any:
+        raise ConfigError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
+
+
+def _round_row(log: RoundLog) -> dict[str, Any]:
+    return {
+        "index": log.round.index,
+        "annotated": log.annotated,
+        "charged": as_numbers(log.charged),
+        "spent": as_numbers(log.spent),
+        "validation": dict(log.validation),
+        "notes": dict(log.notes),
+    }
+
+
+def _train_row(fits: Sequence[FitReport]) -> dict[str, float]:
+    names = [f.name for f in dataclasses.fields(FitReport) if f.name != "truncated_examples"]
+    return {name: sum(getattr(report, name) for report in fits) for name in names}

@@ -1,0 +1,116 @@
+"""Whatever a cell changes in its process is put back, so that the cells of one process cannot meet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+ENVIRONMENT_OF_A_CELL = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PL_GLOBAL_SEED", "WANDB_RUN_ID", "WANDB_SERVICE")
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Runs one cell: environment, logging, warnings, signals, random state and torch's switches are put back."""
+    with ExitStack() as stack:
+        for restored in (_environment, _logging, _signals, _random_state, _torch_switches, _no_wandb_run):
+            stack.enter_context(restored())
+        stack.enter_context(warnings.catch_warnings())
+        yield
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    before, folder = dict(os.environ), os.getcwd()
+    for name in ENVIRONMENT_OF_A_CELL:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(folder)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    known = [logging.getLogger(), *_named_loggers()]
+    before = {id(logger): (logger.level, logger.handlers[:], logger.propagate, logger.disabled) for logger in known}
+    try:
+        yield
+    finally:
+        for logger in [logging.getLogger(), *_named_loggers()]:
+            level, handlers, propagate, disabled = before.get(id(logger), (logging.NOTSET, [], True, False))
+            for handler in [handler for handler in logger.handlers if handler not in handlers]:
+                logger.removeHandler(handler)
+                handler.close()
+            logger.setLevel(level)
+            logger.propagate, logger.disabled = propagate, disabled
+
+
+def _named_loggers() -> list[logging.Logger]:
+    return [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.excepthook
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.excepthook = hook
+
+
+@contextmanager
+def _random_state() -> Iterator[None]:
+    import numpy as np
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (libraries use the global state)
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def _torch_switches() -> Iterator[None]:
+    import torch
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    deterministic, matmul = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+    gradient = torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_float32_matmul_precision(matmul)
+        torch.set_grad_enabled(gradient)
+
+
+@contextmanager
+def _no_wandb_run() -> Iterator[None]:
+    """A W&B run that a cell leaves open would swallow the next cell's curves."""
+    try:
+        yield
+    finally:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and getattr(wandb, "run", None) is not None:
+            wandb.finish()

@@ -1,0 +1,71 @@
+"""What a person sees while a cell runs: bars with time left for one cell, one line per change of state in a sweep."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Advance = Callable[[int], None]
+
+
+class Display(Protocol):
+    """One per process and cell."""
+
+    def say(self, state: str) -> None:
+        """Tells a change of state."""
+        ...
+
+    def bar(self, description: str, total: int) -> AbstractContextManager[Advance]:
+        """Shows work of `total` units; the function that it gives is told how many more are done."""
+        ...
+
+
+class Bars:
+    """Live bars on a terminal, for a cell that runs alone; plain lines where the output is no terminal."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+
+    def say(self, state: str) -> None:
+        """Prints the state on a line of its own."""
+        self.console.print(state, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Advance]:
+        """A bar with count, time used and time left; a line with the seconds remains."""
+        started = time.perf_counter()
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(description, total=total)
+            yield lambda steps: progress.advance(task, steps)
+        self.say(f"{description:<28} {total:>6} in {time.perf_counter() - started:.1f} s")
+
+
+class Lines:
+    """One line per change of state, with the cell's name, for cells that run side by side."""
+
+    def __init__(self, cell: str) -> None:
+        self.cell = cell
+
+    def say(self, state: str) -> None:
+        """Prints the state after the cell's name, in one write, so that lines of several processes do not mix."""
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')}  {self.cell}: {state}\n")
+        sys.stderr.flush()
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Advance]:
+        """Shows nothing: only changes of state are told in a sweep."""
+        yield lambda steps: None

@@ -1,0 +1,119 @@
+"""From a checked cell to its record on disk: finished cells are left alone, failures are recorded, nothing raises."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from benchmark.cell import Cell
+from benchmark.errors import ConfigError
+from benchmark.isolation import isolated
+from benchmark.progress import Display
+from benchmark.runs.catalog import state_of
+from benchmark.runs.identity import cell_id
+from benchmark.runs.record import CellFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a launcher gets back from a cell: plain values, so that every one of them can carry it between processes."""
+
+    cell_id: str
+    description: str
+    status: Literal["complete", "already complete", "failed", "refused"]
+    message: str
+
+
+def run_cell(cell: Cell, display: Display) -> Outcome:
+    """Runs a cell unless its record is complete; returns how it went and raises only for an interruption."""
+    identifier, results = cell_id(cell), Path(cell.results_dir)
+    (results / ".locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(results / ".locks" / f"{identifier}.lock"):
+        found = state_of(results, identifier)
+        if found.status == "complete" and found.record is not None:
+            return Outcome(identifier, cell.describe(), "already complete", summary(found.record))
+        if found.status == "damaged":
+            display.say(str(found.problem))
+        with isolated():
+            return _run_and_record(cell, identifier, results, display)
+
+
+def _run_and_record(cell: Cell, identifier: str, results: Path, display: Display) -> Outcome:
+    from benchmark.runs.memory import forget_peak
+
+    folder = CellFolder(results, identifier)
+    started = time.perf_counter()
+    display.say("started")
+    forget_peak()
+    try:
+        record = _complete(cell, identifier, folder, display, started)
+        place = folder.finish(record)
+        message = f"{summary(record)} -> {place}"
+        display.say(f"complete: {message}")
+        return Outcome(identifier, cell.describe(), "complete", message)
+    except KeyboardInterrupt:
+        folder.discard()
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        folder.finish(_header(cell, identifier) | {"status": "failed", "error": message})
+        display.say(f"failed: {message}")
+        status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
+        return Outcome(identifier, cell.describe(), status, str(error) if status == "refused" else message)
+
+
+def _complete(cell: Cell, identifier: str, folder: CellFolder, display: Display, started: float) -> dict[str, Any]:
+    """Runs the corridor and returns the whole record."""
+    import torch
+
+    from benchmark.experiment import Experiment
+    from benchmark.runs.memory import peak_bytes
+    from benchmark.runs.provenance import provenance
+    from benchmark.student.export import export
+
+    header = _header(cell, identifier)
+    loggers = cell.logger.open(folder.path, cell.describe(), cell.config) if cell.method.trains() else []
+    experiment = Experiment(cell, folder, display, loggers)
+    result = experiment.run()
+    for logger in loggers:
+        logger.finalize("success")
+    if cell.trainer.save_student and cell.method.trains():
+        export(experiment.student, folder.path / "student", {**header, **result})
+    result["train"]["peak_memory_bytes"] = peak_bytes()
+    device = str(experiment.student.network.device)
+    return {
+        **header,
+        "status": "complete",
+        "error": None,
+        **result,
+        "policy": "last",
+        "seconds": time.perf_counter() - started,
+        "provenance": provenance(device, torch.get_num_threads()),
+    }
+
+
+def _header(cell: Cell, identifier: str) -> dict[str, Any]:
+    return {
+        "cell_id": identifier,
+        "status": None,
+        "method": cell.method.name,
+        "dataset": cell.dataset.name,
+        "student": cell.student.name,
+        "teacher": cell.teacher.name if cell.asks_teacher else None,
+        "seed": cell.seed,
+        "data_seed": cell.data_seed,
+        "budget": {"questions": cell.budget.questions, "calls": cell.budget.calls},
+        "config": cell.config,
+    }
+
+
+def summary(record: dict[str, Any]) -> str:
+    """The score of a complete record in a few words."""
+    test = record["test"][0]
+    return f"{test['metric']} {test['value']:.1%} of {test['n']} in {record['seconds']:.0f} s"

@@ -1,0 +1,49 @@
+"""Which cells exist in a results folder, and in which state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.errors import ConfigError
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """`problem` says why a damaged cell cannot be used, or why a failed one failed."""
+
+    status: Literal["complete", "failed", "damaged", "missing"]
+    record: dict[str, Any] | None = None
+    problem: str | None = None
+
+
+def state_of(results: Path, cell_id: str) -> CellState:
+    """What is known of a cell. Complete is what a readable record says; the folder alone proves nothing."""
+    path = results / cell_id / RECORD
+    if not path.exists():
+        return CellState("missing")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        status = record["status"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return CellState("damaged", problem=f"{path} is damaged ({type(error).__name__}); the cell is made again")
+    if status == "complete":
+        return CellState("complete", record)
+    return CellState("failed", record, record.get("error"))
+
+
+def refuse_unwritable(results: Path) -> None:
+    """Raises ConfigError where cells could not be written; makes the folder."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / ".write-probe"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"results_dir={results} cannot be written ({error.strerror}); give another results_dir"
+        ) from error

@@ -1,0 +1,135 @@
+"""Who a cell is: a hash of everything that can change its numbers, and of nothing else."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from benchmark import ENGINE_VERSION
+from benchmark.cell import AXES, Cell
+from benchmark.teachers.prompts import beside
+
+ID_LENGTH = 16
+
+
+def cell_id(cell: Cell) -> str:
+    """16 hexadecimal digits; equal for two commands exactly where their science is equal."""
+    text = json.dumps(identity(cell), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def identity(cell: Cell) -> dict[str, Any]:
+    """What the id is made of. A part that cannot be used in this cell (the teacher of human labels) is left out."""
+    method = cell.method
+    axes = tuple(AXES) if method.trains() else ("format",)
+    parts: dict[str, Any] = {axis: getattr(method, axis) for axis in axes}
+    parts |= {"dataset": cell.dataset, "student": cell.student, "evaluation": cell.evaluation}
+    if method.trains():
+        parts |= {"budget": cell.budget, "optimization": cell.optimization}
+    if cell.asks_teacher:
+        parts["teacher"] = cell.teacher
+    return {
+        "engine": ENGINE_VERSION,
+        "parts": {name: canonical(part) for name, part in parts.items()},
+        "sources": _sources([getattr(method, axis) for axis in axes]),
+        "content": _content(cell),
+        "pool": cell.pool if method.trains() else None,
+        "seeds": [cell.seed, cell.data_seed] if method.trains() else [cell.seed],
+    }
+
+
+def _content(cell: Cell) -> dict[str, Any]:
+    """Hashes of what lies outside the config: rows, weights, recordings, prompt templates."""
+    content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
+    if cell.asks_teacher:
+        prompts = beside([cell.method.annotation])
+        roles = sorted(cell.method.requires().teacher_roles)
+        content["teacher"] = cell.teacher.fingerprint(cell.dataset)
+        content |= {f"prompt {role}": prompts.fingerprint(role) for role in roles}
+    return content
+
+
+def canonical(value: Any) -> Any:
+    """A component as plain data: every setting with its default, fields marked `identity: False` left out.
+
+    Raises TypeError for a value that has no canonical form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field for field in dataclasses.fields(value) if field.metadata.get("identity", True)]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        return {"_target_": name} | {field.name: canonical(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(canonical(item) for item in value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a cell's identity; mark its field identity=False")
+
+
+def _sources(parts: list[Any]) -> dict[str, str]:
+    """A hash per module of code that the parts live in. The engine's own modules are covered by ENGINE_VERSION."""
+    modules: set[str] = set()
+    for part in parts:
+        for component in _components(part):
+            _add_with_imports(type(component).__module__, modules)
+    return {name: source_hash(name) for name in sorted(modules)}
+
+
+def _components(value: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield value
+        for field in dataclasses.fields(value):
+            yield from _components(getattr(value, field.name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _components(item)
+
+
+def _add_with_imports(module: str, found: set[str]) -> None:
+    """The module and what it imports from its own top-level package (`methods.divergences`)."""
+    package = module.partition(".")[0]
+    if module in found or package == "benchmark":
+        return
+    found.add(module)
+    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):
+        for name in _imported(node):
+            if name.partition(".")[0] == package and _is_module(name):
+                _add_with_imports(name, found)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _is_module(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def source_hash(module: str) -> str:
+    """A hash of a module's code without comments, docstrings and layout, so that only a change of code changes it."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
+            node.body = node.body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()

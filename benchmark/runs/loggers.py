@@ -1,0 +1,85 @@
+"""Where training curves go while a cell runs: Lightning's loggers, one file or run per cell."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from benchmark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+
+@runtime_checkable
+class CellLogger(Protocol):
+    """What `conf/logger/*.yaml` names."""
+
+    def check(self) -> None:
+        """Raises ConfigError where what it needs is not installed."""
+        ...
+
+    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+        """Loggers for one cell, writing into its folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class CsvLog:
+    """`metrics.csv` in the cell's folder."""
+
+    def check(self) -> None:
+        """Nothing is needed."""
+
+    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+        """One CSV logger."""
+        from pytorch_lightning.loggers import CSVLogger
+
+        return [CSVLogger(folder, name="", version="log")]
+
+
+@dataclass(frozen=True)
+class TensorBoardLog:
+    """CSV, and TensorBoard event files beside it."""
+
+    def check(self) -> None:
+        """Raises ConfigError where TensorBoard is not installed."""
+        _require("tensorboard")
+
+    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+        """A CSV and a TensorBoard logger."""
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        return [*CsvLog().open(folder, name, config), TensorBoardLogger(folder, name="", version="log")]
+
+
+@dataclass(frozen=True)
+class WandbLog:
+    """CSV, and a Weights & Biases run per cell. Offline unless asked; `wandb sync` uploads later."""
+
+    project: str = field(default="distillation-benchmark", metadata={"identity": False})
+    mode: Literal["offline", "online", "disabled"] = "offline"
+
+    def check(self) -> None:
+        """Raises ConfigError where wandb is not installed."""
+        _require("wandb")
+
+    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+        """A CSV and a W&B logger."""
+        import wandb
+        from pytorch_lightning.loggers import WandbLogger
+
+        run = wandb.init(
+            project=self.project, name=name, dir=folder, mode=self.mode, config=dict(config), reinit="create_new"
+        )
+        return [*CsvLog().open(folder, name, config), WandbLogger(experiment=run)]
+
+
+def _require(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"logger needs {package}, which is not installed: pip install 'distillation-benchmark[{package}]'"
+        )

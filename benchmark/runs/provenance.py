@@ -1,0 +1,54 @@
+"""Where numbers came from: code, versions, machine. Recorded beside every result, part of no identity."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmark import ENGINE_VERSION
+
+PACKAGES = ("distillation-benchmark", "torch", "pytorch-lightning", "transformers", "tokenizers", "hydra-core", "numpy")
+
+
+def provenance(device: str, threads: int) -> dict[str, Any]:
+    """Engine, code version, package versions, machine and time."""
+    return {
+        "engine_version": ENGINE_VERSION,
+        "git": _git(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+        "threads": threads,
+        "command": sys.argv[1:],
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _git() -> dict[str, Any] | None:
+    """Commit and whether the working tree differs from it; None where the code is not a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        commit = _run_git(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_run_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _run_git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

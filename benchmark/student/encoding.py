@@ -1,0 +1,102 @@
+"""Text to token ids, in one place: chat template, EOS, spans, and what does not fit the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.types import TrainingExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """A training example as tokens. The four target tuples run in parallel, EOS last.
+
+    `weights` are those of the token's span times that of the example; `spans` are span names.
+    """
+
+    example: TrainingExample
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    weights: tuple[float, ...]
+    spans: tuple[str, ...]
+    truncated: bool
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return len(self.prompt) + len(self.target)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns prompts and targets into tokens, the same way in training, scoring and generation."""
+
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+
+    def prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each prompt, up to the first response token, in the chat template where there is one."""
+        if self.tokenizer.chat_template:
+            # Chat models expect their turn markers; a plain prompt would be a text they were never tuned on.
+            texts = [_in_chat(self.tokenizer, text) for text in texts]
+            return _ids(self.tokenizer, texts, special=False)
+        return _ids(self.tokenizer, [f"{text}\n" for text in texts], special=True)
+
+    def cut_prompt(self, prompt: Sequence[int], room: int) -> tuple[list[int], bool]:
+        """The prompt's last tokens that leave `room` in the window, and whether any were lost."""
+        keep = max(1, self.max_length - room)
+        return list(prompt[-keep:]), len(prompt) > keep
+
+    def examples(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
+        """Every example tokenised once. The prompt gives way first, then the target loses its end and its EOS."""
+        prompts = self.prompts([example.prompt for example in examples])
+        encoded = self.tokenizer(
+            [example.target_text for example in examples], add_special_tokens=False, return_offsets_mapping=True
+        )
+        return [
+            self._example(example, prompt, ids, [start for start, _ in offsets])
+            for example, prompt, ids, offsets in zip(
+                examples, prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True
+            )
+        ]
+
+    def _example(
+        self, example: TrainingExample, prompt: list[int], ids: list[int], starts: list[int]
+    ) -> EncodedExample:
+        spans = _span_of_each_character(example)
+        owners = [spans[min(start, len(spans) - 1)] for start in starts]
+        owners.append(len(example.target) - 1)
+        ids = [*ids, self.tokenizer.eos_token_id]
+        prompt, cut = self.cut_prompt(prompt, room=min(len(ids), self.max_length - 1))
+        room = self.max_length - len(prompt)
+        return EncodedExample(
+            example=example,
+            prompt=tuple(prompt),
+            target=tuple(ids[:room]),
+            weights=tuple(example.target[owner].weight * example.weight for owner in owners[:room]),
+            spans=tuple(example.target[owner].name for owner in owners[:room]),
+            truncated=cut or len(ids) > room,
+        )
+
+
+def _span_of_each_character(example: TrainingExample) -> list[int]:
+    return [i for i, span in enumerate(example.target) for _ in span.text]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+    if special and ids and ids[0] and ids[0][-1] == tokenizer.eos_token_id:
+        ids = [row[:-1] for row in ids]  # some tokenizers close every text with EOS; a prompt is not closed
+    return ids
+
+
+def _in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
+    )
+    return str(rendered)

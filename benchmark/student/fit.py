@@ -1,0 +1,123 @@
+"""One fit: a student, its training examples and a method in, a trained student and a report out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from benchmark.context import CellContext
+from benchmark.contract import Method
+from benchmark.student.module import StudentModule
+from benchmark.student.settings import Optimization, TrainerSettings
+from benchmark.student.stream import StepState, StepStream
+from benchmark.student.student import Student
+from benchmark.types import TrainingExample
+
+FEW_PARAMETERS = 2_000_000
+"""Below this size a second thread costs more than it brings."""
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What one fit did. Tokens are without padding; `flops` is the usual estimate of 6 per weight and token."""
+
+    optimiser_steps: int
+    tokens: int
+    response_tokens: int
+    seconds: float
+    flops: float
+    truncated_examples: int
+
+
+class _Ticker(pl.Callback):
+    """Tells a progress display about every finished step."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.advance = advance
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        self.advance(1)
+
+
+def fit(
+    student: Student,
+    examples: Sequence[TrainingExample],
+    method: Method,
+    context: CellContext,
+    optimization: Optimization,
+    settings: TrainerSettings,
+    loggers: Sequence[Any] = (),
+    advance: Callable[[int], None] = lambda steps: None,
+) -> FitReport:
+    """Trains the student in place for `optimization.max_steps` optimiser steps.
+
+    Raises ValueError where there is nothing to train on, FloatingPointError where the loss is not finite.
+    """
+    if not examples:
+        raise ValueError(
+            f"no training examples: format {type(method.format).__name__} could use none of the annotations"
+        )
+    started = time.perf_counter()
+    state = StepState(optimization.max_steps, student, context.for_axis("loss").rng)
+    stream = StepStream(
+        method, examples, optimization, settings.micro_batch_tokens, context.for_axis("curriculum"), state
+    )
+    module = StudentModule(student, method.loss, optimization, state, settings.log_every_n_steps)
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(int(context.for_axis("dropout").rng().integers(2**63)))
+        _trainer(optimization, settings, loggers, advance).fit(module, DataLoader(stream, batch_size=None))
+    truncated = sum(
+        stream.encoded[example].truncated for example in dict.fromkeys(examples) if example in stream.encoded
+    )
+    return FitReport(
+        optimiser_steps=state.step,
+        tokens=module.tokens,
+        response_tokens=module.response_tokens,
+        seconds=time.perf_counter() - started,
+        flops=6.0 * student.parameters * module.tokens,
+        truncated_examples=truncated,
+    )
+
+
+def _trainer(
+    optimization: Optimization,
+    settings: TrainerSettings,
+    loggers: Sequence[Any],
+    advance: Callable[[int], None],
+) -> pl.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # its banner would drown ours; errors still show
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=optimization.precision,
+        max_epochs=1,
+        max_steps=optimization.max_steps,
+        logger=list(loggers) or False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[_Ticker(advance)],
+    )
+
+
+def set_threads(settings: TrainerSettings, parameters: int) -> int:
+    """Pins torch's threads for this cell; returns how many."""
+    threads = settings.threads or (1 if parameters < FEW_PARAMETERS else _usable_cores())
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _usable_cores() -> int:
+    """The cores this process may use; launchers that run cells side by side say so in OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))

@@ -1,0 +1,72 @@
+"""A student ready for work: the network from its source on its device, checked against what the engine assumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from benchmark.errors import ConfigError
+from benchmark.student.settings import TrainerSettings
+from benchmark.student.source import StudentSource
+from benchmark.student.student import Student
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_student(
+    source: StudentSource, seed: int, settings: TrainerSettings, precision: Literal["32-true", "bf16-mixed"]
+) -> Student:
+    """The initial student. Raises ConfigError for a window or an architecture that the engine cannot serve."""
+    network = initial_network(source, seed, settings)
+    window = getattr(network.config, "max_position_embeddings", None)
+    if window is not None and source.max_length > window:
+        raise ConfigError(f"student.max_length={source.max_length}, but the model's window has {window} tokens")
+    student = Student(
+        network=network,
+        tokenizer=source.tokenizer(),
+        max_length=source.max_length,
+        max_new_tokens=source.max_new_tokens,
+        seed=seed,
+        batch_size=settings.evaluation_batch_size,
+        autocast=torch.bfloat16 if precision == "bf16-mixed" else None,
+    )
+    _refuse_other_heads(student)
+    return student
+
+
+def initial_network(source: StudentSource, seed: int, settings: TrainerSettings) -> PreTrainedModel:
+    """The weights before any training, on the cell's device, without dropout."""
+    network = source.network(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # equal seeds must give equal numbers on every batch split
+    network.to(_device(settings.accelerator))  # type: ignore[arg-type]  # its decorator hides the signature
+    return network
+
+
+def _device(accelerator: str) -> torch.device:
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.device("cuda")
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    if accelerator == "auto":
+        return torch.device("cpu")
+    raise ConfigError(f"trainer.accelerator={accelerator}, but this machine has none; use trainer.accelerator=auto")
+
+
+@torch.inference_mode()
+def _refuse_other_heads(student: Student) -> None:
+    """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly."""
+    network = student.network
+    ids = torch.tensor([[student.tokenizer.eos_token_id] * 3], device=network.device)
+    whole = network(input_ids=ids).logits.float()
+    ours = student.logits(network.base_model(input_ids=ids).last_hidden_state)
+    if not torch.allclose(whole, ours, rtol=1e-3, atol=1e-3):
+        raise ConfigError(
+            f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), "
+            "which this engine does not reproduce; choose another student"
+        )

@@ -1,0 +1,81 @@
+"""The one Lightning module that every method trains."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+import torch
+
+from benchmark.contract import Loss
+from benchmark.student.batch import MicroBatch, Step
+from benchmark.student.settings import Optimization
+from benchmark.student.stream import StepState
+from benchmark.student.student import Student
+
+
+class StudentModule(pl.LightningModule):
+    """Runs one optimiser step per batch of the loader.
+
+    Optimisation is manual because a loss is a mean over the whole step: the loader hands over all its micro-batches
+    with denominators already counted, so the gradient does not depend on how the step is cut.
+    """
+
+    def __init__(
+        self, student: Student, loss: Loss, optimization: Optimization, state: StepState, log_every_n_steps: int
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = student.network
+        self.student = student
+        self.loss = loss
+        self.optimization = optimization
+        self.state = state
+        self.log_every_n_steps = log_every_n_steps
+        self.tokens = 0
+        self.response_tokens = 0
+
+    def hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """[N, width]: the last hidden state at each position that predicts a response token."""
+        return self.student.hidden(batch)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocabulary] logits in float32."""
+        return self.student.logits(hidden)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW as configured."""
+        return self.optimization.optimiser(self.network)
+
+    def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
+        """The step on the training device."""
+        return batch.to(device)
+
+    def training_step(self, batch: Step, batch_idx: int) -> None:
+        """One optimiser step over all its micro-batches. Raises FloatingPointError for a loss that is not finite."""
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, pl.core.optimizer.LightningOptimizer)
+        if batch.fresh_optimiser:
+            optimiser.optimizer.state.clear()
+        learning_rate = self.optimization.learning_rate_at(batch.progress)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+        values: dict[str, float] = {}
+        for micro_batch in batch.micro_batches:
+            terms = self.loss.values(micro_batch, self, self.state)
+            self.manual_backward(torch.stack(list(terms.values())).sum())
+            for name, value in terms.items():
+                values[name] = values.get(name, 0.0) + float(value.detach())
+        total = sum(values.values())
+        if total != total or abs(total) == float("inf"):
+            raise FloatingPointError(f"the loss is {total} at optimiser step {self.state.step}: {values}")
+        if self.optimization.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimization.gradient_clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        self.tokens += batch.tokens
+        self.response_tokens += batch.response_tokens
+        if self.trainer.loggers and self.state.step % self.log_every_n_steps == 0:
+            numbers = {f"train/{name}": value for name, value in values.items()}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(
+                    {**numbers, "train/loss": total, "train/learning_rate": learning_rate}, step=self.state.step
+                )

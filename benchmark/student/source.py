@@ -1,0 +1,216 @@
+"""Where a student comes from: made from scratch, or taken from a Hugging Face folder or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from benchmark.errors import ConfigError
+from benchmark.random_streams import stream_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Overlong = Literal["refuse", "truncate"]
+
+
+@runtime_checkable
+class StudentSource(Protocol):
+    """What `conf/student/*.yaml` names."""
+
+    name: str
+    max_length: int
+    """The window in tokens: prompt and response together."""
+    overlong: Overlong
+    """What to do with prompts and targets that do not fit: refuse the cell, or cut them and count."""
+    max_new_tokens: int
+    """The most that it may write at test."""
+
+    def check(self) -> None:
+        """Raises ConfigError where the student cannot be had, before any work."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of the weights and the tokenizer, where they are not made here."""
+        ...
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; it has an EOS and a padding token."""
+        ...
+
+    def network(self, seed: int) -> PreTrainedModel:
+        """The initial student in float32; `seed` decides what is drawn at random."""
+        ...
+
+
+@dataclass(frozen=True)
+class TinyStudent:
+    """A decoder of about 0.1 million parameters on characters, made from scratch: the embedded default."""
+
+    name: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    max_length: int
+    max_new_tokens: int
+    overlong: Overlong = "refuse"
+
+    def check(self) -> None:
+        """Raises ConfigError for sizes that do not fit each other."""
+        if self.hidden_size % self.attention_heads:
+            raise ConfigError(
+                f"student.hidden_size={self.hidden_size} is not a multiple of "
+                f"student.attention_heads={self.attention_heads}"
+            )
+
+    def fingerprint(self) -> str:
+        """Empty: it follows from the settings and the seed."""
+        return ""
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """One token per printable ASCII character and line feed."""
+        return _character_tokenizer()
+
+    def network(self, seed: int) -> PreTrainedModel:
+        """A Llama-shaped decoder with random weights."""
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        tokenizer = self.tokenizer()
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.attention_heads,
+            num_key_value_heads=self.attention_heads,
+            max_position_embeddings=self.max_length,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed("student", seed) % 2**63)
+            return LlamaForCausalLM(config)
+
+
+@lru_cache(maxsize=1)
+def _character_tokenizer() -> PreTrainedTokenizerBase:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<pad>", "<bos>", "<eos>", "<unk>"]
+    characters = [*string.printable[:95], "\n"]
+    vocabulary = {token: i for i, token in enumerate([*special, *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+@dataclass(frozen=True)
+class PretrainedStudent:
+    """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run."""
+
+    name: str
+    path: str | None
+    max_length: int
+    max_new_tokens: int
+    overlong: Overlong = "refuse"
+    revision: str = "main"
+
+    def check(self) -> None:
+        """Raises ConfigError for a folder that is none of a model, or a hub id without a network."""
+        config = self._configuration_file()
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if config.parent == Path(self.path or "") and not (config.parent / name).is_file():
+                raise ConfigError(f"student.path={self.path} is a folder without {name}; save the tokenizer there too")
+
+    def fingerprint(self) -> str:
+        """The hash of the folder's weights and tokenizer, or the commit that the hub's revision stands for."""
+        config = self._configuration_file()
+        if Path(self.path or "").is_dir():
+            return _folder_hash(config.parent)
+        return f"{self.path}@{config.parent.name}"
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's own; EOS pads where it has no padding token."""
+        from transformers import AutoTokenizer
+
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        if tokenizer.eos_token_id is None:
+            raise ConfigError(f"student.path={self.path}: its tokenizer has no EOS token, so that no answer would end")
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+    def network(self, seed: int) -> PreTrainedModel:
+        """The pretrained weights, in float32 whatever they were stored in; nothing is random."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            str(self.path), revision=self.revision, dtype=torch.float32
+        )
+        return network
+
+    def _configuration_file(self) -> Path:
+        if self.path is None:
+            raise ConfigError(f"student={self.name} needs a model: give student.path=FOLDER or student.path=HUB_ID")
+        if Path(self.path).is_dir():
+            if not (Path(self.path) / "config.json").is_file():
+                raise ConfigError(f"student.path={self.path} has no config.json, so it is no Hugging Face model folder")
+            return Path(self.path) / "config.json"
+        if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
+            raise ConfigError(f"student.path={self.path}: there is no such folder")
+        return Path(_hub_file(self.path, self.revision))
+
+
+@lru_cache(maxsize=16)
+def _hub_file(repository: str, revision: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return hf_hub_download(repository, "config.json", revision=revision)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise ConfigError(
+            f"student.path={repository} is neither a folder nor a model that can be fetched from the hub now "
+            f"({type(error).__name__}); without a network, give the folder of a downloaded model as student.path=FOLDER"
+        ) from error
+
+
+def _folder_hash(folder: Path) -> str:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ConfigError(f"student.path={folder} holds no *.safetensors weights")
+    files = [*weights, *(folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file())]
+    stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _content_hash(stamps)
+
+
+@lru_cache(maxsize=16)
+def _content_hash(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """The files' names and bytes; size and time are in the key so that a changed file is read again."""
+    digest = hashlib.sha256()
+    for file, _, _ in stamps:
+        digest.update(Path(file).name.encode())
+        with open(file, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()

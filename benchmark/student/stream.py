@@ -1,0 +1,135 @@
+"""From a curriculum's stages to optimiser steps: order, batches by length, the data policy, and tokens made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch.utils.data import IterableDataset
+
+from benchmark.contract import Context, Method
+from benchmark.student.batch import Step, collate
+from benchmark.student.encoding import EncodedExample
+from benchmark.student.settings import Optimization
+from benchmark.student.student import Student
+from benchmark.types import Stage, TrainingExample
+
+BATCHES_SORTED_TOGETHER = 32
+"""Groups are sorted by length within this many batches: little padding, and still another batch in every pass."""
+
+
+@dataclass
+class StepState:
+    """Where training stands, for losses and data policies."""
+
+    total_steps: int
+    student: Student
+    make_rng: Callable[..., np.random.Generator]
+    step: int = 0
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    def rng(self, *key: str | int) -> np.random.Generator:
+        """A generator made anew from the cell's seed, the loss axis, the round and the key."""
+        return self.make_rng(*key)
+
+
+class StepStream(IterableDataset[Step]):
+    """All optimiser steps of one fit, made one by one, so that a stage can look at the student that it meets."""
+
+    def __init__(
+        self,
+        method: Method,
+        examples: Sequence[TrainingExample],
+        optimization: Optimization,
+        micro_batch_tokens: int,
+        context: Context,
+        state: StepState,
+    ) -> None:
+        self.method = method
+        self.examples = examples
+        self.optimization = optimization
+        self.micro_batch_tokens = micro_batch_tokens
+        self.context = context
+        self.state = state
+        self.encoded: dict[TrainingExample, EncodedExample] = {}
+
+    def __len__(self) -> int:
+        return self.optimization.max_steps
+
+    def __iter__(self) -> Iterator[Step]:
+        done: list[Stage] = []
+        share = 0.0
+        while (stage := self.method.curriculum.next_stage(done, self.examples, self.context)) is not None:
+            share += stage.share
+            last = round(self.optimization.max_steps * share)
+            yield from self._stage(stage, len(done), last)
+            done.append(stage)
+        if self.state.step != self.optimization.max_steps:
+            raise ValueError(
+                f"the curriculum's {len(done)} stages share {share:.3f} of the steps; they must share all of them"
+            )
+
+    def _stage(self, stage: Stage, number: int, last: int) -> Iterator[Step]:
+        """The steps up to `last`; the learning rate lives as long as the stage after a fresh start, else as the fit."""
+        first, total = self.state.step, self.optimization.max_steps
+        unknown = sorted(set(stage.settings) - set(self.method.loss.settings))
+        if unknown:
+            raise ValueError(f"stage {number} sets {', '.join(unknown)}, which this loss does not know")
+        self.state.settings = {**self.method.loss.settings, **stage.settings}
+        terms = self.method.loss.terms(self.method.format.terms(), self.state.settings)
+        self.encode(stage.examples)
+        drawn = self._drawn(stage, number)
+        while self.state.step < last:
+            for supplied in self.method.loss.data_policy.supply(next(drawn), self.state):
+                if self.state.step == last:
+                    break
+                step = collate(
+                    self.encode(supplied),
+                    terms,
+                    self.state.student.padding_id,
+                    self.micro_batch_tokens,
+                    self.state.settings,
+                    stage.fresh_optimiser and self.state.step == first,
+                )
+                at = self.state.step
+                progress = (at - first) / (last - first) if stage.fresh_optimiser else at / total
+                yield replace(step, progress=progress)
+                self.state.step += 1
+
+    def encode(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
+        """The examples as tokens, each tokenised at most once in a fit."""
+        new = [example for example in dict.fromkeys(examples) if example not in self.encoded]
+        if new:
+            self.encoded.update(zip(new, self.state.student.encoder.examples(new), strict=True))
+        return [self.encoded[example] for example in examples]
+
+    def _drawn(self, stage: Stage, number: int) -> Iterator[list[TrainingExample]]:
+        """Batches of groups, pass after pass; a pass drops what does not fill a batch, other groups every time."""
+        groups: dict[str, list[TrainingExample]] = {}
+        for example in stage.examples:
+            groups.setdefault(example.group, []).append(example)
+        lengths = {name: max(encoded.length for encoded in self.encode(members)) for name, members in groups.items()}
+        size = min(self.optimization.batch_size, len(groups))
+        pass_number = 0
+        while True:
+            names = list(groups)
+            if stage.shuffle:
+                rng = self.state.rng("order", number, pass_number)
+                names = batches_by_length([names[i] for i in rng.permutation(len(names))], lengths, size, rng)
+            for start in range(0, len(names) - size + 1, size):
+                yield [example for name in names[start : start + size] for example in groups[name]]
+            pass_number += 1
+
+
+def batches_by_length(
+    shuffled: Sequence[str], lengths: Mapping[str, int], batch_size: int, rng: np.random.Generator
+) -> list[str]:
+    """The names so ordered that every `batch_size` neighbours have similar lengths; batches come at random."""
+    window = batch_size * BATCHES_SORTED_TOGETHER
+    whole = len(shuffled) // batch_size * batch_size
+    batches: list[list[str]] = []
+    for start in range(0, whole, window):
+        names = sorted(shuffled[start : min(start + window, whole)], key=lengths.__getitem__)
+        batches += [names[i : i + batch_size] for i in range(0, len(names), batch_size)]
+    return [name for i in rng.permutation(len(batches)) for name in batches[i]]

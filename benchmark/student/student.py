@@ -1,0 +1,123 @@
+"""The student at work: one network with its tokenizer, as the corridor and the methods use it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmark.random_streams import stream
+from benchmark.student.batch import MicroBatch, collate
+from benchmark.student.encoding import Encoder
+from benchmark.student.generation import Draft, write
+from benchmark.types import Ask, Reply, Term, TrainingExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
+
+
+@dataclass
+class Student:
+    """A network as text (`generate`, `target_log_probabilities`) and on tensors (`hidden`, `logits`).
+
+    `counters` gathers what was cut; `autocast` is the type of the matrix products outside training, None for float32.
+    """
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    max_new_tokens: int
+    seed: int
+    batch_size: int
+    autocast: torch.dtype | None = None
+    counters: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def encoder(self) -> Encoder:
+        """How text becomes tokens for this student."""
+        return Encoder(self.tokenizer, self.max_length)
+
+    @property
+    def padding_id(self) -> int:
+        """The id that fills short rows; always behind an attention mask."""
+        return int(self.tokenizer.pad_token_id)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+    def hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """[N, width]: the last hidden state at each position that predicts a response token."""
+        body = self.network.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        states: torch.Tensor = body.last_hidden_state
+        return states[batch.rows, batch.columns]
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocabulary] logits in float32."""
+        head: Any = self.network.get_output_embeddings()  # type: ignore[no-untyped-call]
+        logits: torch.Tensor = head(hidden)
+        return logits.float()
+
+    def generate(
+        self, asks: Sequence[Ask], samples: int = 1, advance: Callable[[int], None] = lambda rows: None
+    ) -> list[list[Reply]]:
+        """`samples` replies per request, in order. Prompts that do not fit the window are cut and counted."""
+        prompts = self.encoder.prompts([ask.prompt for ask in asks])
+        drafts = [
+            self._draft(ask, prompt, sample)
+            for ask, prompt in zip(asks, prompts, strict=True)
+            for sample in range(samples)
+        ]
+        eos_ids = frozenset({int(self.tokenizer.eos_token_id)})
+        with self._evaluation():
+            write(self.network, drafts, eos_ids, self.padding_id, self.batch_size, advance)
+        texts = self.tokenizer.batch_decode([draft.tokens for draft in drafts], skip_special_tokens=True)
+        replies = [
+            Reply(text, "stop" if draft.finished else "length", len(draft.prompt), len(draft.tokens))
+            for text, draft in zip(texts, drafts, strict=True)
+        ]
+        return [replies[i : i + samples] for i in range(0, len(replies), samples)]
+
+    def _draft(self, ask: Ask, prompt: list[int], sample: int) -> Draft:
+        prompt, cut = self.encoder.cut_prompt(prompt, room=1)
+        self.counters["truncated_prompts"] += cut
+        limit = min(ask.max_new_tokens or self.max_new_tokens, self.max_length - len(prompt))
+        chance = stream("generation", self.seed, ask.role, ask.prompt, sample) if ask.temperature > 0 else None
+        return Draft(prompt, limit, ask.temperature, chance)
+
+    def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
+        """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
+        encoded = self.encoder.examples(examples)
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
+        scores: list[tuple[float, ...]] = [()] * len(encoded)
+        with self._evaluation(), torch.inference_mode():
+            for start in range(0, len(order), self.batch_size):
+                cut = order[start : start + self.batch_size]
+                step = collate([encoded[i] for i in cut], EVERY_TOKEN, self.padding_id, micro_batch_tokens=10**9)
+                [batch] = step.to(self.network.device).micro_batches
+                log_probabilities = torch.log_softmax(self.logits(self.hidden(batch)), dim=-1)
+                of_tokens = log_probabilities.gather(1, batch.tokens[:, None])[:, 0].tolist()
+                where = {id(example): i for i, example in zip(cut, (examples[i] for i in cut), strict=True)}
+                for row, example in enumerate(batch.examples):
+                    mine = (batch.example_of == row).nonzero()[:, 0].tolist()
+                    scores[where[id(example)]] = tuple(of_tokens[i] for i in mine)
+        return scores
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        """Evaluation mode and the evaluation precision; training mode is put back."""
+        training = self.network.training
+        self.network.train(False)
+        device = self.network.device.type
+        try:
+            with torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
+                yield
+        finally:
+            self.network.train(training)

@@ -1,0 +1,83 @@
+"""Chain sums: add and subtract three to six one-digit terms, one step at a time.
+
+A question reads `4+3-5`, its rationale `4+3=7;7-5=2`, its answer `2`. Running totals may be negative.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+
+from benchmark.types import Example, Question
+
+LENGTHS = (3, 4, 5, 6)
+"""How many terms a question may have; every number of terms is equally frequent."""
+
+PREFIX = "chain_sum/"
+"""What the id of an example starts with; the question's text follows."""
+
+
+def examples(count: int, generator: random.Random, taken: set[str]) -> list[Example]:
+    """Draws `count` examples with distinct questions, none of them in `taken`, and adds their texts to `taken`.
+
+    Raises:
+        ValueError: if fewer than `count` questions are left; nothing is drawn then.
+    """
+    left = _questions_left(taken)
+    if count > sum(left.values()):
+        raise ValueError(f"chain_sum has at most {sum(left.values())} questions left, not {count}")
+    drawn: list[Example] = []
+    while len(drawn) < count:
+        length = generator.choice([length for length in LENGTHS if left[length]])
+        text = _draw(length, generator)
+        if text in taken:
+            continue
+        taken.add(text)
+        left[length] -= 1
+        rationale, answer = solve(Question(PREFIX + text, text))
+        drawn.append(Example(PREFIX + text, text, answer, rationale=rationale))
+    return drawn
+
+
+def solve(question: Question) -> tuple[str, str]:
+    """Works out the question; returns the rationale and the answer."""
+    return _write_chain(_terms(question.text))
+
+
+def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
+    """Gets one step wrong by one to three and carries that on; returns the rationale and the answer, always wrong."""
+    terms = _terms(question.text)
+    slip = generator.choice((-3, -2, -1, 1, 2, 3))
+    return _write_chain(terms, wrong_step=generator.randrange(1, len(terms)), slip=slip)
+
+
+def _questions_left(taken: set[str]) -> Counter[int]:
+    """Counts the questions of each length that are not in `taken`."""
+    left = Counter({length: 10**length * 2 ** (length - 1) for length in LENGTHS})
+    for text in taken:
+        if re.fullmatch(r"\d([+-]\d)+", text, flags=re.ASCII) and (len(text) + 1) // 2 in left:
+            left[(len(text) + 1) // 2] -= 1
+    return left
+
+
+def _draw(length: int, generator: random.Random) -> str:
+    """Writes a random question of `length` terms."""
+    rest = "".join(generator.choice("+-") + str(generator.randrange(10)) for _ in range(length - 1))
+    return str(generator.randrange(10)) + rest
+
+
+def _terms(text: str) -> list[str]:
+    """Splits a question into its terms, each with its sign; the first has none."""
+    return re.findall(r"[+-]?\d", text)
+
+
+def _write_chain(terms: list[str], wrong_step: int = 0, slip: int = 0) -> tuple[str, str]:
+    """Writes the running totals; the result of step `wrong_step` (the first is 1) is off by `slip`."""
+    total = int(terms[0])
+    steps = []
+    for index, term in enumerate(terms[1:], start=1):
+        result = total + int(term) + (slip if index == wrong_step else 0)
+        steps.append(f"{total}{term}={result}")
+        total = result
+    return ";".join(steps), str(total)

@@ -1,0 +1,91 @@
+"""Datasets that are generated, with worked solutions: no download, no licence, and a teacher that knows the truth."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol, cast
+
+from benchmark.contract import Task
+from benchmark.errors import DataError
+from benchmark.random_streams import stream_seed
+from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
+from benchmark.types import Example, Question
+
+
+class Generator(Protocol):
+    """What a module such as `benchmark.tasks.chain_sum` offers."""
+
+    def examples(self, count: int, generator: random.Random, taken: set[str]) -> list[Example]:
+        """Distinct questions that are not in `taken`, which grows by them. Raises ValueError where too few exist."""
+        ...
+
+    def solve(self, question: Question) -> tuple[str, str]:
+        """(rationale, answer), worked out from the question alone."""
+        ...
+
+    def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
+        """(rationale, answer) with one wrong step that is carried through to a wrong answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class GeneratedDataset:
+    """Splits drawn from a generator module: test first, so that its questions do not depend on the pool's size."""
+
+    name: str
+    generator: str
+    task: Task
+    exemplars: tuple[Exemplar, ...]
+    pool_size: int
+    validation_size: int
+    test_size: int
+    generation_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for size in ("pool_size", "validation_size", "test_size"):
+            if getattr(self, size) < 1:
+                raise ValueError(f"{size} is {getattr(self, size)}, but every split needs at least one question")
+        _module(self.generator)
+
+    def load(self) -> Splits:
+        """The splits; the same for every seed of a cell."""
+        rows = _generate(self)
+        return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]))
+
+    def fingerprint(self) -> str:
+        """A hash of all generated rows, so that a changed generator makes other cells."""
+        return content_hash(*_generate(self).values())
+
+    def solve(self, question: Question) -> tuple[str, str]:
+        """The worked solution: (rationale, answer)."""
+        return _module(self.generator).solve(question)
+
+    def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
+        """A solution with one wrong step, carried through to a wrong answer."""
+        return _module(self.generator).solve_wrongly(question, generator)
+
+
+def _module(name: str) -> Generator:
+    try:
+        return cast(Generator, importlib.import_module(name))
+    except ImportError as error:
+        raise ValueError(f"generator={name!r} is not a module that can be imported ({error})") from error
+
+
+@lru_cache(maxsize=16)
+def _generate(dataset: GeneratedDataset) -> Mapping[str, tuple[Example, ...]]:
+    taken = {exemplar.question for exemplar in dataset.exemplars}
+    rows: dict[str, tuple[Example, ...]] = {}
+    for split in ("test", "validation", "pool"):
+        size = getattr(dataset, f"{split}_size")
+        generator = random.Random(stream_seed("generated", dataset.generator, dataset.generation_seed, split))
+        try:
+            made = _module(dataset.generator).examples(size, generator, taken)
+        except ValueError as error:
+            raise DataError(f"dataset.{split}_size={size}: {error}") from error
+        rows[split] = tuple(replace(row, id=f"{dataset.name}-{split}-{i:05d}") for i, row in enumerate(made))
+    return rows

@@ -1,0 +1,1 @@
+"""Teachers, their prompts and what they cost."""

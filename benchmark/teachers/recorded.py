@@ -1,0 +1,109 @@
+"""A teacher that speaks from a file: real outputs of large models, published by others, replayed at no cost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import DataError
+from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.jsonl import read_json_lines
+from benchmark.teachers.replies import ANSWER_CLAUSE
+from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens
+from benchmark.types import Ask, Reply
+
+
+@dataclass(frozen=True)
+class RecordedTeacher:
+    """Replays `file`: JSON lines with `id`, `rationale`, `answer` and, optionally, `raw` and `sample`.
+
+    A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
+    reads it. Rows of questions outside the dataset are ignored.
+    """
+
+    name: str
+    file: str | None = field(default=None, metadata={"identity": False})
+    price: Price = field(default=Price(), metadata={"identity": False})
+
+    @property
+    def roles(self) -> Collection[str]:
+        """Only the prompt that the recording answers."""
+        return ("few_shot_cot",)
+
+    @property
+    def token_counts_are_estimated(self) -> bool:
+        """True: recordings carry no usage."""
+        return True
+
+    def open(self, dataset: Dataset) -> OpenTeacher:
+        """Reads the recording. Raises DataError for a file that is missing, malformed or repeats a sample."""
+        return _Replay(_read(self._path()), _shown_questions(dataset))
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """The hash of the file's bytes."""
+        path = self._path()
+        return _file_hash(path) if path.is_file() else "missing"
+
+    def _path(self) -> Path:
+        if self.file is None or self.file.startswith("None/"):
+            raise DataError(f"teacher={self.name} is read from a recording: give data_dir=PATH or teacher.file=FILE")
+        return Path(self.file)
+
+
+@dataclass(frozen=True)
+class _Replay:
+    replies: Mapping[str, tuple[str, ...]]
+    shown: Mapping[str, str]
+
+    def covers(self, question_id: str) -> bool:
+        return question_id in self.replies
+
+    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+        if self.shown[ask.question_id] not in ask.prompt:
+            # A recording that answered a question it was not asked would hide a broken template.
+            return [Reply("", finish="not_asked", prompt_tokens=estimated_tokens(ask.prompt))] * samples
+        texts = self.replies[ask.question_id]
+        if samples > len(texts):
+            raise DataError(
+                f"{samples} samples of question {ask.question_id!r} are asked for; the recording holds {len(texts)}"
+            )
+        return [
+            Reply(text, prompt_tokens=estimated_tokens(ask.prompt), completion_tokens=estimated_tokens(text))
+            for text in texts[:samples]
+        ]
+
+
+def _shown_questions(dataset: Dataset) -> Mapping[str, str]:
+    splits = dataset.load()
+    splits.test.unseal()  # this teacher's own copy: it must know what test questions look like to be scored on them
+    rows = (*splits.pool, *splits.validation, *splits.test.open())
+    return {row.id: dataset.task.show(row.without_gold()) for row in rows}
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
+    samples: dict[str, dict[str, str]] = {}
+    for where, row in read_json_lines(path):
+        if not isinstance(row.get("id"), str):
+            raise DataError(f"{where}: 'id' must be a text, but is {row.get('id')!r}")
+        of_question = samples.setdefault(row["id"], {})
+        sample = str(row.get("sample", 0))
+        if sample in of_question:
+            raise DataError(f"{where}: sample {sample} of {row['id']!r} is there twice")
+        of_question[sample] = _as_text(row)
+    return {question_id: tuple(texts.values()) for question_id, texts in samples.items()}
+
+
+def _as_text(row: Mapping[str, Any]) -> str:
+    said = row["answer"] if row.get("answer") is not None else row.get("raw")
+    clause = f"{ANSWER_CLAUSE} {said}." if said is not None else ""
+    return f"{row.get('rationale') or ''} {clause}".strip()
+
+
+@lru_cache(maxsize=16)
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

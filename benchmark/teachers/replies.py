@@ -1,0 +1,20 @@
+"""Reading a teacher's reply: the reasoning, then the clause that states the answer."""
+
+from __future__ import annotations
+
+ANSWER_CLAUSE = "The answer is"
+"""What the prompts' exemplars write before the answer, and what the parser looks for."""
+NEXT_EXEMPLAR = "\nQ:"
+"""Where a base model runs on into a question of its own invention."""
+
+
+def split_answer(text: str) -> tuple[str | None, str | None]:
+    """(rationale, answer text) of a few-shot reply; either is None where the reply does not hold it.
+
+    Text from an invented next question on is cut. The last answer clause counts.
+    """
+    text = text.partition(NEXT_EXEMPLAR)[0].strip()
+    rationale, clause, answer = text.rpartition(ANSWER_CLAUSE)
+    if not clause:
+        return text or None, None
+    return rationale.strip() or None, answer.strip().removesuffix(".").strip() or None

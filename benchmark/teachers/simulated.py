@@ -1,0 +1,140 @@
+"""A teacher for generated tasks: knows the worked solution; errs, misjudges itself and misformats at set rates."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from benchmark.errors import ConfigError
+from benchmark.random_streams import stream_seed
+from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.generated import GeneratedDataset
+from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens
+from benchmark.types import Ask, Question, Reply
+
+_EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SimulatedTeacher:
+    """Answers as a few-shot prompted model would: about the question that stands last, in the form of the exemplars.
+
+    `wrong_step_rate` of the replies carry a wrong step through to a wrong answer, `wrong_answer_rate` reason rightly
+    and then state another answer. `malformed_rate` lose the answer clause, `empty_rate` say nothing. The confidence is
+    drawn first, from a beta distribution around the accuracy, and the reply is right with that probability: so it is
+    calibrated exactly where `overconfidence` is 1; above 1 its log-odds are reported that many times larger.
+    """
+
+    name: str = "simulated"
+    wrong_step_rate: float = 0.0
+    wrong_answer_rate: float = 0.0
+    malformed_rate: float = 0.0
+    empty_rate: float = 0.0
+    confidence_concentration: float = 4.0
+    overconfidence: float = 1.0
+    seed: int = 0
+    price: Price = field(default=Price(), metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        for name in ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} is not a rate between 0 and 1")
+        if self.wrong_step_rate + self.wrong_answer_rate > 1:
+            raise ValueError(
+                f"wrong_step_rate + wrong_answer_rate = {self.wrong_step_rate + self.wrong_answer_rate} is above 1"
+            )
+        if self.confidence_concentration <= 0 or self.overconfidence <= 0:
+            raise ValueError("confidence_concentration and overconfidence must be positive")
+
+    @property
+    def roles(self) -> Collection[str]:
+        """Only the prompt that it understands."""
+        return ("few_shot_cot",)
+
+    @property
+    def token_counts_are_estimated(self) -> bool:
+        """True: there is no tokenizer behind it."""
+        return True
+
+    def open(self, dataset: Dataset) -> OpenTeacher:
+        """Gets ready. Raises ConfigError for a dataset without worked solutions."""
+        if not isinstance(dataset, GeneratedDataset):
+            raise ConfigError(
+                f"teacher={self.name} knows generated tasks only; for dataset={dataset.name} choose a recorded "
+                "teacher, for example teacher=palm540b"
+            )
+        return _Simulation(self, dataset, _questions(dataset))
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """Empty: its replies follow from its settings and the dataset's rows."""
+        return ""
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    teacher: SimulatedTeacher
+    dataset: GeneratedDataset
+    questions: Mapping[str, tuple[str, Question]]
+
+    def covers(self, question_id: str) -> bool:
+        return question_id in self.questions
+
+    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+        return [self._one(ask, sample) for sample in range(samples)]
+
+    def _one(self, ask: Ask, sample: int) -> Reply:
+        prompt_tokens = estimated_tokens(ask.prompt)
+        shown, question = self.questions[ask.question_id]
+        if shown not in ask.prompt.rpartition("Q: ")[2]:
+            return Reply("", finish="not_asked", prompt_tokens=prompt_tokens)
+        chance = random.Random(stream_seed("simulated", self.teacher.seed, ask.question_id, sample))
+        rationale, answer, confidence = self._solution(question, chance)
+        text = f"{rationale} {_answer_clause(ask.prompt)} {answer}."
+        if chance.random() < self.teacher.malformed_rate:
+            text = f"{rationale} So {answer}"
+        if chance.random() < self.teacher.empty_rate:
+            text = ""
+        return Reply(text, "stop", prompt_tokens, estimated_tokens(text), confidence)
+
+    def _solution(self, question: Question, chance: random.Random) -> tuple[str, str, float]:
+        """(rationale, answer, reported confidence) of one reply."""
+        teacher = self.teacher
+        error_rate = teacher.wrong_step_rate + teacher.wrong_answer_rate
+        right = _beta(1 - error_rate, teacher.confidence_concentration, chance)
+        rationale, answer = self.dataset.solve(question)
+        if chance.random() >= right:
+            wrong_rationale, wrong_answer = self.dataset.solve_wrongly(question, chance)
+            answer = wrong_answer
+            if chance.random() * error_rate < teacher.wrong_step_rate:
+                rationale = wrong_rationale
+        return rationale, answer, _sharpened(right, teacher.overconfidence)
+
+
+def _questions(dataset: GeneratedDataset) -> Mapping[str, tuple[str, Question]]:
+    splits = dataset.load()
+    splits.test.unseal()  # this teacher's own copy: it must know the test questions to be scored on them
+    rows = (*splits.pool, *splits.validation, *splits.test.open())
+    return {row.id: (dataset.task.show(row.without_gold()), row.without_gold()) for row in rows}
+
+
+def _answer_clause(prompt: str) -> str:
+    """The words that the prompt's exemplars put before their answers; without exemplars a model finds its own."""
+    found = cast(list[str], _EXEMPLAR_CLAUSE.findall(prompt))
+    return found[-1] if found else "I would say it is"
+
+
+def _beta(mean: float, concentration: float, chance: random.Random) -> float:
+    if mean in (0.0, 1.0):
+        return mean
+    return chance.betavariate(mean * concentration, (1 - mean) * concentration)
+
+
+def _sharpened(probability: float, factor: float) -> float:
+    if probability in (0.0, 1.0):
+        return probability
+    log_odds = factor * math.log(probability / (1 - probability))
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0

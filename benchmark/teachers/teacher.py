@@ -1,0 +1,73 @@
+"""What every teacher is: a name, the roles it can play, a price, and a door that takes rendered prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from benchmark.tasks.dataset import Dataset
+from benchmark.types import Ask, Reply, Usage
+
+MILLION = 1_000_000
+BYTES_PER_TOKEN = 4
+"""Rule of thumb for teachers that report no token counts; what is booked by it is marked as estimated."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens, as the provider's price list states them."""
+
+    usd_per_million_prompt_tokens: float = 0.0
+    usd_per_million_completion_tokens: float = 0.0
+
+    def of(self, reply: Reply) -> Usage:
+        """The ledger entry of one call."""
+        usd = (
+            reply.prompt_tokens * self.usd_per_million_prompt_tokens
+            + reply.completion_tokens * self.usd_per_million_completion_tokens
+        ) / MILLION
+        return Usage(1, reply.prompt_tokens, reply.completion_tokens, usd)
+
+
+class OpenTeacher(Protocol):
+    """A teacher that is ready to answer about one dataset."""
+
+    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+        """`samples` replies to a rendered prompt. It sees the prompt and the question's id and nothing else."""
+        ...
+
+    def covers(self, question_id: str) -> bool:
+        """Whether it can answer about this question at all; a live model always can."""
+        ...
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """What `conf/teacher/*.yaml` names."""
+
+    name: str
+    price: Price
+
+    @property
+    def roles(self) -> Collection[str] | None:
+        """The prompt roles that it can play; None for a model that takes any prompt."""
+        ...
+
+    @property
+    def token_counts_are_estimated(self) -> bool:
+        """Whether its calls are booked by a rule of thumb."""
+        ...
+
+    def open(self, dataset: Dataset) -> OpenTeacher:
+        """Gets ready. Raises ConfigError where it has nothing to say about the dataset."""
+        ...
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """A hash of what its replies are read from, beyond its settings."""
+        ...
+
+
+def estimated_tokens(text: str) -> int:
+    """Token count by a rule of thumb: one token per four bytes of UTF-8, rounded up."""
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)

@@ -1,0 +1,226 @@
+"""What passes through the corridor: frozen, plain values without behaviour of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Any
+"""A value that `json.dumps` takes: evidence and settings are kept in this form."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a method sees of an example: everything but the gold fields."""
+
+    id: str
+    text: str
+    choices: tuple[str, ...] | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a dataset, gold fields included. `answer` is one of `choices` where there are choices."""
+
+    id: str
+    question: str
+    answer: str
+    choices: tuple[str, ...] | None = None
+    rationale: str | None = None
+    context: str | None = None
+
+    def without_gold(self) -> Question:
+        """The example as methods may see it."""
+        return Question(self.id, self.question, self.choices, self.context)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A question that a selection wants annotated, with the evidence behind its rank (higher score = earlier)."""
+
+    question: Question
+    score: float | None = None
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request to a language model, teacher or student.
+
+    `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). The length cap and the temperature come from
+    whoever answers unless they are given here.
+    """
+
+    role: str
+    prompt: str
+    question_id: str
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer to an `Ask`.
+
+    `finish` is `stop`, `length` (cut at the token cap) or `not_asked` (the question was not in the prompt).
+    `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one.
+    """
+
+    text: str
+    finish: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A prompt and what came back, kept with the annotation that it led to."""
+
+    source: str
+    ask: Ask
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What was written about one question. Annotators leave `evidence`; only a weighting sets `weight` and `reason`.
+
+    `kind` is `rationale`, `gold`, `counterfactual`, ...; `source` is `human`, `student` or the teacher's name.
+    `answer` is None where the reply could not be parsed.
+    """
+
+    question: Question
+    kind: str
+    source: str
+    rationale: str | None
+    answer: str | None
+    sample: int = 0
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
+    weight: float = 1.0
+    reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique within a cell."""
+        return f"{self.question.id}/{self.kind}/{self.source}/{self.sample}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of a target. Its weight multiplies the loss of its tokens; 0 makes it context, below 0 is allowed."""
+
+    text: str
+    weight: float = 1.0
+    name: str = "target"
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """A prompt and the target that the student learns to write after it.
+
+    Examples of one `group` always share a micro-batch; a batch counts groups. `weight` multiplies the loss of
+    all spans. `annotations` are the ids behind the example.
+    """
+
+    group: str
+    task: str
+    prompt: str
+    target: tuple[Span, ...]
+    weight: float = 1.0
+    annotations: tuple[str, ...] = ()
+
+    @property
+    def target_text(self) -> str:
+        """The whole target, spans joined."""
+        return "".join(span.text for span in self.target)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted mean of the loss: over the tokens, sequences or groups of its `tasks` in a whole optimiser step.
+
+    `span` narrows it to the tokens of spans with that name.
+    """
+
+    tasks: frozenset[str]
+    coefficient: float = 1.0
+    per: str = "token"
+    span: str | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of the corridor: its share of the budget, and whether training restarts from the initial student."""
+
+    index: int
+    share: float
+    restart: bool = True
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A ledger entry. `usd` follows the teacher's price table; `questions` counts annotated questions."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    questions: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+            self.questions + other.questions,
+        )
+
+
+@dataclass(frozen=True)
+class RoundLog:
+    """What is known of a finished round. `notes` are sums of what the round's parts counted with `Context.note`."""
+
+    round: Round
+    annotated: int
+    charged: Mapping[str, Usage]
+    spent: Mapping[str, Usage]
+    validation: Mapping[str, float]
+    notes: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: its examples, its share of the optimiser steps, and what it sets for the loss.
+
+    `memory` is what the curriculum must know when it is asked for the next stage.
+    """
+
+    examples: Sequence[TrainingExample]
+    share: float = 1.0
+    settings: Mapping[str, float] = field(default_factory=dict)
+    fresh_optimiser: bool = False
+    shuffle: bool = True
+    memory: Json = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One evaluated example: what the student wrote, what was read out of it, and whether that is right.
+
+    `truncated` says that the text was cut at the token cap; tokens are summed over all generations of the answer.
+    """
+
+    example_id: str
+    text: str
+    rationale: str
+    answer: str | None
+    gold: str
+    correct: bool
+    truncated: bool
+    prompt_tokens: int
+    completion_tokens: int

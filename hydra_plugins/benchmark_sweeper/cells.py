@@ -1,0 +1,54 @@
+"""Hydra's own grid sweeper, which lets `benchmark.sweep` decide what is launched."""
+
+# Annotations stay real types here: Hydra reads the dataclass before postponed ones could be resolved.
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class CellSweeperConf:
+    """Settings of `hydra/sweeper=cells`; `max_batch_size` bounds how many cells a launcher gets at once."""
+
+    _target_: str = "hydra_plugins.benchmark_sweeper.cells.CellSweeper"
+    max_batch_size: Optional[int] = None
+    params: Optional[Dict[str, Any]] = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweeperConf, provider="benchmark")
+
+
+class CellSweeper(BasicSweeper):
+    """Checks every cell of the grid before any work, launches the missing ones, reports failures."""
+
+    def sweep(self, arguments: List[str]) -> Any:
+        """Runs the sweep. Raises SweepFailed where a cell failed, ConfigError where one cannot run."""
+        from benchmark.sweep import Sweep, grid_composer
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
+        sweep = Sweep(grid_composer(self.hydra_context.config_loader, self.config))
+        launch = self.launcher.launch
+
+        def missing_cells(overrides: List[Any], max_batch_size: Optional[int]) -> List[List[List[str]]]:
+            """The grid's cells without a record, in batches."""
+            grid = [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]
+            missing = [list(cell) for cell in sweep.plan(grid)]
+            return [batch for batch in self.split_overrides_to_chunks(missing, max_batch_size) if batch]
+
+        def launch_missing(batch: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+            return sweep.launch(lambda cells: launch(cells, initial_job_idx), [tuple(cell) for cell in batch])
+
+        # The two places where Hydra's sweeper decides what to run and starts it.
+        setattr(self, "split_arguments", missing_cells)  # noqa: B010
+        setattr(self.launcher, "launch", launch_missing)  # noqa: B010
+        returns = super().sweep(arguments)
+        sweep.report()
+        return returns
+
+    def validate_batch_is_legal(self, batch: Any) -> None:
+        """Done already, once, for the whole grid."""
