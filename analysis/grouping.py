@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.load import Cell, TestScore
@@ -36,15 +36,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Group:
-    """The scores that may be averaged: one method with one set of scientific settings, one score per seed.
-
-    `is_copy` marks a lone score that was kept apart because its seed occurs twice among equal settings.
-    """
+    """The scores that may be averaged: one method with one set of scientific settings, one score per seed."""
 
     method: str
     settings: Settings
     scores: tuple[Score, ...]
-    is_copy: bool = False
 
 
 def blocks_of(cells: Sequence[Cell]) -> dict[BlockKey, list[Score]]:
@@ -65,35 +61,20 @@ def blocks_of(cells: Sequence[Cell]) -> dict[BlockKey, list[Score]]:
     return blocks
 
 
-def group_scores(scores: Sequence[Score], short_ids: Mapping[str, str]) -> list[Group]:
-    """The scores grouped by method and scientific settings, in a fixed order.
-
-    Equal settings with one seed twice are not two samples: something that the config does not show (code, data)
-    differs. Each such record becomes a group of its own, told apart by its id.
-    """
+def group_scores(scores: Sequence[Score]) -> list[Group]:
+    """The scores grouped by method and scientific settings, in a fixed order, each group ordered by seed."""
     grouped: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         grouped[score.cell.identity.method, json.dumps(_settings_of(score), sort_keys=True)].append(score)
-    groups = []
-    for (method, _), members in grouped.items():
-        members.sort(key=lambda score: (score.cell.identity.seed, score.cell.identity.cell_id))
-        settings = _settings_of(members[0])
-        if len({score.cell.identity.seed for score in members}) == len(members):
-            groups.append(Group(method, settings, tuple(members)))
-        else:
-            groups += [_copy_of(score, settings, short_ids) for score in members]
-    return groups
+    for members in grouped.values():
+        members.sort(key=lambda score: score.cell.identity.seed)
+    return [Group(method, _settings_of(members[0]), tuple(members)) for (method, _), members in grouped.items()]
 
 
 def _settings_of(score: Score) -> Settings:
     """The cell's settings and what else must be equal before results are averaged."""
     asked = {"asked_teacher": json.dumps(score.cell.identity.teacher)}
     return {**score.cell.settings, **asked, "test_examples": str(score.test.num_examples)}
-
-
-def _copy_of(score: Score, settings: Settings, short_ids: Mapping[str, str]) -> Group:
-    record = json.dumps(short_ids[score.cell.identity.cell_id])
-    return Group(score.cell.identity.method, {**settings, "record": record}, (score,), is_copy=True)
 
 
 def distinct_names(labelled: Sequence[tuple[str, Settings]]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.settings import Settings, scientific_settings
+from analysis.settings import Settings, settings_of
 
 STATES = ("complete", "failed")
 UNTRAINED_METHOD = "untrained"
@@ -232,8 +232,6 @@ def take(source: Mapping[str, Any], name: str, *kinds: type, where: str = "") ->
 
 def _parse_complete(record: Mapping[str, Any], identity: Identity) -> Cell:
     budget, data_seed = take(record, "budget", dict), take(record, "data_seed", int)
-    trains, asks_teacher = identity.method != UNTRAINED_METHOD, identity.teacher is not None
-    config = take(record, "config", dict)
     rounds = take(record, "rounds", list)
     reference = take(record, "teacher_reference", dict, type(None))
     return Cell(
@@ -241,7 +239,7 @@ def _parse_complete(record: Mapping[str, Any], identity: Identity) -> Cell:
         data_seed=data_seed,
         budget_questions=take(budget, "questions", int, type(None), where="budget."),
         budget_calls=take(budget, "calls", int, type(None), where="budget."),
-        settings=scientific_settings(config, budget, data_seed, asks_teacher=asks_teacher, trains=trains),
+        settings=settings_of(take(record, "identity", dict)),
         uses_gold=take(record, "uses_gold", bool),
         cost_estimated=take(record, "cost_estimated", bool),
         charged=_final_ledger(rounds, "charged"),

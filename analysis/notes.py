@@ -13,7 +13,7 @@ from analysis.settings import Settings, distinguishing_keys, varying_keys
 
 MIN_SEEDS = 3
 SHOWN_SOURCES = frozenset({"teacher", "human"})
-GROUPING_KEYS = frozenset({"asked_teacher", "test_examples", "record"})
+GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
 
 INTERVAL_NOTE = (
     "± is a 95 % t-interval over seeds only: it leaves out the variance of the test questions, which all seeds share, "
@@ -67,12 +67,6 @@ def _seed_notes(block: BlockParts) -> Iterator[str]:
         yield f"Rows with fewer than {MIN_SEEDS} seeds are too few to tell methods apart."
     if 1 in counts:
         yield "A row with one seed has no interval."
-    copies = sorted({group.method for group in block.groups if group.is_copy})
-    if copies:
-        yield (
-            f"{', '.join(copies)}: equal settings and one seed in several records, so their code or data differ; "
-            "each record is a row of its own and none is averaged."
-        )
 
 
 def _setting_notes(block: BlockParts) -> Iterator[str]:

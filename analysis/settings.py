@@ -11,38 +11,17 @@ from typing import Any
 Settings = Mapping[str, str]
 """Dotted key -> value as JSON text, for example `{"budget.questions": "100"}`."""
 
-EXECUTION_GROUPS = frozenset({"trainer", "logger"})
-EXECUTION_SCALARS = frozenset({"results_dir", "data_dir", "mode", "references"})
-NOT_SCIENTIFIC = EXECUTION_GROUPS | EXECUTION_SCALARS | {"seed"}
-EXECUTION_KEYS = frozenset({"dataset.data_dir"})  # repeats data_dir
-USED_UNTRAINED = frozenset({"dataset", "student", "format", "evaluation"})
-
 MAX_SHOWN_CHARACTERS = 40
 MAX_COMBINED_KEYS = 3
 
 
-def scientific_settings(
-    config: Mapping[str, Any],
-    budget: Mapping[str, Any],
-    data_seed: int,
-    *,
-    asks_teacher: bool = True,
-    trains: bool = True,
-) -> Settings:
-    """The flattened resolved config without seed and execution, joined by the record's budget and data seed.
+def settings_of(identity: Mapping[str, Any]) -> Settings:
+    """The flattened identity of a cell without its seed: two cells may be averaged only where these are equal.
 
-    Two cells may be averaged over seeds only where these are equal. A part that the cell could not use is left out,
-    as it is of the cell's id: the teacher of a method that asked none, and all training of the untrained student.
-    Otherwise its seeds would fall apart by whichever sweep happened to run them first.
+    The identity holds what can change the cell's numbers and nothing else, so a teacher that was not asked, a path or
+    a machine never splits a row, and a change of code or data always does.
     """
-    whole = {**config, "budget": {**_as_mapping(config.get("budget")), **budget}, "data_seed": data_seed}
-    unused = NOT_SCIENTIFIC if asks_teacher else NOT_SCIENTIFIC | {"teacher"}
-    kept = {key: value for key, value in whole.items() if key not in unused and (trains or key in USED_UNTRAINED)}
-    return {key: value for key, value in _flatten(kept) if key not in EXECUTION_KEYS}
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return dict(_flatten({key: value for key, value in identity.items() if key != "seed"}))
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -89,7 +89,7 @@ def build_table(records: Records) -> Table:
     """The table over all finished cells; the order of the records does not matter."""
     short = short_ids(records.cell_ids)
     parts = [
-        BlockParts(key, group_scores(scores, short), teacher_groups(key, scores))
+        BlockParts(key, group_scores(scores), teacher_groups(key, scores))
         for key, scores in blocks_of(records.complete).items()
     ]
     blocks = tuple(Block(part.key, tuple(_rows(part))) for part in parts)

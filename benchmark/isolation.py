@@ -20,6 +20,7 @@ def isolated() -> Iterator[None]:
     with ExitStack() as stack:
         for restored in (_environment, _logging, _signals, _random_state, _torch_switches, _no_wandb_run):
             stack.enter_context(restored())
+        _silence_progress_of_libraries()
         stack.enter_context(warnings.catch_warnings())
         yield
 
@@ -114,3 +115,10 @@ def _no_wandb_run() -> Iterator[None]:
         wandb = sys.modules.get("wandb")
         if wandb is not None and getattr(wandb, "run", None) is not None:
             wandb.finish()
+
+
+def _silence_progress_of_libraries() -> None:
+    """Bars of other libraries would tear ours apart."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from benchmark.errors import ConfigError
 from benchmark.isolation import isolated
 from benchmark.progress import Display
 from benchmark.runs.catalog import state_of
-from benchmark.runs.identity import cell_id
+from benchmark.runs.identity import id_of, identity
 from benchmark.runs.record import CellFolder
 
 
@@ -31,7 +31,8 @@ class Outcome:
 
 def run_cell(cell: Cell, display: Display) -> Outcome:
     """Runs a cell unless its record is complete; returns how it went and raises only for an interruption."""
-    identifier, results = cell_id(cell), Path(cell.results_dir)
+    who = identity(cell)
+    identifier, results = id_of(who), Path(cell.results_dir)
     (results / ".locks").mkdir(parents=True, exist_ok=True)
     with FileLock(results / ".locks" / f"{identifier}.lock"):
         found = state_of(results, identifier)
@@ -40,18 +41,20 @@ def run_cell(cell: Cell, display: Display) -> Outcome:
         if found.status == "damaged":
             display.say(str(found.problem))
         with isolated():
-            return _run_and_record(cell, identifier, results, display)
+            return _run_and_record(cell, who, results, display)
 
 
-def _run_and_record(cell: Cell, identifier: str, results: Path, display: Display) -> Outcome:
+def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Display) -> Outcome:
     from benchmark.runs.memory import forget_peak
 
+    identifier = id_of(who)
     folder = CellFolder(results, identifier)
+    header = _header(cell, who)
     started = time.perf_counter()
     display.say("started")
     forget_peak()
     try:
-        record = _complete(cell, identifier, folder, display, started)
+        record = _complete(cell, header, folder, display, started)
         place = folder.finish(record)
         message = f"{summary(record)} -> {place}"
         display.say(f"complete: {message}")
@@ -62,13 +65,15 @@ def _run_and_record(cell: Cell, identifier: str, results: Path, display: Display
     except Exception as error:
         message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        folder.finish(_header(cell, identifier) | {"status": "failed", "error": message})
+        folder.finish(header | {"status": "failed", "error": message})
         display.say(f"failed: {message}")
         status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
         return Outcome(identifier, cell.describe(), status, str(error) if status == "refused" else message)
 
 
-def _complete(cell: Cell, identifier: str, folder: CellFolder, display: Display, started: float) -> dict[str, Any]:
+def _complete(
+    cell: Cell, header: dict[str, Any], folder: CellFolder, display: Display, started: float
+) -> dict[str, Any]:
     """Runs the corridor and returns the whole record."""
     import torch
 
@@ -77,7 +82,6 @@ def _complete(cell: Cell, identifier: str, folder: CellFolder, display: Display,
     from benchmark.runs.provenance import provenance
     from benchmark.student.export import export
 
-    header = _header(cell, identifier)
     loggers = cell.logger.open(folder.path, cell.describe(), cell.config) if cell.method.trains() else []
     experiment = Experiment(cell, folder, display, loggers)
     result = experiment.run()
@@ -98,9 +102,9 @@ def _complete(cell: Cell, identifier: str, folder: CellFolder, display: Display,
     }
 
 
-def _header(cell: Cell, identifier: str) -> dict[str, Any]:
+def _header(cell: Cell, who: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cell_id": identifier,
+        "cell_id": id_of(who),
         "status": None,
         "method": cell.method.name,
         "dataset": cell.dataset.name,
@@ -110,6 +114,7 @@ def _header(cell: Cell, identifier: str) -> dict[str, Any]:
         "data_seed": cell.data_seed,
         "budget": {"questions": cell.budget.questions, "calls": cell.budget.calls},
         "config": cell.config,
+        "identity": who,
     }
 
 

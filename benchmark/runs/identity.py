@@ -22,27 +22,37 @@ ID_LENGTH = 16
 
 def cell_id(cell: Cell) -> str:
     """16 hexadecimal digits; equal for two commands exactly where their science is equal."""
-    text = json.dumps(identity(cell), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return id_of(identity(cell))
+
+
+def id_of(identity: Mapping[str, Any]) -> str:
+    """The id that an identity hashes to."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
 def identity(cell: Cell) -> dict[str, Any]:
-    """What the id is made of. A part that cannot be used in this cell (the teacher of human labels) is left out."""
+    """Everything that can change the cell's numbers, as plain data; the record keeps it.
+
+    A part that cannot be used in this cell (the teacher of human labels, all training of the untrained student) is
+    left out, so that such cells are shared by every sweep.
+    """
     method = cell.method
-    axes = tuple(AXES) if method.trains() else ("format",)
+    trains = method.trains()
+    axes = tuple(AXES) if trains else ("format",)
     parts: dict[str, Any] = {axis: getattr(method, axis) for axis in axes}
     parts |= {"dataset": cell.dataset, "student": cell.student, "evaluation": cell.evaluation}
-    if method.trains():
+    if trains:
         parts |= {"budget": cell.budget, "optimization": cell.optimization}
     if cell.asks_teacher:
         parts["teacher"] = cell.teacher
     return {
         "engine": ENGINE_VERSION,
-        "parts": {name: canonical(part) for name, part in parts.items()},
+        "seed": cell.seed,
+        **({"data_seed": cell.data_seed, "pool": cell.pool} if trains else {}),
+        **{name: canonical(part) for name, part in parts.items()},
         "sources": _sources([getattr(method, axis) for axis in axes]),
         "content": _content(cell),
-        "pool": cell.pool if method.trains() else None,
-        "seeds": [cell.seed, cell.data_seed] if method.trains() else [cell.seed],
     }
 
 

@@ -25,7 +25,7 @@ class MicroBatch:
 
     `rows` and `columns` [N] are the positions whose hidden state predicts `tokens` [N]: the shift by one is done
     here and nowhere else. `example_of` and `group_of` [N] number the rows and groups; `span_of` [N] indexes
-    `span_names`. `scale[term]` is [N] for means per token or sequence, [G] for means per group, and zero outside the term.
+    `span_names`. `scale[term]` is [N] for means per token or sequence, [G] for means per group; zero outside the term.
     """
 
     examples: tuple[TrainingExample, ...]

@@ -60,7 +60,8 @@ def fit(
 ) -> FitReport:
     """Trains the student in place for `optimization.max_steps` optimiser steps.
 
-    Raises ValueError where there is nothing to train on, FloatingPointError where the loss is not finite.
+    Raises ValueError where there is nothing to train on or the curriculum does not fill the steps, FloatingPointError
+    where the loss is not finite.
     """
     if not examples:
         raise ValueError(
@@ -76,11 +77,16 @@ def fit(
         warnings.simplefilter("ignore")
         torch.manual_seed(int(context.for_axis("dropout").rng().integers(2**63)))
         _trainer(optimization, settings, loggers, advance).fit(module, DataLoader(stream, batch_size=None))
+    if module.steps != optimization.max_steps:
+        raise ValueError(
+            f"the curriculum's stages filled {module.steps} of optimization.max_steps={optimization.max_steps}; "
+            "their shares must add up to 1"
+        )
     truncated = sum(
         stream.encoded[example].truncated for example in dict.fromkeys(examples) if example in stream.encoded
     )
     return FitReport(
-        optimiser_steps=state.step,
+        optimiser_steps=module.steps,
         tokens=module.tokens,
         response_tokens=module.response_tokens,
         seconds=time.perf_counter() - started,

@@ -30,6 +30,7 @@ class StudentModule(pl.LightningModule):
         self.optimization = optimization
         self.state = state
         self.log_every_n_steps = log_every_n_steps
+        self.steps = 0
         self.tokens = 0
         self.response_tokens = 0
 
@@ -71,6 +72,7 @@ class StudentModule(pl.LightningModule):
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimization.gradient_clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        self.steps += 1
         self.tokens += batch.tokens
         self.response_tokens += batch.response_tokens
         if self.trainer.loggers and self.state.step % self.log_every_n_steps == 0:

@@ -65,10 +65,6 @@ class StepStream(IterableDataset[Step]):
             last = round(self.optimization.max_steps * share)
             yield from self._stage(stage, len(done), last)
             done.append(stage)
-        if self.state.step != self.optimization.max_steps:
-            raise ValueError(
-                f"the curriculum's {len(done)} stages share {share:.3f} of the steps; they must share all of them"
-            )
 
     def _stage(self, stage: Stage, number: int, last: int) -> Iterator[Step]:
         """The steps up to `last`; the learning rate lives as long as the stage after a fresh start, else as the fit."""

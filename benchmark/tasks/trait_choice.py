@@ -1,54 +1,66 @@
 """Trait choice: five things, two traits, and exactly one thing that has both.
 
-A question reads `big,red?` and its choices `cat,elk,owl,pig,yak`; the rationale goes through the choices and says which
-of the two traits each one has, `cat:red;elk:big;owl:;pig:big,red;yak:big`; the answer is the text of a choice, `pig`.
+A question reads `fat,new?` and its choices `pot,log,hen,kid,owl`; the rationale goes through the choices and says which
+of the two traits each one has, `pot:new;log:fat;hen:;kid:fat,new;owl:new`; the answer is the text of a choice, `kid`.
 Which thing has which traits is fixed but told nowhere: a student has to pick it up from its training examples.
 """
 
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Mapping
 from itertools import combinations
 from math import comb
 
 from benchmark.types import Example, Question
 
-TRAITS = ("big", "fur", "hot", "odd", "red", "wet")
+TRAITS = ("big", "dry", "fat", "hot", "new", "odd", "red", "wet")
 """What a thing may be."""
 
-THINGS = ("ant", "bee", "cat", "cow", "dog", "eel", "elk", "fly", "fox", "gnu")
-THINGS += ("hen", "jay", "owl", "pig", "ram", "rat", "sow", "tit", "yak", "zho")
-"""What there is; every thing has another three of the six traits, so no trait and no pair of traits is special."""
+# The order of the things decides their traits; it is jumbled so that the spelling of a thing gives nothing away.
+# fmt: off
+THINGS = (
+    "car", "bug", "pup", "emu", "hen", "axe", "key", "bee", "log", "jar", "fly", "elk", "cap", "nib", "cod",
+    "fan", "pot", "ewe", "koi", "pan", "box", "fox", "oar", "boa", "ray", "pen", "ram", "gnu", "hat", "dog",
+    "owl", "pie", "pig", "doe", "jay", "bed", "bun", "nut", "cat", "bus", "kid", "cup", "eel", "hog", "ape",
+    "bag", "hut", "cub", "rat", "mat", "jet", "bat", "cow", "ant", "rug", "auk",
+)
+# fmt: on
+"""What there is."""
 
 TRAITS_OF = dict(zip(THINGS, combinations(TRAITS, 3), strict=True))
-"""The traits of each thing."""
+"""The traits of each thing: another three for every thing, each three once, so all traits and pairs are as frequent."""
 
 HALF_RIGHT = 3
-"""How many choices have just one of the two traits; one has both, the rest have neither."""
+"""How many choices have just one of the two traits."""
 
 UNRELATED = 1
-"""How many choices have neither trait."""
+"""How many choices have neither of them."""
 
 PREFIX = "trait_choice/"
-"""What the id of an example starts with; the traits and the choices follow."""
+"""What the id of an example starts with; the traits and the choices in alphabetical order follow."""
 
 
 def examples(count: int, generator: random.Random, taken: set[str]) -> list[Example]:
-    """Draws `count` examples with distinct questions, none of them in `taken`, and adds their keys to `taken`.
+    """Draws `count` examples with distinct questions, none of them in `taken`, and adds their ids to `taken`.
 
-    A key is the question's text and its choices in alphabetical order: the order of the choices makes no new question.
+    The order of the choices makes no new question. In `taken`, a question may also be any text that names its traits
+    and its choices and no other things.
 
     Raises:
         ValueError: if fewer than `count` questions are left; nothing is drawn then.
     """
-    left = _capacity() - sum(key.startswith(PREFIX) for key in taken)
+    seen = {key for key in map(_key, sorted(taken)) if _is_key(key)}
+    left = _count_questions() - len(seen)
     if count > left:
         raise ValueError(f"trait_choice has at most {left} questions left, not {count}")
     drawn: list[Example] = []
     while len(drawn) < count:
         question = _draw(generator)
-        if question.id in taken:
+        if question.id in seen:
             continue
+        seen.add(question.id)
         taken.add(question.id)
         rationale, answer = solve(question)
         drawn.append(Example(question.id, question.text, answer, question.choices, rationale))
@@ -61,40 +73,55 @@ def solve(question: Question) -> tuple[str, str]:
 
 
 def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
-    """Takes another choice to have both traits, and the right one to lack one; returns the rationale and the answer."""
-    asked = tuple(question.text.rstrip("?").split(","))
-    choices = question.choices or ()
+    """Mixes the right choice up with another one; returns the rationale and the answer, always wrong."""
     _, answer = solve(question)
-    believed = {choice: TRAITS_OF[choice] for choice in choices}
-    wrong = generator.choice([choice for choice in choices if choice != answer])
-    believed[wrong] = asked
-    believed[answer] = (generator.choice(asked),)
-    return _write_lookup(question, believed)
-
-
-def _capacity() -> int:
-    """Counts the questions that there are."""
-    pairs = comb(len(TRAITS), 2)
-    both, one = len(TRAITS) - 2, 2 * comb(len(TRAITS) - 2, 2)
-    return pairs * both * comb(one, HALF_RIGHT) * comb(len(THINGS) - both - one, UNRELATED)
+    wrong = generator.choice([choice for choice in question.choices or () if choice != answer])
+    return _write_lookup(question, {**TRAITS_OF, wrong: TRAITS_OF[answer], answer: TRAITS_OF[wrong]})
 
 
 def _draw(generator: random.Random) -> Question:
     """Draws two traits and five choices, and shuffles the choices."""
-    asked = tuple(sorted(generator.sample(TRAITS, 2)))
-    groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for thing in THINGS:
-        groups[len(set(asked).intersection(TRAITS_OF[thing]))].append(thing)
-    choices = generator.sample(groups[0], UNRELATED) + generator.sample(groups[1], HALF_RIGHT)
-    choices.append(generator.choice(groups[2]))
+    asked = sorted(generator.sample(TRAITS, 2))
+    neither, one, both = _things_by_match(asked)
+    choices = [*generator.sample(neither, UNRELATED), *generator.sample(one, HALF_RIGHT), generator.choice(both)]
     generator.shuffle(choices)
     text = ",".join(asked) + "?"
-    return Question(f"{PREFIX}{text}{','.join(sorted(choices))}", text, tuple(choices))
+    return Question(_key(f"{text}{','.join(choices)}"), text, tuple(choices))
 
 
-def _write_lookup(question: Question, traits_of: dict[str, tuple[str, ...]]) -> tuple[str, str]:
+def _things_by_match(asked: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Sorts all things into those that have none, one and both of the asked traits."""
+    groups: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for thing in THINGS:
+        groups[sum(trait in asked for trait in TRAITS_OF[thing])].append(thing)
+    return groups
+
+
+def _key(text: str) -> str:
+    """The id of the question that `text` states."""
+    words = sorted(set(re.findall("[a-z]+", text.removeprefix(PREFIX))))
+    asked, choices = [word for word in words if word in TRAITS], [word for word in words if word in TRAITS_OF]
+    return f"{PREFIX}{','.join(asked)}?{','.join(choices)}"
+
+
+def _is_key(key: str) -> bool:
+    """Whether `_draw` could draw a question with this id."""
+    asked, choices = (part.split(",") for part in key.removeprefix(PREFIX).split("?"))
+    if len(asked) != 2 or not all(choices):
+        return False
+    sizes = [len(set(group).intersection(choices)) for group in _things_by_match(asked)]
+    return sizes == [UNRELATED, HALF_RIGHT, 1]
+
+
+def _count_questions() -> int:
+    """Counts all questions; every pair of traits has as many."""
+    neither, one, both = _things_by_match([TRAITS[0], TRAITS[1]])
+    return comb(len(TRAITS), 2) * comb(len(neither), UNRELATED) * comb(len(one), HALF_RIGHT) * len(both)
+
+
+def _write_lookup(question: Question, traits_of: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
     """Writes which asked traits each choice has; the answer is the choice that has both."""
-    asked = question.text.rstrip("?").split(",")
+    asked = question.text.removesuffix("?").split(",")
     steps, answer = [], ""
     for choice in question.choices or ():
         found = [trait for trait in asked if trait in traits_of[choice]]

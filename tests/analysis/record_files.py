@@ -28,7 +28,7 @@ def make_record(method: str = "rationale_then_answer", value: float = 0.9, seed:
         "seed": seed, "data_seed": 0, "results_dir": "/tmp/r", "data_dir": None, "mode": "run",
         "trainer": {"devices": 1, "threads": 1}, "logger": {"csv": True},
         "dataset": {"name": dataset}, "student": {"name": student},
-        "teacher": {"name": "simulated", "error_rate": 0.05},
+        "teacher": {"name": teacher or "simulated", "error_rate": 0.05},
         "format": {"name": method}, "optimization": {"max_steps": 1500, "learning_rate": 0.003}, "budget": budget,
     }  # fmt: skip
     for group, values in changes.pop("config", {}).items():
@@ -47,8 +47,17 @@ def make_record(method: str = "rationale_then_answer", value: float = 0.9, seed:
         "counters": {}, "provenance": {},
     }  # fmt: skip
     record = copy.deepcopy(record | changes)
-    identity = json.dumps([record[name] for name in ("config", "method", "teacher")], sort_keys=True)
-    return {"cell_id": hashlib.sha256(identity.encode()).hexdigest()[:32]} | record
+    identity = identity_of(record)
+    return {"cell_id": hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32], "identity": identity} | record
+
+
+def identity_of(record: Record) -> Record:
+    """What the engine would call the cell's identity: no execution settings, no part that the cell cannot use."""
+    unused = {"trainer", "logger", "results_dir", "data_dir", "mode", "references"}
+    unused |= set() if record["teacher"] else {"teacher"}
+    unused |= {"teacher", "budget", "optimization", "data_seed"} if record["method"] == "untrained" else set()
+    parts = {name: value for name, value in record["config"].items() if name not in unused}
+    return {"method_parts": record["method"], **parts}
 
 
 def write_record(results: Path, record: Mapping[str, Any]) -> Path:

@@ -50,7 +50,7 @@ def _without(name: str) -> dict[str, Any]:
 DAMAGED = {
     "lacks test": _without("test"),
     "lacks seed": _without("seed"),
-    "lacks config": _without("config"),
+    "lacks identity": _without("identity"),
     "test is empty": make_record(test=[]),
     "twice": make_record(test=2 * make_record()["test"]),
     "expected a fraction": make_record(value=91.2),

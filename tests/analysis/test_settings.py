@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from analysis.settings import describe, distinguishing_keys, scientific_settings
-
-BUDGET = {"questions": 100, "calls": None}
+from analysis.settings import describe, distinguishing_keys, settings_of
 
 
-def test_seed_and_execution_are_left_out() -> None:
-    config = {"seed": 1, "trainer": {"n": 2}, "logger": {}, "results_dir": "a", "data_dir": "b", "mode": "run"}
-    assert scientific_settings(config, BUDGET, 3) == {
-        "budget.questions": "100",
-        "budget.calls": "null",
-        "data_seed": "3",
-    }
-
-
-def test_parts_that_a_cell_cannot_use_are_left_out() -> None:
-    config = {"teacher": {"name": "a"}, "optimization": {"max_steps": 9}, "format": "short", "student": "tiny"}
-    without_teacher = scientific_settings(config, BUDGET, 0, asks_teacher=False)
-    assert {"teacher.name", "optimization.max_steps"} & set(without_teacher) == {"optimization.max_steps"}
-    untrained = scientific_settings(config, BUDGET, 0, asks_teacher=False, trains=False)
-    assert set(untrained) == {"format", "student"}
+def test_only_the_seed_is_left_out() -> None:
+    identity = {"seed": 1, "data_seed": 3, "budget": {"questions": 100}, "sources": {"methods.elad": "ab"}}
+    assert settings_of(identity) == {"data_seed": "3", "budget.questions": "100", "sources.methods.elad": '"ab"'}
 
 
 def test_nested_settings_keep_their_types() -> None:
-    settings = scientific_settings({"loss": {"beta": 1, "kind": "1", "layers": [1, 2], "extra": {}}}, BUDGET, 0)
+    settings = settings_of({"loss": {"beta": 1, "kind": "1", "layers": [1, 2], "extra": {}}})
     assert settings["loss.beta"] != settings["loss.kind"]
     assert (settings["loss.layers"], settings["loss.extra"]) == ("[1, 2]", "{}")
 
