@@ -1,9 +1,10 @@
-"""From a curriculum's stages to optimiser steps: order, batches by length, the data policy, and tokens made once."""
+"""From a curriculum's stages to optimiser steps: order, batches, the data policy, and tokens made once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from torch.utils.data import IterableDataset
@@ -14,10 +15,6 @@ from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.types import Stage, TrainingExample
-
-BATCHES_SORTED_TOGETHER = 32
-"""Groups are sorted by length within this many batches: little padding, and still another batch in every pass."""
-
 
 @dataclass
 class StepState:
@@ -101,31 +98,19 @@ class StepStream(IterableDataset[Step]):
         return [self.encoded[example] for example in examples]
 
     def _drawn(self, stage: Stage, number: int) -> Iterator[list[TrainingExample]]:
-        """Batches of groups, pass after pass; a pass drops what does not fill a batch, other groups every time."""
+        """Batches of groups, pass after pass; a pass drops what does not fill a batch, other groups every time.
+
+        Batches stay random: to sort them by length saves padding but costs accuracy (docs/decisions.md). Lengths are
+        sorted inside a step instead, where its micro-batches are cut.
+        """
         groups: dict[str, list[TrainingExample]] = {}
         for example in stage.examples:
             groups.setdefault(example.group, []).append(example)
-        lengths = {name: max(encoded.length for encoded in self.encode(members)) for name, members in groups.items()}
-        size = min(self.optimization.batch_size, len(groups))
-        pass_number = 0
-        while True:
-            names = list(groups)
+        names = ids = list(groups)
+        size = min(self.optimization.batch_size, len(names))
+        for pass_number in count():
             if stage.shuffle:
-                rng = self.state.rng("order", number, pass_number)
-                names = batches_by_length([names[i] for i in rng.permutation(len(names))], lengths, size, rng)
+                order = self.state.rng("order", number, pass_number).permutation(len(groups))
+                names = [ids[i] for i in order]
             for start in range(0, len(names) - size + 1, size):
                 yield [example for name in names[start : start + size] for example in groups[name]]
-            pass_number += 1
-
-
-def batches_by_length(
-    shuffled: Sequence[str], lengths: Mapping[str, int], batch_size: int, rng: np.random.Generator
-) -> list[str]:
-    """The names so ordered that every `batch_size` neighbours have similar lengths; batches come at random."""
-    window = batch_size * BATCHES_SORTED_TOGETHER
-    whole = len(shuffled) // batch_size * batch_size
-    batches: list[list[str]] = []
-    for start in range(0, whole, window):
-        names = sorted(shuffled[start : min(start + window, whole)], key=lengths.__getitem__)
-        batches += [names[i : i + batch_size] for i in range(0, len(names), batch_size)]
-    return [name for i in rng.permutation(len(batches)) for name in batches[i]]

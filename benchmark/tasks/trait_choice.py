@@ -1,7 +1,7 @@
 """Trait choice: five things, two traits, and exactly one thing that has both.
 
-A question reads `fat,new?` and its choices `pot,log,hen,kid,owl`; the rationale goes through the choices and says which
-of the two traits each one has, `pot:new;log:fat;hen:;kid:fat,new;owl:new`; the answer is the text of a choice, `kid`.
+A question reads `big,hot?` and its choices `ape,fan,ewe,emu,bed`; the rationale goes through the choices and says which
+of the two traits each one has, `ape:big;fan:hot;ewe:big,hot;emu:;bed:hot`; the answer is the text of a choice, `ewe`.
 Which thing has which traits is fixed but told nowhere: a student has to pick it up from its training examples.
 """
 
@@ -15,16 +15,15 @@ from math import comb
 
 from benchmark.types import Example, Question
 
-TRAITS = ("big", "dry", "fat", "hot", "new", "odd", "red", "wet")
+TRAITS = ("big", "dry", "fat", "hot", "new", "odd", "red")
 """What a thing may be."""
 
 # The order of the things decides their traits; it is jumbled so that the spelling of a thing gives nothing away.
 # fmt: off
 THINGS = (
-    "car", "bug", "pup", "emu", "hen", "axe", "key", "bee", "log", "jar", "fly", "elk", "cap", "nib", "cod",
-    "fan", "pot", "ewe", "koi", "pan", "box", "fox", "oar", "boa", "ray", "pen", "ram", "gnu", "hat", "dog",
-    "owl", "pie", "pig", "doe", "jay", "bed", "bun", "nut", "cat", "bus", "kid", "cup", "eel", "hog", "ape",
-    "bag", "hut", "cub", "rat", "mat", "jet", "bat", "cow", "ant", "rug", "auk",
+    "ape", "boa", "hog", "cod", "cup", "bat", "dog", "ant", "cat", "ewe", "bag", "elk", "fly", "bee", "car",
+    "fox", "hen", "box", "eel", "cow", "axe", "bed", "bun", "bus", "jar", "fan", "hut", "auk", "emu", "doe",
+    "hat", "gnu", "bug", "cub", "cap",
 )
 # fmt: on
 """What there is."""
