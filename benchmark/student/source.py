@@ -56,6 +56,7 @@ class TinyStudent:
     intermediate_size: int
     layers: int
     attention_heads: int
+    initializer_range: float
     max_length: int
     max_new_tokens: int
     overlong: Overlong = "refuse"
@@ -89,6 +90,7 @@ class TinyStudent:
             num_hidden_layers=self.layers,
             num_attention_heads=self.attention_heads,
             num_key_value_heads=self.attention_heads,
+            initializer_range=self.initializer_range,
             max_position_embeddings=self.max_length,
             tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_token_id,

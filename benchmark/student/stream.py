@@ -16,6 +16,7 @@ from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.types import Stage, TrainingExample
 
+
 @dataclass
 class StepState:
     """Where training stands, for losses and data policies."""

@@ -78,7 +78,7 @@ def _module(name: str) -> Generator:
 
 @lru_cache(maxsize=16)
 def _generate(dataset: GeneratedDataset) -> Mapping[str, tuple[Example, ...]]:
-    taken = {exemplar.question for exemplar in dataset.exemplars}
+    taken = {dataset.task.show(exemplar.as_question()) for exemplar in dataset.exemplars}
     rows: dict[str, tuple[Example, ...]] = {}
     for split in ("test", "validation", "pool"):
         size = getattr(dataset, f"{split}_size")
