@@ -18,6 +18,7 @@ from benchmark.progress import Display
 from benchmark.runs.record import CellFolder
 from benchmark.student.fit import FitReport, fit, set_threads
 from benchmark.student.load import initial_network, load_student
+from benchmark.student.student import Student
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.ledger import Ledger, as_numbers
 from benchmark.teachers.prompts import PromptLibrary, beside
@@ -33,8 +34,11 @@ class Experiment:
     folder: CellFolder
     display: Display
     loggers: Sequence[Any] = ()
-    ledger: Ledger = field(default_factory=Ledger)
+    student: Student = field(init=False)
+    prompts: PromptLibrary = field(init=False)
+    meter: Meter = field(init=False)
     history: list[RoundLog] = field(default_factory=list)
+    bought: set[str] = field(default_factory=set)
     annotations: list[Annotation] = field(default_factory=list)
     fits: list[FitReport] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
@@ -46,6 +50,9 @@ class Experiment:
         self.student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
         set_threads(cell.trainer, self.student.parameters)
         self.prompts = beside([method.annotation])
+        # Parts that ask no teacher still get a meter, so that an undeclared call fails instead of going unmetered.
+        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else _NoTeacher()
+        self.meter = Meter(teacher, cell.teacher.price, Ledger())
         self._refuse_overlong(splits)
         while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
             self._round(round_, splits)
@@ -69,41 +76,43 @@ class Experiment:
         self.history.append(
             RoundLog(
                 round=round_,
-                annotated=len({row.question.id for row in self.annotations}),
-                charged=dict(self.ledger.charged),
-                spent=dict(self.ledger.spent),
+                annotated=len(self.bought),
+                charged=dict(self.meter.ledger.charged),
+                spent=dict(self.meter.ledger.spent),
                 validation={"accuracy": validation.accuracy},
                 notes=dict(context.notes),
             )
         )
 
-    def _buy(self, context: CellContext, splits: Splits) -> list[Annotation]:
+    def _buy(self, context: CellContext, splits: Splits) -> tuple[Annotation, ...]:
         cell, method = self.cell, self.cell.method
-        annotated = {row.question.id for row in self.annotations}
-        pool = [row.without_gold() for row in covered_pool(cell, splits) if row.id not in annotated]
+        pool = [row.without_gold() for row in covered_pool(cell, splits) if row.id not in self.bought]
         picks = method.selection.rank(pool, context.for_axis("selection"))
         share = sum(log.round.share for log in self.history) + context.round.share
-        # Parts that ask no teacher still get a meter, so that an undeclared call fails instead of going unmetered.
-        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else _NoTeacher()
-        meter = Meter(teacher, cell.teacher.price, self.ledger)
-        total = min(len(pool), cell.budget.questions or len(pool))
-        with self.display.bar("annotating", total) as advance:
-            return buy(
+        if share > 1 + 1e-9:
+            raise ValueError(
+                f"the schedule's rounds share {share:.3f} of the budget; together they may share all of it"
+            )
+        total = min(len(picks), round((cell.budget.questions or len(picks)) * share) - len(self.bought))
+        with self.display.bar(_in_round("annotating", context.round), total) as advance:
+            new = buy(
                 picks,
                 method.annotation,
                 context.for_axis("annotation"),
-                meter,
+                self.meter,
                 cell.budget,
                 share,
-                len(annotated),
+                len(self.bought),
                 advance,
             )
+        self.bought.update(new.question_ids)
+        return new.annotations
 
     def _fit(self, examples: Sequence[TrainingExample], context: CellContext) -> None:
         cell = self.cell
         if context.round.restart and self.fits:
             self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
-        with self.display.bar("training", cell.optimization.max_steps) as advance:
+        with self.display.bar(_in_round("training", context.round), cell.optimization.max_steps) as advance:
             self.fits.append(
                 fit(
                     self.student, examples, cell.method, context, cell.optimization, cell.trainer, self.loggers, advance
@@ -206,6 +215,10 @@ class _NoTeacher:
 
     async def reply(self, ask: Any, samples: int) -> Any:
         raise ConfigError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
+
+
+def _in_round(activity: str, round_: Round) -> str:
+    return f"{activity}, round {round_.index + 1}" if round_.index else activity
 
 
 def _round_row(log: RoundLog) -> dict[str, Any]:

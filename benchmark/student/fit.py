@@ -67,7 +67,7 @@ def fit(
         raise ValueError(
             f"no training examples: format {type(method.format).__name__} could use none of the annotations"
         )
-    started = time.perf_counter()
+    started, device = time.perf_counter(), student.network.device
     state = StepState(optimization.max_steps, student, context.for_axis("loss").rng)
     stream = StepStream(
         method, examples, optimization, settings.micro_batch_tokens, context.for_axis("curriculum"), state
@@ -77,6 +77,7 @@ def fit(
         warnings.simplefilter("ignore")
         torch.manual_seed(int(context.for_axis("dropout").rng().integers(2**63)))
         _trainer(optimization, settings, loggers, advance).fit(module, DataLoader(stream, batch_size=None))
+    student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
     if module.steps != optimization.max_steps:
         raise ValueError(
             f"the curriculum's stages filled {module.steps} of optimization.max_steps={optimization.max_steps}; "

@@ -33,6 +33,14 @@ class Meter:
         return known[:samples]
 
 
+@dataclass(frozen=True)
+class Purchase:
+    """What one round bought: the questions that were paid for, in order, and what was written about them."""
+
+    question_ids: tuple[str, ...]
+    annotations: tuple[Annotation, ...]
+
+
 def buy(
     picks: Sequence[Pick],
     annotator: Annotator,
@@ -40,14 +48,15 @@ def buy(
     meter: Meter,
     budget: Budget,
     share: float,
-    already_annotated: int,
+    already_bought: int,
     advance: Callable[[int], None] = lambda questions: None,
-) -> list[Annotation]:
-    """The annotations of as many picks as fit into a share of the budget, up to the first that does not.
+) -> Purchase:
+    """As many picks as fit into a share of the budget, up to the first that does not.
 
-    `already_annotated` counts the questions of earlier rounds.
+    `already_bought` counts the questions of earlier rounds. Raises ValueError for an annotator that costs more than the
+    worst case that it declares: the budget could not be kept.
     """
-    return asyncio.run(_buy(picks, annotator, context, meter, budget, share, already_annotated, advance))
+    return asyncio.run(_buy(picks, annotator, context, meter, budget, share, already_bought, advance))
 
 
 async def _buy(
@@ -57,19 +66,27 @@ async def _buy(
     meter: Meter,
     budget: Budget,
     share: float,
-    already_annotated: int,
+    already_bought: int,
     advance: Callable[[int], None],
-) -> list[Annotation]:
-    bought: list[Annotation] = []
-    for number, pick in enumerate(picks, already_annotated + 1):
-        if not budget.admits(number, meter.ledger.calls() + annotator.most_calls(pick.question), share):
+) -> Purchase:
+    question_ids: list[str] = []
+    annotations: list[Annotation] = []
+    for number, pick in enumerate(picks, already_bought + 1):
+        before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
+        if not budget.admits(number, before + most, share):
             break
         rows = await annotator.annotate(pick, context, meter)
-        bought += rows
-        for source in sorted({"human" if row.source == "human" else meter.source for row in rows}):
+        if meter.ledger.calls() - before > most:
+            raise ValueError(
+                f"{type(annotator).__name__} made {meter.ledger.calls() - before} calls for question "
+                f"{pick.question.id!r}, but its most_calls says {most}"
+            )
+        for source in {"human" if row.source == "human" else meter.source for row in rows} or {meter.source}:
             meter.ledger.charge(source, Usage(questions=1))
+        question_ids.append(pick.question.id)
+        annotations += rows
         advance(1)
-    return bought
+    return Purchase(tuple(question_ids), tuple(annotations))
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:
