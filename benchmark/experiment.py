@@ -23,7 +23,7 @@ from benchmark.tasks.dataset import Splits
 from benchmark.teachers.ledger import Ledger, as_numbers
 from benchmark.teachers.prompts import PromptLibrary, beside
 from benchmark.teachers.purchase import Meter, buy, reweighted
-from benchmark.types import Annotation, Example, Question, Round, RoundLog, TrainingExample
+from benchmark.types import Annotation, Example, Pick, Question, Round, RoundLog, TrainingExample
 
 
 @dataclass
@@ -88,6 +88,7 @@ class Experiment:
         cell, method = self.cell, self.cell.method
         pool = [row.without_gold() for row in covered_pool(cell, splits) if row.id not in self.bought]
         picks = method.selection.rank(pool, context.for_axis("selection"))
+        _refuse_strangers(picks, pool)
         share = sum(log.round.share for log in self.history) + context.round.share
         if share > 1 + 1e-9:
             raise ValueError(
@@ -215,6 +216,17 @@ class _NoTeacher:
 
     async def reply(self, ask: Any, samples: int) -> Any:
         raise ConfigError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
+
+
+def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
+    """Raises ValueError for picks that are not from the pool or come twice: they would be paid twice."""
+    seen, known = set(), {question.id for question in pool}
+    for pick in picks:
+        if pick.question.id not in known or pick.question.id in seen:
+            raise ValueError(
+                f"the selection picked {pick.question.id!r}, which is not in the pool or was picked already"
+            )
+        seen.add(pick.question.id)
 
 
 def _in_round(activity: str, round_: Round) -> str:
