@@ -47,7 +47,10 @@ class CrossEntropy:
         return Requirements()
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
-        """Those of the format."""
+        """Those of the format. Raises ValueError for a mean per group, of which a token loss knows nothing."""
+        for name, term in of_format.items():
+            if term.per == "group":
+                raise ValueError(f"term {name!r} is a mean per group, but cross-entropy has values per token")
         return of_format
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:

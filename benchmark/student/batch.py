@@ -115,13 +115,14 @@ def _longest(examples: Sequence[EncodedExample]) -> int:
     return max(example.length for example in examples)
 
 
-def _belongs(term: Term, example: EncodedExample) -> bool:
-    return any(fnmatch.fnmatchcase(example.example.task, pattern) for pattern in term.tasks)
+def is_about(term: Term, task: str) -> bool:
+    """Whether a task is one of the term's; `*` in their names matches anything."""
+    return any(fnmatch.fnmatchcase(task, pattern) for pattern in term.tasks)
 
 
 def _counts(term: Term, example: EncodedExample) -> list[bool]:
     """Which target tokens the term is about. Weight 0 makes a token context; other weights do not change the count."""
-    if not _belongs(term, example):
+    if not is_about(term, example.example.task):
         return [False] * len(example.target)
     return [
         weight != 0 and (term.span is None or span == term.span)
@@ -186,7 +187,7 @@ def _scale(
         members = torch.zeros_like(scale).index_add_(0, group_of_example, present.float())
         return term.coefficient * scale / members.clamp(min=1) / denominator
     values = [
-        weight * counts / (sum(row) if term.per == "sequence" else 1)
+        weight * counts / (max(1, sum(row)) if term.per == "sequence" else 1)
         for example, row in zip(examples, counted, strict=True)
         for weight, counts in zip(example.weights, row, strict=True)
     ]

@@ -41,6 +41,8 @@ class Encoder:
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each prompt, up to the first response token, in the chat template where there is one."""
+        if not texts:
+            return []  # tokenizers fail on an empty batch
         if self.tokenizer.chat_template:
             # Chat models expect their turn markers; a plain prompt would be a text they were never tuned on.
             texts = [_in_chat(self.tokenizer, text) for text in texts]
@@ -54,9 +56,14 @@ class Encoder:
 
     def examples(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
         """Every example tokenised once. The prompt gives way first, then the target loses its end and its EOS."""
+        if not examples:
+            return []
         prompts = self.prompts([example.prompt for example in examples])
         encoded = self.tokenizer(
-            [example.target_text for example in examples], add_special_tokens=False, return_offsets_mapping=True
+            [example.target_text for example in examples],
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
         )
         return [
             self._example(example, prompt, ids, [start for start, _ in offsets])
@@ -89,7 +96,7 @@ def _span_of_each_character(example: TrainingExample) -> list[int]:
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special, split_special_tokens=special)["input_ids"]
     if special and ids and ids[0] and ids[0][-1] == tokenizer.eos_token_id:
         ids = [row[:-1] for row in ids]  # some tokenizers close every text with EOS; a prompt is not closed
     return ids

@@ -62,6 +62,8 @@ class StudentModule(pl.LightningModule):
         values: dict[str, float] = {}
         for micro_batch in batch.micro_batches:
             terms = self.loss.values(micro_batch, self, self.state)
+            if not terms:
+                raise ValueError(f"no token of optimiser step {self.state.step} belongs to a term of the loss")
             self.manual_backward(torch.stack(list(terms.values())).sum())
             for name, value in terms.items():
                 values[name] = values.get(name, 0.0) + float(value.detach())
@@ -69,7 +71,9 @@ class StudentModule(pl.LightningModule):
         if total != total or abs(total) == float("inf"):
             raise FloatingPointError(f"the loss is {total} at optimiser step {self.state.step}: {values}")
         if self.optimization.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimization.gradient_clip)
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimization.gradient_clip)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"the gradient's norm is {norm} at optimiser step {self.state.step}")
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         self.steps += 1

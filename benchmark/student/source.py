@@ -202,7 +202,8 @@ def _folder_hash(folder: Path) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ConfigError(f"student.path={folder} holds no *.safetensors weights")
-    files = [*weights, *(folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file())]
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+    files = [*weights, *(folder / name for name in names if (folder / name).is_file())]
     stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     return _content_hash(stamps)
 

@@ -10,11 +10,11 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from benchmark.contract import Context, Method
-from benchmark.student.batch import Step, collate
+from benchmark.student.batch import Step, collate, is_about
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
-from benchmark.types import Stage, TrainingExample
+from benchmark.types import Stage, Term, TrainingExample
 
 
 @dataclass
@@ -60,6 +60,12 @@ class StepStream(IterableDataset[Step]):
         share = 0.0
         while (stage := self.method.curriculum.next_stage(done, self.examples, self.context)) is not None:
             share += stage.share
+            if share > 1 + 1e-6:
+                raise ValueError(
+                    f"the curriculum's {len(done) + 1} stages share {share:.3f} of the steps, more than all"
+                )
+            if not stage.examples:
+                raise ValueError(f"stage {len(done)} of the curriculum has no examples")
             last = round(self.optimization.max_steps * share)
             yield from self._stage(stage, len(done), last)
             done.append(stage)
@@ -72,9 +78,11 @@ class StepStream(IterableDataset[Step]):
             raise ValueError(f"stage {number} sets {', '.join(unknown)}, which this loss does not know")
         self.state.settings = {**self.method.loss.settings, **stage.settings}
         terms = self.method.loss.terms(self.method.format.terms(), self.state.settings)
+        _refuse_tasks_without_term(stage.examples, terms)
         self.encode(stage.examples)
         drawn = self._drawn(stage, number)
         while self.state.step < last:
+            before = self.state.step
             for supplied in self.method.loss.data_policy.supply(next(drawn), self.state):
                 if self.state.step == last:
                     break
@@ -87,9 +95,12 @@ class StepStream(IterableDataset[Step]):
                     stage.fresh_optimiser and self.state.step == first,
                 )
                 at = self.state.step
-                progress = (at - first) / (last - first) if stage.fresh_optimiser else at / total
+                # The middle of the step, so that neither the first nor the last one has a learning rate of 0.
+                progress = (at - first + 0.5) / (last - first) if stage.fresh_optimiser else (at + 0.5) / total
                 yield replace(step, progress=progress)
                 self.state.step += 1
+            if self.state.step == before:
+                raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")
 
     def encode(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
         """The examples as tokens, each tokenised at most once in a fit."""
@@ -107,11 +118,22 @@ class StepStream(IterableDataset[Step]):
         groups: dict[str, list[TrainingExample]] = {}
         for example in stage.examples:
             groups.setdefault(example.group, []).append(example)
-        names = ids = list(groups)
-        size = min(self.optimization.batch_size, len(names))
+        ids = list(groups)
+        size = min(self.optimization.batch_size, len(ids))
+        waiting: list[str] = []
         for pass_number in count():
             if stage.shuffle:
                 order = self.state.rng("order", number, pass_number).permutation(len(groups))
                 names = [ids[i] for i in order]
+            else:
+                names = [*waiting, *ids]
+                waiting = names[len(names) // size * size :]  # in a fixed order they would never be seen
             for start in range(0, len(names) - size + 1, size):
                 yield [example for name in names[start : start + size] for example in groups[name]]
+
+
+def _refuse_tasks_without_term(examples: Sequence[TrainingExample], terms: Mapping[str, Term]) -> None:
+    """Raises ValueError for examples that no term of the loss is about: they would train nothing, in silence."""
+    for task in sorted({example.task for example in examples}):
+        if not any(is_about(term, task) for term in terms.values()):
+            raise ValueError(f"no term of the loss is about task {task!r}; the terms are {', '.join(sorted(terms))}")

@@ -89,6 +89,8 @@ class Student:
     def _draft(self, ask: Ask, prompt: list[int], sample: int) -> Draft:
         prompt, cut = self.encoder.cut_prompt(prompt, room=1)
         self.counters["truncated_prompts"] += cut
+        if self.tokenizer.unk_token_id is not None:
+            self.counters["unknown_prompt_tokens"] += prompt.count(self.tokenizer.unk_token_id)
         limit = min(ask.max_new_tokens or self.max_new_tokens, self.max_length - len(prompt))
         chance = stream("generation", self.seed, ask.role, ask.prompt, sample) if ask.temperature > 0 else None
         return Draft(prompt, limit, ask.temperature, chance)
@@ -105,10 +107,12 @@ class Student:
                 [batch] = step.to(self.network.device).micro_batches
                 log_probabilities = torch.log_softmax(self.logits(self.hidden(batch)), dim=-1)
                 of_tokens = log_probabilities.gather(1, batch.tokens[:, None])[:, 0].tolist()
-                where = {id(example): i for i, example in zip(cut, (examples[i] for i in cut), strict=True)}
-                for row, example in enumerate(batch.examples):
-                    mine = (batch.example_of == row).nonzero()[:, 0].tolist()
-                    scores[where[id(example)]] = tuple(of_tokens[i] for i in mine)
+                by_row: list[list[float]] = [[] for _ in batch.examples]
+                for row, value in zip(batch.example_of.tolist(), of_tokens, strict=True):
+                    by_row[row].append(value)
+                of_example = dict(zip(batch.examples, map(tuple, by_row), strict=True))
+                for i in cut:
+                    scores[i] = of_example[examples[i]]
         return scores
 
     @contextmanager
