@@ -109,7 +109,7 @@ class AskTeacher(Protocol):
     """The metered way to the teacher: every distinct request is booked on the ledger."""
 
     async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
-        """`samples` replies to one request. Raises KeyError for a role without a prompt."""
+        """`samples` replies to one request. Raises ValueError for a role that no part of the method declared."""
         ...
 
 

@@ -50,9 +50,8 @@ class Experiment:
         self.student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
         set_threads(cell.trainer, self.student.parameters)
         self.prompts = beside([method.annotation])
-        # Parts that ask no teacher still get a meter, so that an undeclared call fails instead of going unmetered.
-        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else _NoTeacher()
-        self.meter = Meter(teacher, cell.teacher.price, Ledger())
+        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else None
+        self.meter = Meter(teacher, cell.teacher.price, Ledger(), roles=method.requires().teacher_roles)
         self._refuse_overlong(splits)
         while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
             self._round(round_, splits)
@@ -134,7 +133,7 @@ class Experiment:
 
     def _context(self, round_: Round, splits: Splits) -> CellContext:
         method = self.cell.method
-        parts = {"selection": method.selection, "annotation": method.annotation, "weighting": method.weighting}
+        parts = {axis: getattr(method, axis) for axis in ("selection", "annotation", "weighting", "curriculum")}
         return CellContext(
             dataset=self.cell.dataset,
             format=method.format,
@@ -197,7 +196,7 @@ class Experiment:
             ],
             "teacher_reference": self._teacher_reference(splits, self.prompts),
             "train": _train_row(self.fits),
-            "counters": dict(sorted((self.counters + self.student.counters).items())),
+            "counters": dict(sorted({**self.counters, **self.student.counters}.items())),
         }
 
     def _teacher_reference(self, splits: Splits, prompts: PromptLibrary) -> dict[str, Any] | None:
@@ -206,16 +205,6 @@ class Experiment:
         teacher = self.cell.teacher.open(self.cell.dataset)
         measured = teacher_accuracy(teacher, self.cell.dataset, prompts, splits.test.open())
         return None if measured is None else {"split": "test", **measured}
-
-
-class _NoTeacher:
-    """Stands where no part declared that it asks a teacher."""
-
-    def covers(self, question_id: str) -> bool:
-        return False
-
-    async def reply(self, ask: Any, samples: int) -> Any:
-        raise ConfigError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:

@@ -89,7 +89,7 @@ class RationaleThenAnswer:
                 annotations=(row.id,),
             )
             for row in annotations
-            if row.rationale and row.answer is not None
+            if row.rationale and row.answer is not None and self.answer_marker not in row.answer
         ]
 
     def terms(self) -> Mapping[str, Term]:

@@ -9,12 +9,13 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from benchmark import ENGINE_VERSION
 from benchmark.cell import AXES, Cell
+from benchmark.components import components
 from benchmark.teachers.prompts import beside
 
 ID_LENGTH = 16
@@ -91,19 +92,9 @@ def _sources(parts: list[Any]) -> dict[str, str]:
     """A hash per module of code that the parts live in. The engine's own modules are covered by ENGINE_VERSION."""
     modules: set[str] = set()
     for part in parts:
-        for component in _components(part):
+        for component in components(part):
             _add_with_imports(type(component).__module__, modules)
     return {name: source_hash(name) for name in sorted(modules)}
-
-
-def _components(value: Any) -> Iterator[Any]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield value
-        for field in dataclasses.fields(value):
-            yield from _components(getattr(value, field.name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _components(item)
 
 
 def _add_with_imports(module: str, found: set[str]) -> None:

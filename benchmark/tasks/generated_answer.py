@@ -30,7 +30,8 @@ class GeneratedAnswer:
 
     def is_correct(self, example: Example, answer: str | None) -> bool:
         """Whether both numbers agree within 1e-4."""
-        return answer is not None and abs(float(answer) - float(example.answer.replace(",", ""))) <= TOLERANCE
+        gold = self.parse(example.without_gold(), example.answer)
+        return answer is not None and gold is not None and abs(float(answer) - float(gold)) <= TOLERANCE
 
 
 def _plain(number: str) -> str:

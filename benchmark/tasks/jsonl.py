@@ -85,15 +85,21 @@ def _split(dataset: JsonlDataset) -> Mapping[str, tuple[Example, ...]]:
 
 def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Example, ...]]) -> None:
     seen: dict[str, str] = {}
+    asked: dict[str, str] = {}
     for split, examples in rows.items():
         for example in examples:
-            if dataset.task.parse(example.without_gold(), example.answer) is None:
+            if not dataset.task.is_correct(example, dataset.task.parse(example.without_gold(), example.answer)):
                 raise DataError(
                     f"dataset={dataset.name}, {split}: the gold answer {example.answer!r} of {example.id!r} is none "
                     f"that task {dataset.task.name} can read"
                 )
             if seen.setdefault(example.id, split) != split:
                 raise DataError(f"dataset={dataset.name}: id {example.id!r} is in {seen[example.id]} and in {split}")
+            shown = " ".join(dataset.task.show(example.without_gold()).split()).casefold()
+            if asked.setdefault(shown, split) != split:
+                raise DataError(
+                    f"dataset={dataset.name}: the question {example.question!r} is in {asked[shown]} and in {split}"
+                )
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,11 +109,13 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         hint = f"{path.parent} holds {', '.join(there)}" if there else f"there is no data in {path.parent}"
         raise DataError(f"{path} does not exist; {hint}")
     empty = True
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             where = f"{path}, line {number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode())
+            except UnicodeDecodeError as error:
+                raise DataError(f"{where}: not UTF-8") from error
             except json.JSONDecodeError as error:
                 raise DataError(f"{where}: not a JSON object ({error.msg})") from error
             if not isinstance(row, dict):

@@ -25,17 +25,19 @@ class MultipleChoice:
 
     def show(self, question: Question) -> str:
         """The question's text followed by its options."""
-        items = [
-            self.item.format(letter=letter, choice=choice)
-            for letter, choice in zip(string.ascii_lowercase, question.choices or (), strict=False)
-        ]
+        items = [self.item.format(letter=letter, choice=choice) for letter, choice in _lettered(question)]
         text = f"{question.context}\n{question.text}" if question.context else question.text
         return text + self.heading + self.separator.join(items)
 
     def parse(self, question: Question, text: str) -> str | None:
-        """The option that `text` names, by its text or by `(letter)`, letter case and a final full stop aside."""
+        """The option that `text` names, by its text or by `(letter)`.
+
+        Letter case and a final full stop may differ, unless that makes the difference between two options.
+        """
+        if text.strip() in (question.choices or ()):
+            return text.strip()
         said = _fold(text)
-        for letter, choice in zip(string.ascii_lowercase, question.choices or (), strict=False):
+        for letter, choice in _lettered(question):
             if said in (_fold(choice), f"({letter})", f"({letter}) {_fold(choice)}"):
                 return choice
         return None
@@ -43,6 +45,13 @@ class MultipleChoice:
     def is_correct(self, example: Example, answer: str | None) -> bool:
         """Whether the chosen option's text is the gold option's."""
         return answer is not None and answer == example.answer
+
+
+def _lettered(question: Question) -> list[tuple[str, str]]:
+    choices = question.choices or ()
+    if len(choices) > len(string.ascii_lowercase):
+        raise ValueError(f"question {question.id!r} has {len(choices)} options; there are letters for 26")
+    return list(zip(string.ascii_lowercase, choices, strict=False))
 
 
 def _fold(text: str) -> str:

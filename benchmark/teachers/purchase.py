@@ -16,21 +16,27 @@ from benchmark.types import Annotation, Ask, Pick, Reply, Usage
 class Meter:
     """The metered way to the teacher. A request that this cell repeats is answered again and not charged again."""
 
-    teacher: OpenTeacher
+    teacher: OpenTeacher | None
     price: Price
     ledger: Ledger
     source: str = "teacher"
+    roles: frozenset[str] | None = None
+    """The roles that the method declared; None allows all."""
     _seen: dict[Ask, list[Reply]] = field(default_factory=dict)
+    _locks: dict[Ask, asyncio.Lock] = field(default_factory=dict)
 
     async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
         """`samples` replies; every one that is new costs a call."""
-        known = self._seen.get(ask, [])
-        if len(known) < samples:
-            replies = await self.teacher.reply(ask, samples)
-            for reply in replies[len(known) :]:
-                self.ledger.charge(self.source, self.price.of(reply))
-            self._seen[ask] = known = replies
-        return known[:samples]
+        if self.teacher is None or (self.roles is not None and ask.role not in self.roles):
+            raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
+        async with self._locks.setdefault(ask, asyncio.Lock()):
+            known = self._seen.get(ask, [])
+            if len(known) < samples:
+                replies = await self.teacher.reply(ask, samples)
+                for reply in replies[len(known) :]:
+                    self.ledger.charge(self.source, self.price.of(reply))
+                self._seen[ask] = known = replies
+            return known[:samples]
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ async def _buy(
     already_bought: int,
     advance: Callable[[int], None],
 ) -> Purchase:
+    meter._locks.clear()  # a lock belongs to one event loop, and every purchase runs in its own
     question_ids: list[str] = []
     annotations: list[Annotation] = []
     for number, pick in enumerate(picks, already_bought + 1):
@@ -90,7 +97,10 @@ async def _buy(
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:
-    """The annotations with the weights and reasons given. Raises ValueError for a weight outside [0, 1]."""
+    """The annotations with the weights given. Raises ValueError for a weight outside [0, 1] or an unknown id."""
+    strangers = sorted(weights.keys() - {row.id for row in annotations})
+    if strangers:
+        raise ValueError(f"the weighting weighed {strangers[0]!r}, which is no annotation of this cell")
     for annotation_id, (weight, reason) in weights.items():
         if not 0 <= weight <= 1:
             raise ValueError(f"weight {weight} of {annotation_id} ({reason}) is outside [0, 1]")

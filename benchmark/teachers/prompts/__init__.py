@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 
+from benchmark.components import components
 from benchmark.contract import Task
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Exemplar
@@ -52,8 +53,9 @@ class PromptLibrary:
 
 
 def beside(parts: Iterable[object]) -> PromptLibrary:
-    """The library of a method: templates beside the Python files of its parts come first."""
-    files = (importlib.import_module(type(part).__module__).__file__ for part in parts)
+    """The library of a method: templates beside the Python files of its parts, wrapped ones included, come first."""
+    modules = {type(component).__module__ for part in parts for component in components(part)}
+    files = [importlib.import_module(module).__file__ for module in modules]
     return PromptLibrary(tuple(sorted({Path(file).parent for file in files if file})))
 
 

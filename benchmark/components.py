@@ -1,0 +1,18 @@
+"""A component and what it is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+
+def components(value: Any) -> Iterator[Any]:
+    """The component itself and every dataclass nested in its fields, outermost first."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield value
+        for field in dataclasses.fields(value):
+            yield from components(getattr(value, field.name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from components(item)
