@@ -72,6 +72,8 @@ class Experiment:
         self._fit(examples, context)
         self._count_unused(kept, examples)
         validation = self._evaluate("validation", splits.validation[: self.cell.evaluation.validation_size])
+        for logger in self.loggers:
+            logger.log_metrics({"validation/accuracy": validation.accuracy}, step=self.fits[-1].optimiser_steps)
         self.history.append(
             RoundLog(
                 round=round_,

@@ -16,6 +16,7 @@ from benchmark.isolation import isolated
 from benchmark.progress import Display
 from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import id_of, identity
+from benchmark.runs.loggers import cell_loggers
 from benchmark.runs.record import CellFolder
 
 
@@ -82,11 +83,12 @@ def _complete(
     from benchmark.runs.provenance import provenance
     from benchmark.student.export import export
 
-    loggers = cell.logger.open(folder.path, cell.describe(), cell.config) if cell.method.trains() else []
-    experiment = Experiment(cell, folder, display, loggers)
-    result = experiment.run()
-    for logger in loggers:
-        logger.finalize("success")
+    with cell_loggers(cell.logger, folder.path, cell.describe(), cell.config) as loggers:
+        experiment = Experiment(cell, folder, display, loggers)
+        result = experiment.run()
+        scores = {f"test/{test['metric']}": test["value"] for test in result["test"]}
+        for logger in loggers:
+            logger.log_metrics(scores, step=int(result["train"]["optimiser_steps"]))
     if cell.trainer.save_student and cell.method.trains():
         export(experiment.student, folder.path / "student", {**header, **result})
     result["train"]["peak_memory_bytes"] = peak_bytes()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -73,9 +74,30 @@ class WandbLog:
         from pytorch_lightning.loggers import WandbLogger
 
         run = wandb.init(
-            project=self.project, name=name, dir=folder, mode=self.mode, config=dict(config), reinit="create_new"
+            project=self.project,
+            name=name,
+            dir=folder,
+            mode=self.mode,
+            config=dict(config),
+            reinit="create_new",  # a run of its own for every cell of the process
+            settings=wandb.Settings(silent=True),
         )
         return [*CsvLog().open(folder, name, config), WandbLogger(experiment=run)]
+
+
+@contextmanager
+def cell_loggers(kind: CellLogger, folder: Path, name: str, config: Mapping[str, Any]) -> Iterator[list[Logger]]:
+    """The loggers of one cell, closed at the end whatever happens, so that the next cell cannot write into them."""
+    loggers = kind.open(folder, name, config)
+    try:
+        yield loggers
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
+            experiment = getattr(logger, "experiment", None)
+            finish = getattr(experiment, "finish", None)  # Lightning leaves a W&B run open
+            if finish is not None:
+                finish()
 
 
 def _require(package: str) -> None:
