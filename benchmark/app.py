@@ -49,35 +49,51 @@ def run(config: DictConfig) -> Outcome:
 def main() -> int:
     """Exit status: 0 all well, 1 a cell failed, 2 wrong input, 130 interrupted."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
-    from benchmark.errors import ConfigError, SweepFailed
+    from benchmark.config import COMPOSING_ERRORS
+    from benchmark.errors import SweepFailed
 
-    traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
     _outcomes.clear()
     try:
+        _refuse_nothing_chosen(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on with the cells that are missing", 130)
     except SweepFailed as error:
         return _complain(str(error), 1)
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        if traceback_wanted:
+    except COMPOSING_ERRORS as error:
+        if before == "1":
             raise
         return _complain(_one_line(error), 2)
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
     return _status()
 
 
+def _refuse_nothing_chosen(arguments: list[str]) -> None:
+    """Hydra answers `selection=null` with a ValueError that names no group."""
+    from benchmark.cell import GROUPS
+    from benchmark.errors import ConfigError
+
+    for name, _, value in (argument.partition("=") for argument in arguments):
+        if name in (*GROUPS, "method") and "null" in value.split(","):
+            raise ConfigError(f"{name}={value}: every cell needs one option of {name}")
+
+
 def _one_line(error: Exception) -> str:
-    from benchmark.cell import AXES, GROUPS
+    from benchmark.cell import GROUPS
     from benchmark.config import explain
     from benchmark.errors import ConfigError
 
     if isinstance(error, ConfigError):
         return str(error)
-    return explain(error, (*GROUPS, *AXES, "method", "experiment"))
+    sweeping = bool({"-m", "--multirun"} & set(sys.argv[1:]))
+    return explain(error, (*GROUPS, "method", "experiment"), sweeping)
 
 
 def _status() -> int:

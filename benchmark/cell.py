@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra.conf import HydraConf
@@ -87,6 +88,7 @@ class Cell:
 
 def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
     """The cell of a composed config. Raises ConfigError for whatever does not fit; nothing has been done by then."""
+    _refuse_absent_search_path(hydra)
     plain = _plain(config)
     known = (*GROUPS, *SCALARS)
     for key in plain:
@@ -96,6 +98,8 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
         if key not in plain:
             raise ConfigError(f"{key} is missing from the configuration; it must not be removed")
     scalars = {name: leaf(hint, plain[name], name) for name, hint in SCALARS.items()}
+    if not scalars["results_dir"]:
+        raise ConfigError("results_dir is empty; give the folder that records are written to")
     parts = {name: build(plain[name], name, expected) for name, expected in GROUPS.items()}
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
@@ -103,6 +107,17 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
         **{name: scalars[name] for name in ("seed", "data_seed", "pool", "results_dir", "references")},
         config=plain,
     )
+
+
+def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
+    """Hydra only warns of a folder that is not there, and would run without what the user meant to add."""
+    for source in hydra.runtime.config_sources:
+        if (
+            source.provider.startswith("hydra.searchpath")
+            and source.schema == "file"
+            and not Path(source.path).is_dir()
+        ):
+            raise ConfigError(f"hydra.searchpath: there is no folder {source.path}")
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import importlib
 import json
+import math
 import re
 import types
 import typing
@@ -13,8 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pydantic
+import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.errors import ConfigError
+
+COMPOSING_ERRORS = (ConfigError, HydraException, OmegaConfBaseException, yaml.YAMLError)
+"""What may be wrong with a config before it is one of ours."""
 
 
 def nearest(name: str, valid: Iterable[object]) -> str:
@@ -48,6 +55,8 @@ def build(node: Any, at: str, expected: Any) -> Any:
 
 def leaf(hint: Any, value: Any, at: str) -> Any:
     """A plain value checked strictly against its type hint. Raises ConfigError with the value and what was expected."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{at}={value}: input should be a finite number")
     try:
         return pydantic.TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
@@ -105,23 +114,30 @@ def _locate(path: str, at: str) -> type:
     return cls
 
 
-def explain(error: Exception, groups: Iterable[str]) -> str:
+def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> str:
     """One line, with the nearest valid name, for what Hydra or OmegaConf raises while composing."""
     from hydra.errors import MissingConfigException, OverrideParseException
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
     cause = error.__cause__
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: {error.problem}"
+    key = getattr(error, "full_key", None)
+    if key and isinstance(error, MissingMandatoryValue):
+        return f"Missing mandatory value: {key}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name}: there is no such option{nearest(name, error.options or ())}"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
         siblings = [key for key in (cause.parent_node or ()) if key not in ("hydra", "_target_")]
         hint = nearest(str(cause.key), siblings)
-        return f"{cause.full_key}: there is no such setting{hint}{_swept_hint(cause.full_key)}"
+        return f"{cause.full_key}: there is no such setting{hint}{_swept_hint(cause.full_key) if sweeping else ''}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {error.message.splitlines()[0]}"
     found = re.match(r"(?:In '([^']+)': )?Could not override '([^']+)'", str(error))
     if found:
+        if found[1] and f"@{found[1].partition('/')[0]}." in found[2]:
+            return f"{found[1]}.yaml: a preset must begin with the line '# @package _global_'"
         where = f" (in conf/{found[1]}.yaml)" if found[1] else ""
         return f"{found[2].split('@')[0]}: there is no such group{nearest(found[2], groups)}{where}"
     return " ".join(str(error).split())

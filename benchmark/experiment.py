@@ -10,7 +10,6 @@ from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.context import CellContext
-from benchmark.errors import ConfigError
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.reference import teacher_accuracy
 from benchmark.plan import covered_pool
@@ -52,7 +51,6 @@ class Experiment:
         self.prompts = beside([method.annotation])
         teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else None
         self.meter = Meter(teacher, cell.teacher.price, Ledger(), roles=method.requires().teacher_roles)
-        self._refuse_overlong(splits)
         while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
             self._round(round_, splits)
         splits.test.unseal()  # nothing is decided from here on
@@ -155,30 +153,6 @@ class Experiment:
         self.counters["dropped_annotations"] = len(self.annotations) - len(kept)
         self.counters["unused_annotations"] = len({row.id for row in kept} - used)
         self.counters["unparsed_annotations"] = sum(row.answer is None for row in self.annotations)
-
-    def _refuse_overlong(self, splits: Splits) -> None:
-        """Raises ConfigError where prompts leave no room for an answer and the student's config says `refuse`."""
-        source, form, task = self.cell.student, self.cell.method.format, self.cell.dataset.task
-        if source.overlong != "refuse":
-            return
-        new_tokens = self.cell.evaluation.max_new_tokens or source.max_new_tokens
-        limit = source.max_length - new_tokens
-
-        def too_long(questions: Sequence[Question]) -> list[bool]:
-            asks = [form.ask(question, role, task) for role in sorted(form.roles) for question in questions]
-            lengths = [len(ids) for ids in self.student.encoder.prompts([ask.prompt for ask in asks])]
-            by_role = [lengths[i : i + len(questions)] for i in range(0, len(lengths), len(questions))]
-            return [max(of_question) > limit for of_question in zip(*by_role, strict=True)]
-
-        seen = (*splits.pool, *splits.validation) if self.cell.method.trains() else ()
-        overlong = splits.test.count(too_long) + (sum(too_long([row.without_gold() for row in seen])) if seen else 0)
-        if overlong:
-            raise ConfigError(
-                f"{overlong} prompts of {self.cell.dataset.name} are longer than {limit} tokens, which is what "
-                f"the window of student={source.name} (max_length={source.max_length}) leaves beside {new_tokens} new "
-                "tokens; raise student.max_length, lower student.max_new_tokens, or cut and count with "
-                "student.overlong=truncate"
-            )
 
     def _result(self, test: Evaluation, splits: Splits) -> dict[str, Any]:
         cell = self.cell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.cell import Cell
@@ -10,15 +10,21 @@ from benchmark.errors import ConfigError
 from benchmark.runs.catalog import refuse_unwritable
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.prompts import beside
-from benchmark.types import Example
+from benchmark.types import Example, Question
 
 
 def check(cell: Cell) -> None:
     """Raises ConfigError with every reason why the cell cannot run, before any work."""
     cell.student.check()
+    cell.student.fingerprint()  # its weights must be there
     cell.logger.check()
+    if cell.trainer.accelerator not in ("auto", "cpu"):
+        from benchmark.student.load import device_of  # torch takes seconds to import, so only where it is needed
+
+        device_of(cell.trainer.accelerator)
     splits = cell.dataset.load()
     reasons = [*_unmet(cell, splits), *_impossible_sizes(cell, splits)] if cell.method.trains() else []
+    reasons += _overlong_prompts(cell, splits)
     if reasons:
         raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
     refuse_unwritable(Path(cell.results_dir))
@@ -54,7 +60,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     unplayable = sorted(needs.teacher_roles - set(cell.teacher.roles or needs.teacher_roles))
     if unplayable:
         yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={cell.teacher.name} cannot play it"
-    for role in sorted(needs.teacher_roles):
+    for role in sorted(needs.teacher_roles - set(unplayable)):
         beside([cell.method.annotation]).fingerprint(role)
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
@@ -79,4 +85,31 @@ def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
         yield (
             f"evaluation.validation_size={cell.evaluation.validation_size}, but the validation split has "
             f"{len(splits.validation)} questions"
+        )
+
+
+def _overlong_prompts(cell: Cell, splits: Splits) -> Iterator[str]:
+    """One reason where prompts leave no room for an answer and the student's config says `refuse`."""
+    from benchmark.student.encoding import Encoder
+
+    student, form, task = cell.student, cell.method.format, cell.dataset.task
+    if student.overlong != "refuse":
+        return
+    encoder = Encoder(student.tokenizer(), student.max_length)
+    new_tokens = cell.evaluation.max_new_tokens or student.max_new_tokens
+    limit = student.max_length - new_tokens
+
+    def too_long(questions: Sequence[Question]) -> list[bool]:
+        asks = [form.ask(question, role, task) for role in sorted(form.roles) for question in questions]
+        lengths = [len(ids) for ids in encoder.prompts([ask.prompt for ask in asks])]
+        by_role = [lengths[i : i + len(questions)] for i in range(0, len(lengths), len(questions))]
+        return [max(of_question) > limit for of_question in zip(*by_role, strict=True)]
+
+    seen = (*splits.pool, *splits.validation) if cell.method.trains() else ()
+    overlong = splits.test.count(too_long) + (sum(too_long([row.without_gold() for row in seen])) if seen else 0)
+    if overlong:
+        yield (
+            f"{overlong} prompts are longer than {limit} tokens, which is what the window of student={student.name} "
+            f"(max_length={student.max_length}) leaves beside {new_tokens} new tokens; raise student.max_length, lower "
+            "student.max_new_tokens, or cut and count with student.overlong=truncate"
         )

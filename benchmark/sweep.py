@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cell import AXES, GROUPS, Cell, read_cell
-from benchmark.config import explain
+from benchmark.config import COMPOSING_ERRORS, explain
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.plan import check
 from benchmark.runs.catalog import state_of
@@ -54,8 +52,10 @@ class Sweep:
         for overrides in wanted:
             try:
                 self._add(overrides)
-            except (ConfigError, HydraException, OmegaConfBaseException) as error:
-                message = str(error) if isinstance(error, ConfigError) else explain(error, (*GROUPS, *AXES))
+            except COMPOSING_ERRORS as error:
+                message = (
+                    str(error) if isinstance(error, ConfigError) else explain(error, (*GROUPS, "method", "experiment"))
+                )
                 problems.setdefault(message, []).append(overrides)
         if problems:
             raise ConfigError(_all_problems(problems, len(wanted)))
@@ -82,7 +82,7 @@ class Sweep:
         for overrides in dict.fromkeys(_reference_of(cell) for cell in grid):
             try:
                 wanted = self.compose(overrides).references
-            except (HydraException, OmegaConfBaseException):
+            except COMPOSING_ERRORS:
                 continue  # the cell itself has the same fault and tells it
             if wanted:
                 yield overrides
@@ -94,26 +94,38 @@ class Sweep:
         return folders.items()
 
     def launch(self, launch: Callable[[list[Overrides]], Sequence[Any]], batch: list[Overrides]) -> list[Any]:
-        """Launches cells; where the launcher breaks (a worker was killed), goes on with those not yet started."""
+        """Launches cells; where the launcher breaks (a worker was killed), goes on with those that are left.
+
+        Cells that were at work when it broke may have been killed with the guilty one: each is tried once more, alone.
+        """
         returns: list[Any] = []
-        while batch:
-            before = self._started()
+        queue = [batch]
+        while queue:
+            now = queue.pop(0)
+            before = self._at_work()
             try:
-                return returns + list(launch(batch))
+                returns += launch(now)
             except ConfigError:
                 raise
             except Exception as error:
-                sys.stderr.write(f"warning: the launcher stopped ({type(error).__name__}: {error}); going on\n")
-                touched = self._started() - before | {i for i, p in self.cells.items() if _is_complete(p)}
-                left = [p.overrides for i, p in self.cells.items() if p.overrides in batch and i not in touched]
-                if len(left) == len(batch):
-                    raise
-                batch = left
+                reason = str(error).partition("\n")[0]
+                sys.stderr.write(f"warning: the launcher stopped ({type(error).__name__}: {reason}); going on\n")
+                if len(now) == 1:
+                    continue  # it killed its process by itself; the report tells
+                left = [cell for cell in self.cells.values() if cell.overrides in now and not _is_complete(cell)]
+                at_work = self._at_work() - before
+                suspects = [cell.overrides for cell in left if cell.cell_id in {i for i, _ in at_work}]
+                rest = [cell.overrides for cell in left if cell.overrides not in suspects]
+                if not suspects:  # it died without a trace, so nobody knows which
+                    suspects, rest = rest, []
+                queue = [*([rest] if rest else []), *queue, *([suspect] for suspect in suspects)]
         return returns
 
-    def _started(self) -> set[str]:
+    def _at_work(self) -> set[tuple[str, str]]:
+        """(cell, process) of what is being written, what dead processes left behind included."""
         folders = {Path(planned.cell.results_dir) / ".writing" for planned in self.cells.values()}
-        return {path.name.partition("-")[0] for folder in folders if folder.is_dir() for path in folder.iterdir()}
+        names = [path.name.partition("-") for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        return {(cell_id, process) for cell_id, _, process in names}
 
     def report(self) -> None:
         """Tells how the sweep ended. Raises SweepFailed, listing them, where cells are not complete."""

@@ -19,6 +19,10 @@ class FewShotCot:
     temperature: float = 0.0
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
 
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.temperature < 0:
+            raise ValueError(f"samples={self.samples} must be at least 1, temperature={self.temperature} at least 0")
+
     def requires(self) -> Requirements:
         """A teacher that takes the few-shot prompt."""
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))

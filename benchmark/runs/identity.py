@@ -6,11 +6,11 @@ import ast
 import dataclasses
 import hashlib
 import importlib
-import inspect
 import json
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from benchmark import ENGINE_VERSION
@@ -50,9 +50,9 @@ def identity(cell: Cell) -> dict[str, Any]:
     return {
         "engine": ENGINE_VERSION,
         "seed": cell.seed,
-        **({"data_seed": cell.data_seed, "pool": cell.pool} if trains else {}),
+        **({"data_seed": cell.data_seed, "pool": cell.pool} if trains else {"precision": cell.optimization.precision}),
         **{name: canonical(part) for name, part in parts.items()},
-        "sources": _sources([getattr(method, axis) for axis in axes]),
+        "sources": _sources(list(parts.values())),
         "content": _content(cell),
     }
 
@@ -103,18 +103,34 @@ def _add_with_imports(module: str, found: set[str]) -> None:
     if module in found or package == "benchmark":
         return
     found.add(module)
-    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):
-        for name in _imported(node):
+    for node in ast.walk(ast.parse(_source(module))):
+        for name in _imported(node, module):
             if name.partition(".")[0] == package and _is_module(name):
                 _add_with_imports(name, found)
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _source(module: str) -> str:
+    path = sys.modules[module].__file__  # None for a namespace package
+    return Path(path).read_text(encoding="utf-8") if path else ""
+
+
+def _imported(node: ast.AST, module: str) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if isinstance(node, ast.ImportFrom):
+        origin = _origin(node, module)
+        return [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     return []
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    """The absolute name of what a `from ... import` inside a module names, dots in front resolved."""
+    if node.level == 0:
+        return node.module or ""
+    parents = module.split(".")
+    is_package = hasattr(sys.modules[module], "__path__")
+    above = parents[: len(parents) - node.level + is_package]
+    return ".".join([*above, *([node.module] if node.module else [])])
 
 
 def _is_module(name: str) -> bool:
@@ -128,7 +144,7 @@ def _is_module(name: str) -> bool:
 @lru_cache(maxsize=256)
 def source_hash(module: str) -> str:
     """A hash of a module's code without comments, docstrings and layout, so that only a change of code changes it."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    tree = ast.parse(_source(module))
     for node in ast.walk(tree):
         documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         if documented and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]

@@ -50,11 +50,12 @@ def initial_network(source: StudentSource, seed: int, settings: TrainerSettings)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # equal seeds must give equal numbers on every batch split
-    network.to(_device(settings.accelerator))  # type: ignore[arg-type]  # its decorator hides the signature
+    network.to(device_of(settings.accelerator))  # type: ignore[arg-type]  # its decorator hides the signature
     return network
 
 
-def _device(accelerator: str) -> torch.device:
+def device_of(accelerator: str) -> torch.device:
+    """The device that an accelerator's name stands for here. Raises ConfigError where there is none."""
     if accelerator == "cpu":
         return torch.device("cpu")
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -61,13 +61,17 @@ class TinyStudent:
     max_new_tokens: int
     overlong: Overlong = "refuse"
 
-    def check(self) -> None:
-        """Raises ConfigError for sizes that do not fit each other."""
-        if self.hidden_size % self.attention_heads:
-            raise ConfigError(
-                f"student.hidden_size={self.hidden_size} is not a multiple of "
-                f"student.attention_heads={self.attention_heads}"
+    def __post_init__(self) -> None:
+        _refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
+        _refuse_window(self.max_length, self.max_new_tokens)
+        if self.hidden_size % (2 * self.attention_heads):
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not a multiple of twice attention_heads={self.attention_heads}, "
+                "which rotary positions need"
             )
+
+    def check(self) -> None:
+        """It can always be made."""
 
     def fingerprint(self) -> str:
         """Empty: it follows from the settings and the seed."""
@@ -131,11 +135,14 @@ class PretrainedStudent:
     """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run."""
 
     name: str
-    path: str | None
+    path: str | None = field(metadata={"identity": False})
     max_length: int
     max_new_tokens: int
     overlong: Overlong = "refuse"
-    revision: str = "main"
+    revision: str = field(default="main", metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        _refuse_window(self.max_length, self.max_new_tokens)
 
     def check(self) -> None:
         """Raises ConfigError for a folder that is none of a model, or a hub id without a network."""
@@ -182,6 +189,19 @@ class PretrainedStudent:
         if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
             raise ConfigError(f"student.path={self.path}: there is no such folder")
         return Path(_hub_file(self.path, self.revision))
+
+
+def _refuse_small(settings: object, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name}={getattr(settings, name)} must be at least 1")
+
+
+def _refuse_window(max_length: int, max_new_tokens: int) -> None:
+    if not 1 <= max_new_tokens < max_length:
+        raise ValueError(
+            f"max_new_tokens={max_new_tokens} must be at least 1 and leave room for a prompt in max_length={max_length}"
+        )
 
 
 @lru_cache(maxsize=16)

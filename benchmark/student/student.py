@@ -87,11 +87,12 @@ class Student:
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
 
     def _draft(self, ask: Ask, prompt: list[int], sample: int) -> Draft:
-        prompt, cut = self.encoder.cut_prompt(prompt, room=1)
+        wanted = ask.max_new_tokens or self.max_new_tokens
+        prompt, cut = self.encoder.cut_prompt(prompt, room=wanted)
         self.counters["truncated_prompts"] += cut
         if self.tokenizer.unk_token_id is not None:
             self.counters["unknown_prompt_tokens"] += prompt.count(self.tokenizer.unk_token_id)
-        limit = min(ask.max_new_tokens or self.max_new_tokens, self.max_length - len(prompt))
+        limit = min(wanted, self.max_length - len(prompt))
         chance = stream("generation", self.seed, ask.role, ask.prompt, sample) if ask.temperature > 0 else None
         return Draft(prompt, limit, ask.temperature, chance)
 

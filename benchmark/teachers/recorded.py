@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.errors import DataError
 from benchmark.tasks.dataset import Dataset
-from benchmark.tasks.jsonl import read_json_lines
+from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
 from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens
 from benchmark.types import Ask, Reply
@@ -19,13 +19,17 @@ from benchmark.types import Ask, Reply
 
 @dataclass(frozen=True)
 class RecordedTeacher:
-    """Replays `file`: JSON lines with `id`, `rationale`, `answer` and, optionally, `raw` and `sample`.
+    """Replays JSON lines with `id`, `rationale`, `answer` and, optionally, `raw` and `sample`.
+
+    They are read from `file`, or else from `recording` in the dataset's folder of `data_dir`.
 
     A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
     reads it. Rows of questions outside the dataset are ignored.
     """
 
     name: str
+    recording: str = field(default="", metadata={"identity": False})
+    data_dir: str | None = field(default=None, metadata={"identity": False})
     file: str | None = field(default=None, metadata={"identity": False})
     price: Price = field(default=Price(), metadata={"identity": False})
 
@@ -41,17 +45,24 @@ class RecordedTeacher:
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Reads the recording. Raises DataError for a file that is missing, malformed or repeats a sample."""
-        return _Replay(_read(self._path()), _shown_questions(dataset))
+        return _Replay(_read(self._path(dataset)), _shown_questions(dataset))
 
     def fingerprint(self, dataset: Dataset) -> str:
         """The hash of the file's bytes."""
-        path = self._path()
+        path = self._path(dataset)
         return _file_hash(path) if path.is_file() else "missing"
 
-    def _path(self) -> Path:
-        if self.file is None or self.file.startswith("None/"):
+    def _path(self, dataset: Dataset) -> Path:
+        if self.file is not None:
+            return Path(self.file)
+        if not isinstance(dataset, JsonlDataset):
+            raise DataError(
+                f"teacher={self.name} is a recording, and dataset={dataset.name} has none; choose "
+                "teacher=simulated, or give teacher.file=FILE"
+            )
+        if self.data_dir is None:
             raise DataError(f"teacher={self.name} is read from a recording: give data_dir=PATH or teacher.file=FILE")
-        return Path(self.file)
+        return Path(self.data_dir) / dataset.folder / self.recording
 
 
 @dataclass(frozen=True)

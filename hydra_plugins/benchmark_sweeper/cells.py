@@ -38,6 +38,8 @@ class CellSweeper(BasicSweeper):
             """The grid's cells without a record, in batches."""
             grid = [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]
             missing = [list(cell) for cell in sweep.plan(grid)]
+            if not missing:
+                return []  # Hydra's own splitting asserts that there is something to split
             return [batch for batch in self.split_overrides_to_chunks(missing, max_batch_size) if batch]
 
         def launch_missing(batch: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:

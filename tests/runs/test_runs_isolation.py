@@ -1,0 +1,132 @@
+"""Cells in one process do not meet: what one changes is put back, and the next gives the numbers it gives alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.isolation import isolated
+
+Run = Callable[..., Any]
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def say(self, state: str) -> None:
+        """Nothing."""
+
+    def bar(self, description: str, total: int) -> Any:
+        """Nothing."""
+        return contextlib.nullcontext(lambda steps: None)
+
+
+def state() -> dict[str, Any]:
+    """All that a cell may have changed."""
+    watched = logging.getLogger("pytorch_lightning")
+    return {
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "python": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002
+        "torch": torch.random.get_rng_state().tolist(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "matmul": torch.get_float32_matmul_precision(),
+        "gradient": torch.is_grad_enabled(),
+        "root": (logging.root.level, list(logging.root.handlers)),
+        "logger": (watched.level, list(watched.handlers), watched.propagate, watched.disabled),
+        "warnings": list(warnings.filters),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "hook": sys.excepthook,
+    }
+
+
+def disorder(folder: Path) -> None:
+    """Changes all of it."""
+    os.environ["PL_GLOBAL_SEED"] = "3"
+    os.environ.pop("HOME", None)
+    os.chdir(folder)
+    random.seed(4)
+    np.random.seed(4)  # noqa: NPY002
+    torch.manual_seed(4)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("medium")
+    torch.set_grad_enabled(False)
+    for logger in (logging.root, logging.getLogger("pytorch_lightning")):
+        logger.setLevel(logging.CRITICAL)
+        logger.addHandler(logging.FileHandler(folder / "log.txt"))
+    logging.getLogger("pytorch_lightning").propagate = False
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.excepthook = lambda *_: None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_everything_is_put_back(fails: bool, tmp_path: Path) -> None:
+    logging.getLogger("pytorch_lightning")
+    before = state()
+    with contextlib.suppress(ZeroDivisionError), isolated():
+        disorder(tmp_path)
+        if fails:
+            raise ZeroDivisionError
+    after = state()
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+def test_a_logger_made_inside_loses_its_handlers(tmp_path: Path) -> None:
+    with isolated():
+        handler = logging.FileHandler(tmp_path / "log.txt")
+        logging.getLogger("made.inside.a.cell").addHandler(handler)
+    assert not logging.getLogger("made.inside.a.cell").handlers
+    assert handler.stream is None or handler.stream.closed
+
+
+def test_a_distributed_world_outside_is_not_seen_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with isolated():
+        assert "WORLD_SIZE" not in os.environ
+    assert os.environ["WORLD_SIZE"] == "8"
+
+
+def run(cell: Run, results: Path, *overrides: str) -> Path:
+    from benchmark.run import run_cell
+
+    outcome = run_cell(cell((*overrides, f"results_dir={results}")), Quiet())
+    assert outcome.status == "complete", outcome.message
+    return results / outcome.cell_id
+
+
+def test_a_cell_gives_the_same_alone_and_after_others(cell: Run, miniature: tuple[str, ...], tmp_path: Path) -> None:
+    after = tmp_path / "after"
+    run(cell, after, *miniature, "method=step_by_step", "optimization.precision=bf16-mixed")
+    second = run(cell, after, *miniature)
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    torch.manual_seed(7)
+    alone = run(cell, tmp_path / "alone", *miniature)
+    for name in ("predictions.parquet", "annotations.parquet"):
+        assert (alone / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_cell_leaves_the_process_as_it_was(cell: Run, miniature: tuple[str, ...], tmp_path: Path) -> None:
+    run(cell, tmp_path / "first", *miniature)  # imports change the process once
+    before = state()
+    run(cell, tmp_path / "second", *miniature)
+    after = state()
+    assert {name for name in before if before[name] != after[name]} == set()
