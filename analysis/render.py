@@ -84,7 +84,7 @@ def _shown_usd(row: Row, usd: float | None, mark: str) -> str:
 def _total_tokens(row: Row) -> float | None:
     if row.teacher_prompt_tokens is None or row.teacher_completion_tokens is None:
         return None
-    return row.teacher_prompt_tokens + row.teacher_completion_tokens
+    return round(row.teacher_prompt_tokens + row.teacher_completion_tokens)
 
 
 def _shown_ids(row: Row, short_ids: Mapping[str, str]) -> str:

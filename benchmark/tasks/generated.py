@@ -58,7 +58,7 @@ class GeneratedDataset:
 
     def fingerprint(self) -> str:
         """A hash of all generated rows, so that a changed generator makes other cells."""
-        return content_hash(*_generate(self).values())
+        return _content_hash(self)
 
     def solve(self, question: Question) -> tuple[str, str]:
         """The worked solution: (rationale, answer)."""
@@ -89,3 +89,8 @@ def _generate(dataset: GeneratedDataset) -> Mapping[str, tuple[Example, ...]]:
             raise DataError(f"dataset.{split}_size={size}: {error}") from error
         rows[split] = tuple(replace(row, id=f"{dataset.name}-{split}-{i:05d}") for i, row in enumerate(made))
     return rows
+
+
+@lru_cache(maxsize=16)
+def _content_hash(dataset: GeneratedDataset) -> str:
+    return content_hash(*_generate(dataset).values())

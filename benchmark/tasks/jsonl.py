@@ -47,7 +47,7 @@ class JsonlDataset:
 
     def fingerprint(self) -> str:
         """A hash of the rows of all splits."""
-        return content_hash(*_split(self).values())
+        return _content_hash(self)
 
     def path(self, split: str) -> Path:
         """The file of a split. Raises DataError where no data folder was given."""
@@ -81,6 +81,11 @@ def _split(dataset: JsonlDataset) -> Mapping[str, tuple[Example, ...]]:
     rows = {"pool": pool, "validation": validation, "test": test}
     _refuse_unusable_rows(dataset, rows)
     return rows
+
+
+@lru_cache(maxsize=16)
+def _content_hash(dataset: JsonlDataset) -> str:
+    return content_hash(*_split(dataset).values())
 
 
 def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Example, ...]]) -> None:
