@@ -25,7 +25,7 @@ def make_record(method: str = "rationale_then_answer", value: float = 0.9, seed:
     dataset, student = changes.get("dataset", "chain_sum"), changes.get("student", "tiny")
     budget = changes.pop("budget", {"questions": None if method == "untrained" else 1000, "calls": None})
     config = {
-        "seed": seed, "data_seed": 0, "results_dir": "/tmp/r", "data_dir": None, "mode": "run",
+        "seed": seed, "data_seed": 0, "results_dir": "results", "data_dir": None, "mode": "run",
         "trainer": {"devices": 1, "threads": 1}, "logger": {"csv": True},
         "dataset": {"name": dataset}, "student": {"name": student},
         "teacher": {"name": teacher or "simulated", "error_rate": 0.05},

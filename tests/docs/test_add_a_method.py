@@ -9,15 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import MINIATURE
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-method.md"
-MINIATURE = (
-    "dataset.pool_size=40",
-    "dataset.validation_size=8",
-    "dataset.test_size=16",
-    "optimization.max_steps=4",
-    "budget.questions=20",
-    "student.max_new_tokens=16",
-)
 
 
 def files_on_the_page() -> dict[str, str]:
