@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import string
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -209,6 +210,9 @@ def _hub_file(repository: str, revision: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
+    hub_log.setLevel(logging.ERROR)  # it reports every retry; one line at the end says it all
     try:
         return hf_hub_download(repository, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
@@ -216,6 +220,8 @@ def _hub_file(repository: str, revision: str) -> str:
             f"student.path={repository} is neither a folder nor a model that can be fetched from the hub now "
             f"({type(error).__name__}); without a network, give the folder of a downloaded model as student.path=FOLDER"
         ) from error
+    finally:
+        hub_log.setLevel(level)
 
 
 def _folder_hash(folder: Path) -> str:
