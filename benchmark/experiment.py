@@ -170,16 +170,16 @@ class Experiment:
                     "seconds_per_answer": test.seconds / len(test.predictions),
                 }
             ],
-            "teacher_reference": self._teacher_reference(splits, self.prompts),
+            "teacher_reference": self._teacher_reference(splits),
             "train": _train_row(self.fits),
             "counters": dict(sorted({**self.counters, **self.student.counters}.items())),
         }
 
-    def _teacher_reference(self, splits: Splits, prompts: PromptLibrary) -> dict[str, Any] | None:
+    def _teacher_reference(self, splits: Splits) -> dict[str, Any] | None:
         if not self.cell.asks_teacher:
             return None
         teacher = self.cell.teacher.open(self.cell.dataset)
-        measured = teacher_accuracy(teacher, self.cell.dataset, prompts, splits.test.open())
+        measured = teacher_accuracy(teacher, self.cell.dataset, self.prompts, splits.test.open())
         return None if measured is None else {"split": "test", **measured}
 
 

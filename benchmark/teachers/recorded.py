@@ -28,9 +28,9 @@ class RecordedTeacher:
     """
 
     name: str
+    file: str | None = field(default=None, metadata={"identity": False})
     recording: str = field(default="", metadata={"identity": False})
     data_dir: str | None = field(default=None, metadata={"identity": False})
-    file: str | None = field(default=None, metadata={"identity": False})
     price: Price = field(default=Price(), metadata={"identity": False})
 
     @property

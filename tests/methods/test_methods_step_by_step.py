@@ -38,7 +38,14 @@ ROWS = [
 @pytest.fixture(scope="module")
 def student() -> Student:
     node = yaml.safe_load((CONF / "student" / "tiny.yaml").read_text())
-    small = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "attention_heads": 2, "max_length": 96}
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "layers": 1,
+        "attention_heads": 2,
+        "max_length": 96,
+        "max_new_tokens": 32,
+    }
     source = build({**node, **small}, "student", StudentSource)
     return load_student(source, 1, TrainerSettings(accelerator="cpu"), "32-true")
 

@@ -160,24 +160,23 @@ def test_eos_is_not_in_the_text_and_finish_says_stop(monkeypatch: pytest.MonkeyP
     assert (reply.text, reply.finish, reply.completion_tokens) == ("ok", "stop", 2)
 
 
-def test_text_cut_at_the_cap_or_at_the_window_is_reported_as_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_cut_at_the_cap_is_reported_as_length_and_long_prompts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     student = student_of(shared_student().network, max_length=20, max_new_tokens=6)
     x = student.tokenizer.convert_tokens_to_ids("x")
     monkeypatch.setattr(generation, "_choose", lambda logits, drafts: [x] * len(drafts))
-    asks = [ask("a"), ask("a", cap=3), ask("a" * 14), ask("a" * 17)]
+    asks = [ask("a"), ask("a", cap=3), ask("a" * 12), ask("a" * 17)]
     replies = [row[0] for row in student.generate(asks)]
-    # <bos>, text and line feed are the prompt; what is left of a window of 20 is the limit of the last two.
-    assert [reply.text for reply in replies] == ["x" * 6, "x" * 3, "x" * 4, "x"]
+    # <bos>, text and line feed are the prompt; the last one is cut to 14 tokens, so that 6 remain in a window of 20.
+    assert [reply.text for reply in replies] == ["x" * 6, "x" * 3, "x" * 6, "x" * 6]
     assert {reply.finish for reply in replies} == {"length"}
-    assert student.counters["truncated_prompts"] == 0
-
-
-def test_a_prompt_longer_than_the_window_loses_its_beginning_and_is_counted() -> None:
-    student = student_of(shared_student().network, max_length=20)
-    short, long = student.generate([ask("a" * 17), ask("b" * 9 + "a" * 18)])
     assert student.counters["truncated_prompts"] == 1
-    assert (long[0].prompt_tokens, long[0].completion_tokens, long[0].finish) == (19, 1, "length")
-    assert short[0].prompt_tokens == 19
+
+
+def test_a_prompt_that_leaves_no_room_loses_its_beginning_and_is_counted() -> None:
+    student = student_of(shared_student().network, max_length=20, max_new_tokens=4)
+    short, long = student.generate([ask("a" * 14), ask("b" * 9 + "a" * 18)])
+    assert student.counters["truncated_prompts"] == 1
+    assert long[0].prompt_tokens == short[0].prompt_tokens == 16
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------

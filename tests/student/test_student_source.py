@@ -72,8 +72,12 @@ def test_the_tiny_students_sizes_are_those_asked_for_and_impossible_ones_are_ref
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
     assert network.lm_head.weight.std().item() == pytest.approx(TINY.initializer_range, rel=0.1)
     TINY.check()
-    with pytest.raises(ConfigError, match=r"student.hidden_size=15 is not a multiple of student.attention_heads=2"):
-        replace(TINY, hidden_size=15).check()
+    with pytest.raises(ValueError, match=r"hidden_size=15 is not a multiple of twice attention_heads=2"):
+        replace(TINY, hidden_size=15)
+    with pytest.raises(ValueError, match="layers=0"):
+        replace(TINY, layers=0)
+    with pytest.raises(ValueError, match="room for a prompt"):
+        replace(TINY, max_new_tokens=TINY.max_length)
 
 
 @pytest.fixture(scope="module")
