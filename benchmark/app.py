@@ -86,14 +86,10 @@ def _refuse_nothing_chosen(arguments: list[str]) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    from benchmark.cell import GROUPS
+    from benchmark.cell import CHOICES
     from benchmark.config import explain
-    from benchmark.errors import ConfigError
 
-    if isinstance(error, ConfigError):
-        return str(error)
-    sweeping = bool({"-m", "--multirun"} & set(sys.argv[1:]))
-    return explain(error, (*GROUPS, "method", "experiment"), sweeping)
+    return explain(error, CHOICES, sweeping=bool({"-m", "--multirun"} & set(sys.argv[1:])))
 
 
 def _status() -> int:

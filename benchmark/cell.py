@@ -45,6 +45,8 @@ GROUPS: Mapping[str, Any] = {
     "evaluation": EvaluationSettings,
     "logger": CellLogger,
 }
+CHOICES = (*GROUPS, "method", "experiment")
+"""Everything that is chosen as GROUP=OPTION."""
 SCALARS: Mapping[str, Any] = {
     "method": str,
     "seed": int,

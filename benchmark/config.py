@@ -115,10 +115,12 @@ def _locate(path: str, at: str) -> type:
 
 
 def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> str:
-    """One line, with the nearest valid name, for what Hydra or OmegaConf raises while composing."""
+    """One line for a `COMPOSING_ERRORS`, with the nearest valid name where Hydra or OmegaConf raised it."""
     from hydra.errors import MissingConfigException, OverrideParseException
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
+    if isinstance(error, ConfigError):
+        return str(error)
     cause = error.__cause__
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: {error.problem}"

@@ -36,6 +36,7 @@ class Experiment:
     student: Student = field(init=False)
     prompts: PromptLibrary = field(init=False)
     meter: Meter = field(init=False)
+    pool: tuple[Example, ...] = field(init=False)
     history: list[RoundLog] = field(default_factory=list)
     bought: set[str] = field(default_factory=set)
     annotations: list[Annotation] = field(default_factory=list)
@@ -51,6 +52,7 @@ class Experiment:
         self.prompts = beside([method.annotation])
         teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else None
         self.meter = Meter(teacher, cell.teacher.price, Ledger(), roles=method.requires().teacher_roles)
+        self.pool = covered_pool(cell, splits)
         while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
             self._round(round_, splits)
         splits.test.unseal()  # nothing is decided from here on
@@ -62,7 +64,7 @@ class Experiment:
     def _round(self, round_: Round, splits: Splits) -> None:
         method = self.cell.method
         context = self._context(round_, splits)
-        new = self._buy(context, splits)
+        new = self._buy(context)
         weights = method.weighting.weigh(new, self.annotations, context.for_axis("weighting"))
         self.annotations = reweighted([*self.annotations, *new], dict(weights))
         kept = [row for row in self.annotations if row.weight > 0]
@@ -83,9 +85,9 @@ class Experiment:
             )
         )
 
-    def _buy(self, context: CellContext, splits: Splits) -> tuple[Annotation, ...]:
+    def _buy(self, context: CellContext) -> tuple[Annotation, ...]:
         cell, method = self.cell, self.cell.method
-        pool = [row.without_gold() for row in covered_pool(cell, splits) if row.id not in self.bought]
+        pool = [row.without_gold() for row in self.pool if row.id not in self.bought]
         picks = method.selection.rank(pool, context.for_axis("selection"))
         _refuse_strangers(picks, pool)
         share = sum(log.round.share for log in self.history) + context.round.share
@@ -176,10 +178,9 @@ class Experiment:
         }
 
     def _teacher_reference(self, splits: Splits) -> dict[str, Any] | None:
-        if not self.cell.asks_teacher:
+        if self.meter.teacher is None:
             return None
-        teacher = self.cell.teacher.open(self.cell.dataset)
-        measured = teacher_accuracy(teacher, self.cell.dataset, self.prompts, splits.test.open())
+        measured = teacher_accuracy(self.meter.teacher, self.cell.dataset, self.prompts, splits.test.open())
         return None if measured is None else {"split": "test", **measured}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from benchmark.cell import AXES, GROUPS, Cell, read_cell
+from benchmark.cell import AXES, CHOICES, Cell, read_cell
 from benchmark.config import COMPOSING_ERRORS, explain
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.plan import check
@@ -53,10 +53,7 @@ class Sweep:
             try:
                 self._add(overrides)
             except COMPOSING_ERRORS as error:
-                message = (
-                    str(error) if isinstance(error, ConfigError) else explain(error, (*GROUPS, "method", "experiment"))
-                )
-                problems.setdefault(message, []).append(overrides)
+                problems.setdefault(explain(error, CHOICES), []).append(overrides)
         if problems:
             raise ConfigError(_all_problems(problems, len(wanted)))
         missing = [planned.overrides for planned in self.cells.values() if not planned.finished]

@@ -62,38 +62,29 @@ def buy(
     `already_bought` counts the questions of earlier rounds. Raises ValueError for an annotator that costs more than the
     worst case that it declares: the budget could not be kept.
     """
-    return asyncio.run(_buy(picks, annotator, context, meter, budget, share, already_bought, advance))
-
-
-async def _buy(
-    picks: Sequence[Pick],
-    annotator: Annotator,
-    context: Context,
-    meter: Meter,
-    budget: Budget,
-    share: float,
-    already_bought: int,
-    advance: Callable[[int], None],
-) -> Purchase:
     meter._locks.clear()  # a lock belongs to one event loop, and every purchase runs in its own
-    question_ids: list[str] = []
-    annotations: list[Annotation] = []
-    for number, pick in enumerate(picks, already_bought + 1):
-        before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
-        if not budget.admits(number, before + most, share):
-            break
-        rows = await annotator.annotate(pick, context, meter)
-        if meter.ledger.calls() - before > most:
-            raise ValueError(
-                f"{type(annotator).__name__} made {meter.ledger.calls() - before} calls for question "
-                f"{pick.question.id!r}, but its most_calls says {most}"
-            )
-        for source in {"human" if row.source == "human" else meter.source for row in rows} or {meter.source}:
-            meter.ledger.charge(source, Usage(questions=1))
-        question_ids.append(pick.question.id)
-        annotations += rows
-        advance(1)
-    return Purchase(tuple(question_ids), tuple(annotations))
+
+    async def buy_in_order() -> Purchase:
+        question_ids: list[str] = []
+        annotations: list[Annotation] = []
+        for number, pick in enumerate(picks, already_bought + 1):
+            before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
+            if not budget.admits(number, before + most, share):
+                break
+            rows = await annotator.annotate(pick, context, meter)
+            if meter.ledger.calls() - before > most:
+                raise ValueError(
+                    f"{type(annotator).__name__} made {meter.ledger.calls() - before} calls for question "
+                    f"{pick.question.id!r}, but its most_calls says {most}"
+                )
+            for source in {"human" if row.source == "human" else meter.source for row in rows} or {meter.source}:
+                meter.ledger.charge(source, Usage(questions=1))
+            question_ids.append(pick.question.id)
+            annotations += rows
+            advance(1)
+        return Purchase(tuple(question_ids), tuple(annotations))
+
+    return asyncio.run(buy_in_order())
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:

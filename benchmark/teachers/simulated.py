@@ -13,7 +13,7 @@ from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
-from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens
+from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens, every_example
 from benchmark.types import Ask, Question, Reply
 
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -115,9 +115,7 @@ class _Simulation:
 
 
 def _questions(dataset: GeneratedDataset) -> Mapping[str, tuple[str, Question]]:
-    splits = dataset.load()
-    splits.test.unseal()  # this teacher's own copy: it must know the test questions to be scored on them
-    rows = (*splits.pool, *splits.validation, *splits.test.open())
+    rows = every_example(dataset.load())
     return {row.id: (dataset.task.show(row.without_gold()), row.without_gold()) for row in rows}
 
 

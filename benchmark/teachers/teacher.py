@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from benchmark.tasks.dataset import Dataset
-from benchmark.types import Ask, Reply, Usage
+from benchmark.tasks.dataset import Dataset, Splits
+from benchmark.types import Ask, Example, Reply, Usage
 
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 4
@@ -71,3 +71,12 @@ class Teacher(Protocol):
 def estimated_tokens(text: str) -> int:
     """Token count by a rule of thumb: one token per four bytes of UTF-8, rounded up."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def every_example(splits: Splits) -> tuple[Example, ...]:
+    """All rows, test included, for a teacher that must know what it may be asked about.
+
+    Breaks the test split's seal: pass splits that were loaded for the teacher, never the cell's own.
+    """
+    splits.test.unseal()
+    return (*splits.pool, *splits.validation, *splits.test.open())
