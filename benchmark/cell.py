@@ -19,10 +19,12 @@ from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Sche
 from benchmark.errors import ConfigError
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.runs.loggers import CellLogger
+from benchmark.student.frozen import NoAssistant, PretrainedAssistant
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.ledger import Budget
+from benchmark.teachers.panel import Panel, members
 from benchmark.teachers.teacher import Teacher
 
 AXES: Mapping[str, Any] = {
@@ -36,7 +38,8 @@ AXES: Mapping[str, Any] = {
 }
 GROUPS: Mapping[str, Any] = {
     "dataset": Dataset,
-    "teacher": Teacher,
+    "teacher": Teacher | Panel,
+    "assistant": NoAssistant | PretrainedAssistant,
     "student": StudentSource,
     **AXES,
     "budget": Budget,
@@ -64,7 +67,8 @@ class Cell:
 
     method: Method
     dataset: Dataset
-    teacher: Teacher
+    teacher: Teacher | Panel
+    assistant: NoAssistant | PretrainedAssistant
     student: StudentSource
     budget: Budget
     optimization: Optimization
@@ -81,7 +85,20 @@ class Cell:
     @property
     def asks_teacher(self) -> bool:
         """Whether the teacher can change a number of this cell."""
-        return bool(self.method.requires().teacher_roles) or (self.method.trains() and self.pool == "covered")
+        needs = self.method.requires()
+        reads = bool(needs.teacher_roles) or "teacher" in needs.distributions
+        return reads or (self.method.trains() and self.pool == "covered")
+
+    @property
+    def uses_assistant(self) -> bool:
+        """Whether the assistant can change a number of this cell."""
+        needs = self.method.requires()
+        return needs.assistant or "assistant" in needs.distributions
+
+    @property
+    def teachers(self) -> Mapping[str, Teacher]:
+        """The teachers by name; more than one only in a panel."""
+        return members(self.teacher)
 
     def describe(self) -> str:
         """The cell in a few words, for people."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -13,6 +13,9 @@ def components(value: Any) -> Iterator[Any]:
         yield value
         for field in dataclasses.fields(value):
             yield from components(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from components(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from components(item)

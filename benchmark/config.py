@@ -48,9 +48,15 @@ def build(node: Any, at: str, expected: Any) -> Any:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"{at}: names no _target_, so it is not known what to build")
     component = _fill(_locate(node["_target_"], at), node, at)
-    if getattr(expected, "_is_runtime_protocol", False) and not isinstance(component, expected):
-        raise ConfigError(f"{at}: {type(component).__name__} is not a {expected.__name__}")
+    kinds = tuple(kind for kind in _members(expected) if _can_be_checked(kind))
+    if kinds and not isinstance(component, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{at}: {type(component).__name__} is not a {names}")
     return component
+
+
+def _can_be_checked(kind: Any) -> bool:
+    return getattr(kind, "_is_runtime_protocol", False) or dataclasses.is_dataclass(kind)
 
 
 def leaf(hint: Any, value: Any, at: str) -> Any:
@@ -89,6 +95,10 @@ def _value(hint: Any, value: Any, at: str) -> Any:
     plain = next((m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)), None)
     if isinstance(value, Mapping) and plain is not None:
         return _fill(plain, value, at)
+    mapping = next((member for member in members if typing.get_origin(member) is Mapping), None)
+    if mapping is not None and isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values()):
+        inner = typing.get_args(mapping)[1]
+        return {str(name): _value(inner, item, f"{at}.{name}") for name, item in value.items()}
     sequence = next((member for member in members if typing.get_origin(member) is tuple), None)
     if sequence is not None and isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
         inner = typing.get_args(sequence)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmark.contract import Format, Task
+from benchmark.contract import Format, Task, TextModel
 from benchmark.errors import LeakError
 from benchmark.random_streams import stream
 from benchmark.student.student import Student
@@ -24,7 +24,9 @@ class CellContext:
     dataset: Dataset
     format: Format
     student: Student
-    teacher_name: str
+    local_assistant: Student | None
+    teachers: Sequence[str]
+    loss_settings: Mapping[str, float]
     prompts: PromptLibrary
     seed: int
     data_seed: int
@@ -39,6 +41,16 @@ class CellContext:
     def task(self) -> Task:
         """The family of the dataset."""
         return self.dataset.task
+
+    @property
+    def assistant(self) -> TextModel:
+        """The assistant. Raises ValueError where this method's parts did not require one."""
+        if self.local_assistant is None:
+            raise ValueError(
+                f"the {self.axis} part used the assistant without declaring it; return Requirements(assistant=True) "
+                "from its requires()"
+            )
+        return self.local_assistant
 
     def for_axis(self, axis: str) -> CellContext:
         """The same round as the part on one axis may see it."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from benchmark.language_models import ASSISTANT, STUDENT, AskModels, FrozenModel, StepModel, TextModel
 from benchmark.types import (
     Annotation,
     Ask,
@@ -19,7 +20,6 @@ from benchmark.types import (
     Json,
     Pick,
     Question,
-    Reply,
     Round,
     RoundLog,
     Stage,
@@ -33,6 +33,27 @@ if TYPE_CHECKING:
 
     from benchmark.student.batch import MicroBatch
 
+__all__ = [
+    "ASSISTANT",
+    "STUDENT",
+    "Annotator",
+    "AskModels",
+    "Context",
+    "Curriculum",
+    "DataPolicy",
+    "Format",
+    "FrozenModel",
+    "Loss",
+    "Method",
+    "Requirements",
+    "Schedule",
+    "Selection",
+    "StepModel",
+    "StepState",
+    "Task",
+    "TextModel",
+    "Weighting",
+]
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -52,6 +73,12 @@ class Requirements:
     """Roles that the format must be able to ask the student."""
     annotation_kinds: frozenset[str] = NOTHING
     """Kinds of annotation that the annotation part must write."""
+    teachers: int = 0
+    """How many different teachers it asks, where one is not enough."""
+    assistant: bool = False
+    """Uses the assistant, a local model beside the student."""
+    distributions: frozenset[str] = NOTHING
+    """Frozen models whose next-token distributions the loss reads: `teacher`, `assistant`."""
 
     def __or__(self, other: Requirements) -> Requirements:
         return Requirements(
@@ -61,6 +88,9 @@ class Requirements:
             self.teacher_roles | other.teacher_roles,
             self.student_roles | other.student_roles,
             self.annotation_kinds | other.annotation_kinds,
+            max(self.teachers, other.teachers),
+            self.assistant or other.assistant,
+            self.distributions | other.distributions,
         )
 
 
@@ -93,26 +123,6 @@ class Task(Protocol):
         ...
 
 
-class TextModel(Protocol):
-    """A language model of this moment as text: evaluation mode, no gradient, batched by length, metered."""
-
-    def generate(self, asks: Sequence[Ask], samples: int = 1) -> list[list[Reply]]:
-        """`samples` replies per request, in the order of the requests; equal requests give equal replies."""
-        ...
-
-    def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
-        """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
-        ...
-
-
-class AskTeacher(Protocol):
-    """The metered way to the teacher: every distinct request is booked on the ledger."""
-
-    async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
-        """`samples` replies to one request. Raises ValueError for a role that no part of the method declared."""
-        ...
-
-
 class Context(Protocol):
     """What a part may look at and use during a round."""
 
@@ -137,13 +147,23 @@ class Context(Protocol):
         ...
 
     @property
-    def teacher_name(self) -> str:
-        """The source that the teacher's annotations carry."""
+    def teachers(self) -> Sequence[str]:
+        """The teachers' names, which their annotations carry as source."""
         ...
 
     @property
     def student(self) -> TextModel:
         """The student of this moment."""
+        ...
+
+    @property
+    def assistant(self) -> TextModel:
+        """The assistant. Raises ValueError where this method's parts did not require one."""
+        ...
+
+    @property
+    def loss_settings(self) -> Mapping[str, float]:
+        """What a stage may set for this method's loss, with the defaults."""
         ...
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
@@ -201,7 +221,7 @@ class Annotator(Part, Protocol):
         """The largest number of teacher calls that this question can cost."""
         ...
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations of the picked question. Drops nothing: what looks wrong stays, with its evidence."""
         ...
 
@@ -257,18 +277,6 @@ class Curriculum(Part, Protocol):
         ...
 
 
-class StepModel(Protocol):
-    """The student on tensors, inside an optimiser step."""
-
-    def hidden(self, batch: MicroBatch) -> torch.Tensor:
-        """[N, width]: the last hidden state at each position that predicts a response token."""
-        ...
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32."""
-        ...
-
-
 class StepState(Protocol):
     """What a loss and its data policy may know of the step they are in."""
 
@@ -292,20 +300,32 @@ class StepState(Protocol):
         """The student of this moment, as text."""
         ...
 
+    @property
+    def frozen(self) -> Mapping[str, FrozenModel]:
+        """The models that the method required in `Requirements.distributions`, by those names."""
+        ...
+
     def rng(self, *key: str | int) -> np.random.Generator:
         """A generator made anew from (seed, axis, round, key), equal on all ranks."""
         ...
 
 
 class DataPolicy(Protocol):
-    """Where the batches come from: the drawn examples themselves, the student's own text, a replay buffer."""
+    """Where the batches come from: the drawn examples themselves, the student's own text, a replay buffer.
+
+    The only part with a state of its own. It begins anew with every fresh student, and lives on where a round goes on.
+    """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """The examples of one or more optimiser steps, made from the examples that the stage drew."""
+        """The examples of one or more optimiser steps, all made before the first of them is taken."""
+        ...
+
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Told `accuracy` on the validation split before step 1 and every `optimization.validation_every_n_steps` steps."""
         ...
 
     def state_dict(self) -> dict[str, Json]:
-        """What it must remember to go on exactly after an interruption."""
+        """What it must remember, as plain JSON values, to go on exactly after an interruption."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:

@@ -4,164 +4,232 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.context import CellContext
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.reference import teacher_accuracy
+from benchmark.models import load_models
 from benchmark.plan import covered_pool
 from benchmark.progress import Display
+from benchmark.runs.journal import Journal, as_json, from_json
 from benchmark.runs.record import CellFolder
+from benchmark.state import CellState, round_folder
+from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import FitReport, fit, set_threads
-from benchmark.student.load import initial_network, load_student
-from benchmark.student.student import Student
-from benchmark.tasks.dataset import Splits
+from benchmark.student.load import initial_network
+from benchmark.student.stream import Validation
 from benchmark.teachers.ledger import Ledger, as_numbers
-from benchmark.teachers.prompts import PromptLibrary, beside
-from benchmark.teachers.purchase import Meter, buy, reweighted
-from benchmark.types import Annotation, Example, Pick, Question, Round, RoundLog, TrainingExample
+from benchmark.teachers.prompts import beside
+from benchmark.teachers.purchase import Answered, Bought, Meter, buy, reweighted
+from benchmark.types import Annotation, Example, Json, Pick, Question, Round, RoundLog, TrainingExample
+
+AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
 
 
-@dataclass
 class Experiment:
-    """One cell on its way through the corridor. What it holds between rounds is what the record will show."""
+    """One cell on its way through the corridor. After a death, the journal says where it goes on."""
 
-    cell: Cell
-    folder: CellFolder
-    display: Display
-    loggers: Sequence[Any] = ()
-    student: Student = field(init=False)
-    prompts: PromptLibrary = field(init=False)
-    meter: Meter = field(init=False)
-    pool: tuple[Example, ...] = field(init=False)
-    history: list[RoundLog] = field(default_factory=list)
-    bought: set[str] = field(default_factory=set)
-    annotations: list[Annotation] = field(default_factory=list)
-    fits: list[FitReport] = field(default_factory=list)
-    counters: Counter[str] = field(default_factory=Counter)
+    def __init__(
+        self, cell: Cell, folder: CellFolder, journal: Journal, display: Display, loggers: Sequence[Any] = ()
+    ) -> None:
+        self.cell = cell
+        self.folder = folder
+        self.journal = journal
+        self.display = display
+        self.loggers = loggers
+        self.splits = cell.dataset.load()
+        self.pool = covered_pool(cell, self.splits)
+        self.prompts = beside([cell.method.annotation])
+        self.models = load_models(cell)
+        self.student = self.models.student
+        set_threads(cell.trainer, self.student.parameters)
+        self.state = CellState(self.models, Ledger())
+        roles = cell.method.requires().teacher_roles
+        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, self.models.local)
+        self.policy = cell.method.loss.data_policy
+        self.fresh_policy: Json = as_json(self.policy.state_dict())
 
     def run(self) -> dict[str, Any]:
         """The corridor; returns what the record says of rounds, training, test and costs."""
-        cell, method = self.cell, self.cell.method
-        splits = cell.dataset.load()
-        self.student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
-        set_threads(cell.trainer, self.student.parameters)
-        self.prompts = beside([method.annotation])
-        teacher = cell.teacher.open(cell.dataset) if cell.asks_teacher else None
-        self.meter = Meter(teacher, cell.teacher.price, Ledger(), roles=method.requires().teacher_roles)
-        self.pool = covered_pool(cell, splits)
-        while (round_ := method.schedule.next_round(tuple(self.history))) is not None:
-            self._round(round_, splits)
-        splits.test.unseal()  # nothing is decided from here on
-        test = self._evaluate("test", splits.test.open())
+        self.state.go_on(self.journal, self.policy)
+        while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
+            self._round(round_)
+        self.splits.test.unseal()  # nothing is decided from here on
+        test = self._evaluate("test", self.splits.test.open())
+        self.state.counters["unparsed_answers"] += test.unparsed_answers
+        self.state.counters["truncated_answers"] += test.truncated_answers
         self.folder.write_predictions("predictions", test.predictions)
-        self.folder.write_annotations(self.annotations)
-        return self._result(test, splits)
+        self.folder.write_annotations(self.state.annotations)
+        return self._result(test)
 
-    def _round(self, round_: Round, splits: Splits) -> None:
-        method = self.cell.method
-        context = self._context(round_, splits)
+    def _round(self, round_: Round) -> None:
+        state, method = self.state, self.cell.method
+        state.notes.clear()
+        context = self._context(round_)
         new = self._buy(context)
-        weights = method.weighting.weigh(new, self.annotations, context.for_axis("weighting"))
-        self.annotations = reweighted([*self.annotations, *new], dict(weights))
-        kept = [row for row in self.annotations if row.weight > 0]
+        state.enter("weighting")
+        weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
+        state.annotations = reweighted([*state.annotations, *new], dict(weights))
+        kept = [row for row in state.annotations if row.weight > 0]
         examples = method.format.examples(kept, self.cell.dataset.task)
         self._fit(examples, context)
         self._count_unused(kept, examples)
-        validation = self._evaluate("validation", splits.validation[: self.cell.evaluation.validation_size])
-        for logger in self.loggers:
-            logger.log_metrics({"validation/accuracy": validation.accuracy}, step=self.fits[-1].optimiser_steps)
-        self.history.append(
-            RoundLog(
-                round=round_,
-                annotated=len(self.bought),
-                charged=dict(self.meter.ledger.charged),
-                spent=dict(self.meter.ledger.spent),
-                validation={"accuracy": validation.accuracy},
-                notes=dict(context.notes),
-            )
+        validation = {"accuracy": self._evaluate("validation", self._validation_examples()).accuracy}
+        self._log({"validation/accuracy": validation["accuracy"]}, state.fits[-1].optimiser_steps)
+        state.book_work()
+        log = RoundLog(
+            round=round_,
+            annotated=len(state.bought),
+            charged=dict(state.ledger.charged),
+            spent=dict(state.ledger.spent),
+            computed=dict(state.ledger.computed),
+            validation=validation,
+            notes=dict(state.notes),
         )
+        state.finish_round(self.journal, log, self.policy)
 
-    def _buy(self, context: CellContext) -> tuple[Annotation, ...]:
-        cell, method = self.cell, self.cell.method
-        pool = [row.without_gold() for row in self.pool if row.id not in self.bought]
-        picks = method.selection.rank(pool, context.for_axis("selection"))
-        _refuse_strangers(picks, pool)
-        share = sum(log.round.share for log in self.history) + context.round.share
+    def _buy(self, context: CellContext) -> list[Annotation]:
+        cell, state, folder = self.cell, self.state, round_folder(context.round.index)
+        share = sum(log.round.share for log in state.history) + context.round.share
         if share > 1 + 1e-9:
             raise ValueError(
                 f"the schedule's rounds share {share:.3f} of the budget; together they may share all of it"
             )
-        total = min(len(picks), round((cell.budget.questions or len(picks)) * share) - len(self.bought))
+        picks = self._ranked(context, f"{folder}/picks.json")
+        state.enter("annotation")
+        before = self._bought_before(f"{folder}/bought.jsonl")
+        done = len(state.bought) + len(before)
+        total = min(len(picks), round((cell.budget.questions or len(picks)) * share) - len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), total) as advance:
-            new = buy(
-                picks,
-                method.annotation,
-                context.for_axis("annotation"),
-                self.meter,
-                cell.budget,
-                share,
-                len(self.bought),
-                advance,
-            )
-        self.bought.update(new.question_ids)
-        return new.annotations
+            advance(len(before))
+
+            def keep(bought: Bought) -> Bought:
+                row = as_json({"bought": bought, "answered": self.meter.newly_answered(), "tallies": state.tallies()})
+                self.journal.append(f"{folder}/bought.jsonl", row)
+                advance(1)
+                kept: Bought = from_json(Bought, row["bought"])
+                return kept
+
+            annotator, of_axis = cell.method.annotation, context.for_axis("annotation")
+            new = buy(picks[len(before) :], annotator, of_axis, self.meter, cell.budget, share, done, keep)
+        state.bought += [bought.question_id for bought in (*before, *new)]
+        return [row for bought in (*before, *new) for row in bought.annotations]
+
+    def _ranked(self, context: CellContext, name: str) -> list[Pick]:
+        """The selection's picks, from the journal where an earlier attempt ranked them already."""
+        found = self.journal.read(name)
+        if found is None:
+            self.state.enter("selection")
+            bought = set(self.state.bought)
+            pool = [row.without_gold() for row in self.pool if row.id not in bought]
+            picks = self.cell.method.selection.rank(pool, context.for_axis("selection"))
+            _refuse_strangers(picks, pool)
+            found = {"picks": as_json(picks), "tallies": self.state.tallies()}
+            self.journal.write(name, found)
+        else:
+            self.state.restore(found["tallies"])
+        picks_as_read: list[Pick] = from_json(list[Pick], found["picks"])
+        return picks_as_read
+
+    def _bought_before(self, name: str) -> list[Bought]:
+        """What an earlier attempt at this round has paid for."""
+        rows = self.journal.lines(name)
+        for row in rows:
+            self.meter.remember(from_json(list[Answered], row["answered"]))
+        if rows:
+            self.state.restore(rows[-1]["tallies"])
+        return [from_json(Bought, row["bought"]) for row in rows]
 
     def _fit(self, examples: Sequence[TrainingExample], context: CellContext) -> None:
-        cell = self.cell
-        if context.round.restart and self.fits:
-            self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
+        cell, state, folder = self.cell, self.state, round_folder(context.round.index)
+        state.enter("training")
+        if state.fitted(self.journal, folder, self.policy):
+            return
+        if context.round.restart or not state.fits:
+            if state.fits:
+                self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
+            self.policy.load_state_dict(self.fresh_policy)
+        every_seconds = 60 * cell.trainer.checkpoint_minutes
         with self.display.bar(_in_round("training", context.round), cell.optimization.max_steps) as advance:
-            self.fits.append(
-                fit(
-                    self.student, examples, cell.method, context, cell.optimization, cell.trainer, self.loggers, advance
-                )
+            report = fit(
+                self.student,
+                examples,
+                cell.method,
+                context,
+                cell.optimization,
+                cell.trainer,
+                frozen=self.models.frozen,
+                validation=Validation(cell.optimization.validation_every_n_steps, self._validated_at),
+                journal=FitJournal(self.journal, f"{folder}/fit", every_seconds, state),
+                loggers=self.loggers,
+                advance=advance,
             )
-        self.counters["truncated_training_examples"] += self.fits[-1].truncated_examples
+        state.counters["truncated_training_examples"] += report.truncated_examples
+        state.finish_fit(self.journal, folder, report, self.policy)
+
+    def _validated_at(self, step: int) -> dict[str, float]:
+        """Validation inside a fit, while its bar stands."""
+        accuracy = self._measure(self._validation_examples(), lambda _: None).accuracy
+        self._log({"validation/accuracy": accuracy}, step)
+        return {"accuracy": accuracy}
+
+    def _validation_examples(self) -> Sequence[Example]:
+        return self.splits.validation[: self.cell.evaluation.validation_size]
 
     def _evaluate(self, split: str, examples: Sequence[Example]) -> Evaluation:
+        answers = len(examples) * len(self.cell.method.format.answer_path)
+        with self.display.bar(f"evaluating on {split}", answers) as advance:
+            return self._measure(examples, advance)
+
+    def _measure(self, examples: Sequence[Example], advance: Callable[[int], None]) -> Evaluation:
         cell = self.cell
-        with self.display.bar(f"evaluating on {split}", len(examples) * len(cell.method.format.answer_path)) as advance:
-            evaluation = evaluate(
-                self.student, examples, cell.method.format, cell.dataset.task, cell.evaluation.max_new_tokens, advance
-            )
-        if split == "test":
-            self.counters["unparsed_answers"] += evaluation.unparsed_answers
-            self.counters["truncated_answers"] += evaluation.truncated_answers
+        self.state.book_work()
+        evaluation = evaluate(
+            self.student, examples, cell.method.format, cell.dataset.task, cell.evaluation.max_new_tokens, advance
+        )
+        self.models.work()  # to be measured costs the method nothing
         return evaluation
 
-    def _context(self, round_: Round, splits: Splits) -> CellContext:
-        method = self.cell.method
-        parts = {axis: getattr(method, axis) for axis in ("selection", "annotation", "weighting", "curriculum")}
+    def _context(self, round_: Round) -> CellContext:
+        method, models = self.cell.method, self.models
         return CellContext(
             dataset=self.cell.dataset,
             format=method.format,
             student=self.student,
-            teacher_name=self.cell.teacher.name,
+            local_assistant=models.assistant if method.requires().assistant else None,
+            teachers=tuple(self.cell.teachers),
+            loss_settings=method.loss.settings,
             prompts=self.prompts,
             seed=self.cell.seed,
             data_seed=self.cell.data_seed,
             round=round_,
-            history=tuple(self.history),
-            gold_rows={row.id: row for row in splits.pool},
-            gold_axes=frozenset(axis for axis, part in parts.items() if part.requires().gold),
+            history=tuple(self.state.history),
+            gold_rows={row.id: row for row in self.splits.pool},
+            gold_axes=frozenset(axis for axis in AXES_WITH_CONTEXT if getattr(method, axis).requires().gold),
+            notes=self.state.notes,
         )
 
     def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
         used = {annotation for example in examples for annotation in example.annotations}
-        self.counters["dropped_annotations"] = len(self.annotations) - len(kept)
-        self.counters["unused_annotations"] = len({row.id for row in kept} - used)
-        self.counters["unparsed_annotations"] = sum(row.answer is None for row in self.annotations)
+        annotations, counters = self.state.annotations, self.state.counters
+        counters["dropped_annotations"] = len(annotations) - len(kept)
+        counters["unused_annotations"] = len({row.id for row in kept} - used)
+        counters["unparsed_annotations"] = sum(row.answer is None for row in annotations)
 
-    def _result(self, test: Evaluation, splits: Splits) -> dict[str, Any]:
-        cell = self.cell
+    def _log(self, metrics: dict[str, float], step: int) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=step)
+
+    def _result(self, test: Evaluation) -> dict[str, Any]:
+        cell, state = self.cell, self.state
         return {
             "uses_gold": cell.method.requires().gold,
-            "rounds": [_round_row(log) for log in self.history],
-            "cost_estimated": cell.asks_teacher and cell.teacher.token_counts_are_estimated,
+            "rounds": [_round_row(log) for log in state.history],
+            "cost_estimated": cell.asks_teacher
+            and any(teacher.token_counts_are_estimated for teacher in cell.teachers.values()),
             "test": [
                 {
                     "dataset": cell.dataset.name,
@@ -172,16 +240,24 @@ class Experiment:
                     "seconds_per_answer": test.seconds / len(test.predictions),
                 }
             ],
-            "teacher_reference": self._teacher_reference(splits),
-            "train": _train_row(self.fits),
-            "counters": dict(sorted({**self.counters, **self.student.counters}.items())),
+            "teacher_reference": self._teacher_reference(),
+            "train": _train_row(state.fits),
+            "counters": dict(sorted({**state.counters, **self._cuts()}.items())),
         }
 
-    def _teacher_reference(self, splits: Splits) -> dict[str, Any] | None:
-        if self.meter.teacher is None:
-            return None
-        measured = teacher_accuracy(self.meter.teacher, self.cell.dataset, self.prompts, splits.test.open())
-        return None if measured is None else {"split": "test", **measured}
+    def _cuts(self) -> Counter[str]:
+        """What had to be cut, the student's under its plain name."""
+        cuts = Counter(self.student.counters)
+        if self.models.assistant is not None:
+            cuts.update({f"assistant_{name}": count for name, count in self.models.assistant.counters.items()})
+        return cuts
+
+    def _teacher_reference(self) -> dict[str, Any] | None:
+        """The accuracy of the first teacher, asked and read as in annotation."""
+        for supplier in self.models.suppliers.values():
+            measured = teacher_accuracy(supplier.teacher, self.cell.dataset, self.prompts, self.splits.test.open())
+            return None if measured is None else {"split": "test", **measured}
+        return None
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
@@ -205,6 +281,7 @@ def _round_row(log: RoundLog) -> dict[str, Any]:
         "annotated": log.annotated,
         "charged": as_numbers(log.charged),
         "spent": as_numbers(log.spent),
+        "computed": as_numbers(log.computed),
         "validation": dict(log.validation),
         "notes": dict(log.notes),
     }

@@ -6,9 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.cell import Cell
+from benchmark.contract import ASSISTANT
 from benchmark.errors import ConfigError
 from benchmark.runs.catalog import refuse_unwritable
+from benchmark.student.frozen import NoAssistant, refuse_other_vocabulary
+from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Splits
+from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.types import Example, Question
 
@@ -17,6 +21,7 @@ def check(cell: Cell) -> None:
     """Raises ConfigError with every reason why the cell cannot run, before any work."""
     cell.student.check()
     cell.student.fingerprint()  # its weights must be there
+    _check_models_beside(cell)
     cell.logger.check()
     if cell.trainer.accelerator not in ("auto", "cpu"):
         from benchmark.student.load import device_of  # torch takes seconds to import, so only where it is needed
@@ -30,6 +35,31 @@ def check(cell: Cell) -> None:
     refuse_unwritable(Path(cell.results_dir))
 
 
+def _check_models_beside(cell: Cell) -> None:
+    """Raises ConfigError for an assistant or a teacher with distributions that is not there, or speaks other tokens."""
+    if cell.uses_assistant and not isinstance(cell.assistant, NoAssistant):
+        cell.assistant.check()
+        cell.assistant.fingerprint()
+        if ASSISTANT in cell.method.requires().distributions:
+            refuse_other_vocabulary(cell.student, cell.assistant)
+    if "teacher" in cell.method.requires().distributions:
+        source = _distribution_source(cell)
+        source.check()
+        source.fingerprint()
+        refuse_other_vocabulary(cell.student, source)
+
+
+def _distribution_source(cell: Cell) -> PretrainedStudent:
+    """The model behind the first teacher. Raises ConfigError where it answers in text only."""
+    name, first = next(iter(cell.teachers.items()))
+    if not isinstance(first, TransformersTeacher):
+        raise ConfigError(
+            f"{cell.method.name} compares the student with the teacher's distribution, and teacher={name} answers in "
+            "text only; choose teacher=transformers teacher.path=FOLDER"
+        )
+    return first.source
+
+
 def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
     """The pool that this cell draws from: all of it, or what the teacher covers.
 
@@ -37,8 +67,8 @@ def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
     """
     if not cell.asks_teacher:
         return splits.pool
-    teacher = cell.teacher.open(cell.dataset)
-    covered = tuple(example for example in splits.pool if teacher.covers(example.id))
+    teachers = [teacher.open(cell.dataset) for teacher in cell.teachers.values()]
+    covered = tuple(row for row in splits.pool if all(teacher.covers(row.id) for teacher in teachers))
     if cell.pool == "covered":
         return covered
     missing = len(splits.pool) - len(covered)
@@ -57,11 +87,16 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
         yield "it works for multiple-choice questions only"
     if needs.gold_rationale and not any(example.rationale for example in splits.pool):
         yield "it needs human rationales, and the dataset has none"
-    unplayable = sorted(needs.teacher_roles - set(cell.teacher.roles or needs.teacher_roles))
-    if unplayable:
-        yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={cell.teacher.name} cannot play it"
-    for role in sorted(needs.teacher_roles - set(unplayable)):
-        beside([cell.method.annotation]).fingerprint(role)
+    for name, teacher in cell.teachers.items():
+        unplayable = sorted(needs.teacher_roles - set(teacher.roles or needs.teacher_roles))
+        if unplayable:
+            yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
+        for role in sorted(needs.teacher_roles - set(unplayable)):
+            beside([cell.method.annotation]).fingerprint(role)
+    if needs.teachers > len(cell.teachers):
+        yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
+    if cell.uses_assistant and isinstance(cell.assistant, NoAssistant):
+        yield "it needs an assistant; give assistant=pretrained assistant.path=FOLDER"
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
         known = ", ".join(sorted(cell.method.format.roles))

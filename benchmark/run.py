@@ -16,6 +16,7 @@ from benchmark.isolation import isolated
 from benchmark.progress import Display
 from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import id_of, identity
+from benchmark.runs.journal import Journal
 from benchmark.runs.loggers import cell_loggers
 from benchmark.runs.record import CellFolder
 
@@ -50,13 +51,15 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
 
     identifier = id_of(who)
     folder = CellFolder(results, identifier)
+    journal = Journal.open(results, identifier, display.say)
     header = _header(cell, who)
     started = time.perf_counter()
     display.say("started")
     forget_peak()
     try:
-        record = _complete(cell, header, folder, display, started)
+        record = _complete(cell, header, folder, journal, display, started)
         place = folder.finish(record)
+        journal.forget()
         message = f"{summary(record)} -> {place}"
         display.say(f"complete: {message}")
         return Outcome(identifier, cell.describe(), "complete", message)
@@ -73,7 +76,7 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
 
 
 def _complete(
-    cell: Cell, header: dict[str, Any], folder: CellFolder, display: Display, started: float
+    cell: Cell, header: dict[str, Any], folder: CellFolder, journal: Journal, display: Display, started: float
 ) -> dict[str, Any]:
     """Runs the corridor and returns the whole record."""
     import torch
@@ -83,8 +86,8 @@ def _complete(
     from benchmark.runs.provenance import provenance
     from benchmark.student.export import export
 
-    with cell_loggers(cell.logger, folder.path, cell.describe(), cell.config) as loggers:
-        experiment = Experiment(cell, folder, display, loggers)
+    with cell_loggers(cell.logger, folder.path, journal.path("curves"), cell.describe(), cell.config) as loggers:
+        experiment = Experiment(cell, folder, journal, display, loggers)
         result = experiment.run()
         scores = {f"test/{test['metric']}": test["value"] for test in result["test"]}
         for logger in loggers:

@@ -49,8 +49,8 @@ class Pick:
 class Ask:
     """One request to a language model, teacher or student.
 
-    `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). The length cap and the temperature come from
-    whoever answers unless they are given here.
+    `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
+    model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given.
     """
 
     role: str
@@ -58,6 +58,7 @@ class Ask:
     question_id: str
     max_new_tokens: int | None = None
     temperature: float = 0.0
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Reply:
     """One answer to an `Ask`.
 
     `finish` is `stop`, `length` (cut at the token cap) or `not_asked` (the question was not in the prompt).
-    `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one.
+    `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one. `token_ids`
+    are those that a local model wrote, EOS included where it ended by itself.
     """
 
     text: str
@@ -73,6 +75,7 @@ class Reply:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     confidence: float | None = None
+    token_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,10 @@ class TrainingExample:
 
     Examples of one `group` always share a micro-batch; a batch counts groups. `weight` multiplies the loss of
     all spans. `annotations` are the ids behind the example.
+
+    `token_ids` replace the target's text where a student's own tokens must be kept as they are; they take name and
+    weight of the only span, and end with EOS only where the student did. `extra` holds numbers per target token that a
+    data policy computed for its loss (advantages, log-probabilities), EOS included.
     """
 
     group: str
@@ -132,6 +139,8 @@ class TrainingExample:
     target: tuple[Span, ...]
     weight: float = 1.0
     annotations: tuple[str, ...] = ()
+    token_ids: tuple[int, ...] | None = None
+    extra: Mapping[str, tuple[float, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def target_text(self) -> str:
@@ -154,11 +163,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of the corridor: its share of the budget, and whether training restarts from the initial student."""
+    """One turn of the corridor: its share of the budget, and whether training restarts from the initial student.
+
+    `warmup` tells a selection that the student's own judgement is not to be trusted yet.
+    """
 
     index: int
     share: float
     restart: bool = True
+    warmup: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,15 +193,29 @@ class Usage:
             self.questions + other.questions,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls - other.calls,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.usd - other.usd,
+            self.questions - other.questions,
+        )
+
 
 @dataclass(frozen=True)
 class RoundLog:
-    """What is known of a finished round. `notes` are sums of what the round's parts counted with `Context.note`."""
+    """What is known of a finished round.
+
+    The books are those of the whole cell so far: `charged` and `spent` for teachers and people, `computed` for local
+    models. `notes` are sums of what the round's parts counted with `Context.note`.
+    """
 
     round: Round
     annotated: int
     charged: Mapping[str, Usage]
     spent: Mapping[str, Usage]
+    computed: Mapping[str, Usage]
     validation: Mapping[str, float]
     notes: Mapping[str, float]
 

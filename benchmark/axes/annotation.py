@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmark.contract import Annotator, AskTeacher, Context, Requirements
+from benchmark.contract import Annotator, AskModels, Context, Requirements
 from benchmark.teachers.replies import split_answer
 from benchmark.types import Annotation, Exchange, Pick, Question
 
@@ -31,23 +31,23 @@ class FewShotCot:
         """One call a sample."""
         return self.samples
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read."""
-        question = pick.question
+        question, teacher = pick.question, context.teachers[0]
         request = context.prompt("few_shot_cot", question, temperature=self.temperature)
         annotations = []
-        for sample, reply in enumerate(await ask(request, self.samples)):
+        for sample, reply in enumerate(await ask(teacher, request, self.samples)):
             rationale, answer = split_answer(reply.text)
             annotations.append(
                 Annotation(
                     question=question,
                     kind="rationale",
-                    source=context.teacher_name,
+                    source=teacher,
                     rationale=rationale,
                     answer=None if answer is None else context.task.parse(question, answer),
                     sample=sample,
                     evidence={**pick.evidence, "confidence": reply.confidence, "finish": reply.finish},
-                    exchanges=(Exchange("teacher", request, reply),),
+                    exchanges=(Exchange(teacher, request, reply),),
                 )
             )
         return annotations
@@ -68,7 +68,7 @@ class HumanLabels:
         """No teacher is called."""
         return 0
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `gold` annotation."""
         example = context.gold(pick.question)
         rationale = example.rationale if self.rationale else None
@@ -97,6 +97,6 @@ class Together:
         """The sum of their worst cases."""
         return sum(annotator.most_calls(question) for annotator in self.annotators)
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator."""
         return [row for annotator in self.annotators for row in await annotator.annotate(pick, context, ask)]

@@ -23,6 +23,9 @@ class FixedData:
         """The drawn examples, once."""
         return [drawn]
 
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Nothing depends on it."""
+
     def state_dict(self) -> dict[str, Json]:
         """Nothing to remember."""
         return {}

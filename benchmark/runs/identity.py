@@ -16,6 +16,7 @@ from typing import Any
 from benchmark import ENGINE_VERSION
 from benchmark.cell import AXES, Cell
 from benchmark.components import components
+from benchmark.student.frozen import NoAssistant
 from benchmark.teachers.prompts import beside
 
 ID_LENGTH = 16
@@ -47,6 +48,8 @@ def identity(cell: Cell) -> dict[str, Any]:
         parts |= {"budget": cell.budget, "optimization": cell.optimization}
     if cell.asks_teacher:
         parts["teacher"] = cell.teacher
+    if cell.uses_assistant:
+        parts["assistant"] = cell.assistant
     return {
         "engine": ENGINE_VERSION,
         "seed": cell.seed,
@@ -63,8 +66,10 @@ def _content(cell: Cell) -> dict[str, Any]:
     if cell.asks_teacher:
         prompts = beside([cell.method.annotation])
         roles = sorted(cell.method.requires().teacher_roles)
-        content["teacher"] = cell.teacher.fingerprint(cell.dataset)
+        content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
         content |= {f"prompt {role}": prompts.fingerprint(role) for role in roles}
+    if cell.uses_assistant and not isinstance(cell.assistant, NoAssistant):
+        content["assistant"] = cell.assistant.fingerprint()
     return content
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from benchmark.errors import ConfigError
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
+
+METRICS = "log/metrics.csv"
 
 
 @runtime_checkable
@@ -86,9 +90,16 @@ class WandbLog:
 
 
 @contextmanager
-def cell_loggers(kind: CellLogger, folder: Path, name: str, config: Mapping[str, Any]) -> Iterator[list[Logger]]:
-    """The loggers of one cell, closed at the end whatever happens, so that the next cell cannot write into them."""
-    loggers = kind.open(folder, name, config)
+def cell_loggers(
+    kind: CellLogger, folder: Path, attempts: Path, name: str, config: Mapping[str, Any]
+) -> Iterator[list[Logger]]:
+    """The loggers of one cell, closed at the end whatever happens, so that the next cell cannot write into them.
+
+    Every attempt at the cell writes into a folder of its own under `attempts`; `folder` gets what they wrote together.
+    """
+    attempt = attempts / f"{sum(1 for _ in attempts.glob('*')):04d}"
+    attempt.mkdir(parents=True)
+    loggers = kind.open(attempt, name, config)
     try:
         yield loggers
     finally:
@@ -98,6 +109,30 @@ def cell_loggers(kind: CellLogger, folder: Path, name: str, config: Mapping[str,
             finish = getattr(experiment, "finish", None)  # Lightning leaves a W&B run open
             if finish is not None:
                 finish()
+        gather(attempts, folder)
+
+
+def gather(attempts: Path, folder: Path) -> None:
+    """Copies what all attempts logged into the cell's folder; their curves become one."""
+    curves: dict[tuple[str, frozenset[str]], dict[str, str]] = {}
+    for attempt in sorted(attempts.iterdir()):
+        shutil.copytree(attempt, folder, dirs_exist_ok=True)
+        curves.update({(row["step"], frozenset(row)): row for row in _rows(attempt / METRICS)})
+    if curves:
+        names = sorted({name for row in curves.values() for name in row})
+        with (folder / METRICS).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(curves.values())
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file without their empty fields; a step that was done again stands in two attempts."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if "step" in row]
 
 
 def _require(package: str) -> None:

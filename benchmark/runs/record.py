@@ -24,7 +24,8 @@ class CellFolder:
         self.results = results
         self.cell_id = cell_id
         self.path = results / ".writing" / f"{cell_id}-{os.getpid()}"
-        shutil.rmtree(self.path, ignore_errors=True)  # left by a process that died and had this one's number
+        for left in (results / ".writing").glob(f"{cell_id}-*"):  # by processes that died
+            shutil.rmtree(left, ignore_errors=True)
         self.path.mkdir(parents=True)
 
     @property

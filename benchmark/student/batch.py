@@ -46,6 +46,15 @@ class MicroBatch:
             return torch.zeros_like(self.span_of, dtype=torch.bool)
         return self.span_of == self.span_names.index(name)
 
+    def extra(self, name: str) -> torch.Tensor:
+        """[N] float32: what the data policy left with every target token; 0 where an example has no such numbers."""
+        counts = torch.bincount(self.example_of.cpu(), minlength=len(self.examples)).tolist()
+        numbers = [
+            (example.extra.get(name) or (0.0,) * count)[:count]  # a target that was cut lost the end of its numbers too
+            for example, count in zip(self.examples, counts, strict=True)
+        ]
+        return torch.tensor([number for row in numbers for number in row], device=self.tokens.device)
+
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same batch on a device."""
         tensors: dict[str, Any] = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}

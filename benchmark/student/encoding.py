@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.types import TrainingExample
+from benchmark.types import Ask, TrainingExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,6 +49,14 @@ class Encoder:
             return _ids(self.tokenizer, texts, special=False)
         return _ids(self.tokenizer, [f"{text}\n" for text in texts], special=True)
 
+    def requests(self, asks: Sequence[Ask]) -> list[list[int]]:
+        """Token ids of each request: its prompt, then the reply that it has begun."""
+        begun = [ask.prefix for ask in asks]
+        prefixes = _ids(self.tokenizer, begun, special=False) if any(begun) else [[] for _ in asks]
+        return [
+            [*prompt, *prefix] for prompt, prefix in zip(self.prompts([a.prompt for a in asks]), prefixes, strict=True)
+        ]
+
     def cut_prompt(self, prompt: Sequence[int], room: int) -> tuple[list[int], bool]:
         """The prompt's last tokens that leave `room` in the window, and whether any were lost."""
         keep = max(1, self.max_length - room)
@@ -66,19 +74,31 @@ class Encoder:
             return_offsets_mapping=True,
         )
         return [
-            self._example(example, prompt, ids, [start for start, _ in offsets])
+            self._example(example, prompt, *self._target(example, ids, [start for start, _ in offsets]))
             for example, prompt, ids, offsets in zip(
                 examples, prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True
             )
         ]
 
-    def _example(
-        self, example: TrainingExample, prompt: list[int], ids: list[int], starts: list[int]
-    ) -> EncodedExample:
+    def _target(
+        self, example: TrainingExample, ids: Sequence[int], starts: Sequence[int]
+    ) -> tuple[list[int], list[int]]:
+        """(target tokens, the span that each belongs to): the text's with EOS behind it, or those that are given."""
+        if example.token_ids is not None:
+            if len(example.target) != 1 or not example.token_ids:
+                raise ValueError(
+                    f"an example of group {example.group!r} gives {len(example.token_ids)} token_ids for "
+                    f"{len(example.target)} spans; it needs at least one token and exactly one span"
+                )
+            return list(example.token_ids), [0] * len(example.token_ids)
         spans = _span_of_each_character(example)
         owners = [spans[min(start, len(spans) - 1)] for start in starts]
-        owners.append(len(example.target) - 1)
-        ids = [*ids, self.tokenizer.eos_token_id]
+        return [*ids, self.tokenizer.eos_token_id], [*owners, len(example.target) - 1]
+
+    def _example(
+        self, example: TrainingExample, prompt: list[int], ids: list[int], owners: list[int]
+    ) -> EncodedExample:
+        _refuse_other_lengths(example, len(ids))
         prompt, cut = self.cut_prompt(prompt, room=min(len(ids), self.max_length - 1))
         room = self.max_length - len(prompt)
         return EncodedExample(
@@ -89,6 +109,15 @@ class Encoder:
             spans=tuple(example.target[owner].name for owner in owners[:room]),
             truncated=cut or len(ids) > room,
         )
+
+
+def _refuse_other_lengths(example: TrainingExample, tokens: int) -> None:
+    for name, numbers in example.extra.items():
+        if len(numbers) != tokens:
+            raise ValueError(
+                f"extra[{name!r}] of an example of group {example.group!r} has {len(numbers)} numbers for {tokens} "
+                "target tokens (EOS included)"
+            )
 
 
 def _span_of_each_character(example: TrainingExample) -> list[int]:

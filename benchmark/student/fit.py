@@ -6,8 +6,9 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +17,11 @@ from torch.utils.data import DataLoader
 
 from benchmark.context import CellContext
 from benchmark.contract import Method
+from benchmark.student.checkpoint import Checkpointing, FitJournal
+from benchmark.student.frozen import Frozen
 from benchmark.student.module import StudentModule
 from benchmark.student.settings import Optimization, TrainerSettings
-from benchmark.student.stream import StepState, StepStream
+from benchmark.student.stream import NO_VALIDATION, StepState, StepStream, Validation
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
 
@@ -44,6 +47,9 @@ class _Ticker(pl.Callback):
     def __init__(self, advance: Callable[[int], None]) -> None:
         self.advance = advance
 
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.advance(checkpoint["global_step"])
+
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         self.advance(1)
 
@@ -55,10 +61,14 @@ def fit(
     context: CellContext,
     optimization: Optimization,
     settings: TrainerSettings,
+    *,
+    frozen: Mapping[str, Frozen] = MappingProxyType({}),
+    validation: Validation = NO_VALIDATION,
+    journal: FitJournal | None = None,
     loggers: Sequence[Any] = (),
     advance: Callable[[int], None] = lambda steps: None,
 ) -> FitReport:
-    """Trains the student in place for `optimization.max_steps` optimiser steps.
+    """Trains the student in place for `optimization.max_steps` optimiser steps, from the journal's checkpoint if any.
 
     Raises ValueError where there is nothing to train on or the curriculum does not fill the steps, FloatingPointError
     where the loss is not finite.
@@ -68,15 +78,31 @@ def fit(
             f"no training examples: format {type(method.format).__name__} could use none of the annotations"
         )
     started, device = time.perf_counter(), student.network.device
-    state = StepState(optimization.max_steps, student, context.for_axis("loss").rng)
+    checkpoint = None if journal is None else journal.usable_checkpoint()
+    seconds_before = 0.0 if journal is None else journal.seconds_before
+    state = StepState(optimization.max_steps, student, context.for_axis("loss").rng, frozen)
     stream = StepStream(
-        method, examples, optimization, settings.micro_batch_tokens, context.for_axis("curriculum"), state
+        method,
+        examples,
+        optimization,
+        settings.micro_batch_tokens,
+        context.for_axis("curriculum"),
+        state,
+        validation,
+        (lambda stage: stage) if journal is None else (lambda stage: journal.add(stage, examples)),
     )
     module = StudentModule(student, method.loss, optimization, state, settings.log_every_n_steps)
+    callbacks: list[pl.Callback] = [_Ticker(advance)]
+    if journal is not None:
+        callbacks.append(Checkpointing(journal, stream))
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")
-        torch.manual_seed(int(context.for_axis("dropout").rng().integers(2**63)))
-        _trainer(optimization, settings, loggers, advance).fit(module, DataLoader(stream, batch_size=None))
+        _trainer(optimization, settings, loggers, callbacks).fit(
+            module,
+            DataLoader(stream, batch_size=None),
+            ckpt_path=checkpoint,
+            weights_only=True,  # what it holds is tensors and text: nothing is unpickled
+        )
     student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
     if module.steps != optimization.max_steps:
         raise ValueError(
@@ -90,7 +116,7 @@ def fit(
         optimiser_steps=module.steps,
         tokens=module.tokens,
         response_tokens=module.response_tokens,
-        seconds=time.perf_counter() - started,
+        seconds=seconds_before + time.perf_counter() - started,
         flops=6.0 * student.parameters * module.tokens,
         truncated_examples=truncated,
     )
@@ -100,7 +126,7 @@ def _trainer(
     optimization: Optimization,
     settings: TrainerSettings,
     loggers: Sequence[Any],
-    advance: Callable[[int], None],
+    callbacks: list[pl.Callback],
 ) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # its banner would drown ours; errors still show
     return pl.Trainer(
@@ -113,7 +139,7 @@ def _trainer(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[_Ticker(advance)],
+        callbacks=callbacks,
     )
 
 

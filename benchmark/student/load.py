@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 def load_student(
     source: StudentSource, seed: int, settings: TrainerSettings, precision: Literal["32-true", "bf16-mixed"]
 ) -> Student:
-    """The initial student. Raises ConfigError for a window or an architecture that the engine cannot serve."""
+    """The initial student, or another local model. Raises ConfigError for one that the engine cannot serve."""
     network = initial_network(source, seed, settings)
     window = getattr(network.config, "max_position_embeddings", None)
     if window is not None and source.max_length > window:
-        raise ConfigError(f"student.max_length={source.max_length}, but the model's window has {window} tokens")
+        raise ConfigError(f"{source.slot}.max_length={source.max_length}, but the model's window has {window} tokens")
     tokenizer = source.tokenizer()
     embeddings: Any = network.get_input_embeddings()
     rows = embeddings.weight.shape[0]
     if len(tokenizer) > rows:
         raise ConfigError(
-            f"the tokenizer of student={source.name} has {len(tokenizer)} tokens, but the model embeds only {rows}; "
-            "they do not belong together"
+            f"the tokenizer of {source.slot}={source.name} has {len(tokenizer)} tokens, but the model embeds only "
+            f"{rows}; they do not belong together"
         )
     student = Student(
         network=network,
@@ -40,7 +40,7 @@ def load_student(
         batch_size=settings.evaluation_batch_size,
         autocast=torch.bfloat16 if precision == "bf16-mixed" else None,
     )
-    _refuse_other_heads(student)
+    _refuse_other_heads(student, source.slot)
     return student
 
 
@@ -68,7 +68,7 @@ def device_of(accelerator: str) -> torch.device:
 
 
 @torch.inference_mode()
-def _refuse_other_heads(student: Student) -> None:
+def _refuse_other_heads(student: Student, slot: str) -> None:
     """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly."""
     network = student.network
     ids = torch.tensor([[student.tokenizer.eos_token_id] * 3], device=network.device)
@@ -83,5 +83,5 @@ def _refuse_other_heads(student: Student) -> None:
     if not torch.allclose(whole, ours, rtol=1e-2, atol=1e-1):
         raise ConfigError(
             f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), "
-            "which this engine does not reproduce; choose another student"
+            f"which this engine does not reproduce; choose another {slot}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 
@@ -10,6 +12,8 @@ from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import StepState
 from benchmark.student.student import Student
+
+COUNTS = ("steps", "tokens", "response_tokens")
 
 
 class StudentModule(pl.LightningModule):
@@ -30,6 +34,7 @@ class StudentModule(pl.LightningModule):
         self.optimization = optimization
         self.state = state
         self.log_every_n_steps = log_every_n_steps
+        self.vocabulary = min((model.vocabulary for model in state.frozen.values()), default=None)
         self.steps = 0
         self.tokens = 0
         self.response_tokens = 0
@@ -39,8 +44,8 @@ class StudentModule(pl.LightningModule):
         return self.student.hidden(batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32."""
-        return self.student.logits(hidden)
+        """[N, vocabulary] logits in float32, over the tokens that the student shares with all frozen models."""
+        return self.student.logits(hidden)[:, : self.vocabulary]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""
@@ -50,8 +55,18 @@ class StudentModule(pl.LightningModule):
         """The step on the training device."""
         return batch.to(device)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what was counted."""
+        checkpoint["trained"] = {name: getattr(self, name) for name in COUNTS}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Counts on from there."""
+        for name in COUNTS:
+            setattr(self, name, checkpoint["trained"][name])
+
     def training_step(self, batch: Step, batch_idx: int) -> None:
         """One optimiser step over all its micro-batches. Raises FloatingPointError for a loss that is not finite."""
+        torch.manual_seed(int(self.state.rng("dropout", self.state.step).integers(2**63)))
         optimiser = self.optimizers()
         assert isinstance(optimiser, pl.core.optimizer.LightningOptimizer)
         if batch.fresh_optimiser:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimization:
-    """AdamW with warm-up and decay. `batch_size` counts groups; `precision` is Lightning's, on float32 weights."""
+    """AdamW with warm-up and decay. `batch_size` counts groups; `precision` is Lightning's, on float32 weights.
+
+    `validation_every_n_steps` also validates inside training, for data policies that go by it; null: after rounds only.
+    """
 
     max_steps: int
     batch_size: int
@@ -24,11 +27,13 @@ class Optimization:
     beta2: float = 0.999
     gradient_clip: float | None = 1.0
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    validation_every_n_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+        for name in ("max_steps", "batch_size", "learning_rate", "validation_every_n_steps"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}={value} must be above 0")
         for name in ("warmup_fraction", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be in [0, 1)")
@@ -62,7 +67,8 @@ class TrainerSettings:
     """How the work is laid on this machine; nothing here moves a number beyond rounding.
 
     `threads` null means one for tiny students, and all that this process may use for others. A micro-batch is at most
-    `micro_batch_tokens` padded tokens, or one group.
+    `micro_batch_tokens` padded tokens, or one group. A checkpoint inside a long fit is written every
+    `checkpoint_minutes`; 0 writes one after every step.
     """
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
@@ -70,11 +76,14 @@ class TrainerSettings:
     micro_batch_tokens: int = 4096
     evaluation_batch_size: int = 64
     log_every_n_steps: int = 50
+    checkpoint_minutes: float = 5.0
     save_student: bool = True
 
     def __post_init__(self) -> None:
         for name in ("micro_batch_tokens", "evaluation_batch_size", "log_every_n_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes} must not be negative")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads={self.threads} must be at least 1, or null to let the benchmark choose")

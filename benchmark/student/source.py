@@ -8,7 +8,7 @@ import string
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
@@ -21,15 +21,30 @@ Overlong = Literal["refuse", "truncate"]
 
 @runtime_checkable
 class StudentSource(Protocol):
-    """What `conf/student/*.yaml` names."""
+    """What `conf/student/*.yaml` names, and where any other local model comes from."""
 
-    name: str
-    max_length: int
-    """The window in tokens: prompt and response together."""
-    overlong: Overlong
-    """What to do with prompts and targets that do not fit: refuse the cell, or cut them and count."""
-    max_new_tokens: int
-    """The most that it may write at test."""
+    slot: ClassVar[str]
+    """The group that it fills, for error messages."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """The window in tokens: prompt and response together."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The most that it may write at test."""
+        ...
+
+    @property
+    def overlong(self) -> Overlong:
+        """What to do with prompts and targets that do not fit: refuse the cell, or cut them and count."""
+        ...
 
     def check(self) -> None:
         """Raises ConfigError where the student cannot be had, before any work."""
@@ -52,6 +67,7 @@ class StudentSource(Protocol):
 class TinyStudent:
     """A decoder of about 0.1 million parameters on characters, made from scratch: the embedded default."""
 
+    slot: ClassVar[str] = "student"
     name: str
     hidden_size: int
     intermediate_size: int
@@ -135,6 +151,7 @@ def _character_tokenizer() -> PreTrainedTokenizerBase:
 class PretrainedStudent:
     """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run."""
 
+    slot: ClassVar[str] = "student"
     name: str
     path: str | None = field(metadata={"identity": False})
     max_length: int
@@ -150,13 +167,15 @@ class PretrainedStudent:
         config = self._configuration_file()
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if config.parent == Path(self.path or "") and not (config.parent / name).is_file():
-                raise ConfigError(f"student.path={self.path} is a folder without {name}; save the tokenizer there too")
+                raise ConfigError(
+                    f"{self.slot}.path={self.path} is a folder without {name}; save the tokenizer there too"
+                )
 
     def fingerprint(self) -> str:
         """The hash of the folder's weights and tokenizer, or the commit that the hub's revision stands for."""
         config = self._configuration_file()
         if Path(self.path or "").is_dir():
-            return _folder_hash(config.parent)
+            return _folder_hash(config.parent, self.slot)
         return f"{self.path}@{config.parent.name}"
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -165,7 +184,9 @@ class PretrainedStudent:
 
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
         if tokenizer.eos_token_id is None:
-            raise ConfigError(f"student.path={self.path}: its tokenizer has no EOS token, so that no answer would end")
+            raise ConfigError(
+                f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so that no answer would end"
+            )
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
@@ -182,14 +203,18 @@ class PretrainedStudent:
 
     def _configuration_file(self) -> Path:
         if self.path is None:
-            raise ConfigError(f"student={self.name} needs a model: give student.path=FOLDER or student.path=HUB_ID")
+            raise ConfigError(
+                f"{self.slot}={self.name} needs a model: give {self.slot}.path=FOLDER or {self.slot}.path=HUB_ID"
+            )
         if Path(self.path).is_dir():
             if not (Path(self.path) / "config.json").is_file():
-                raise ConfigError(f"student.path={self.path} has no config.json, so it is no Hugging Face model folder")
+                raise ConfigError(
+                    f"{self.slot}.path={self.path} has no config.json, so it is no Hugging Face model folder"
+                )
             return Path(self.path) / "config.json"
         if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
-            raise ConfigError(f"student.path={self.path}: there is no such folder")
-        return Path(_hub_file(self.path, self.revision))
+            raise ConfigError(f"{self.slot}.path={self.path}: there is no such folder")
+        return Path(_hub_file(self.path, self.revision, self.slot))
 
 
 def _refuse_small(settings: object, *names: str) -> None:
@@ -206,7 +231,7 @@ def _refuse_window(max_length: int, max_new_tokens: int) -> None:
 
 
 @lru_cache(maxsize=16)
-def _hub_file(repository: str, revision: str) -> str:
+def _hub_file(repository: str, revision: str, slot: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -217,17 +242,17 @@ def _hub_file(repository: str, revision: str) -> str:
         return hf_hub_download(repository, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ConfigError(
-            f"student.path={repository} is neither a folder nor a model that can be fetched from the hub now "
-            f"({type(error).__name__}); without a network, give the folder of a downloaded model as student.path=FOLDER"
+            f"{slot}.path={repository} is neither a folder nor a model that can be fetched from the hub now "
+            f"({type(error).__name__}); without a network, give the folder of a downloaded model as {slot}.path=FOLDER"
         ) from error
     finally:
         hub_log.setLevel(level)
 
 
-def _folder_hash(folder: Path) -> str:
+def _folder_hash(folder: Path, slot: str) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise ConfigError(f"student.path={folder} holds no *.safetensors weights")
+        raise ConfigError(f"{slot}.path={folder} holds no *.safetensors weights")
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
     files = [*weights, *(folder / name for name in names if (folder / name).is_file())]
     stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch.utils.data import IterableDataset
 from benchmark.contract import Context, Method
 from benchmark.student.batch import Step, collate, is_about
 from benchmark.student.encoding import EncodedExample
+from benchmark.student.frozen import Frozen
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
-from benchmark.types import Stage, Term, TrainingExample
+from benchmark.types import Json, Stage, Term, TrainingExample
 
 
 @dataclass
@@ -24,12 +25,37 @@ class StepState:
     total_steps: int
     student: Student
     make_rng: Callable[..., np.random.Generator]
+    frozen: Mapping[str, Frozen] = field(default_factory=dict)
     step: int = 0
     settings: Mapping[str, float] = field(default_factory=dict)
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """A generator made anew from the cell's seed, the loss axis, the round and the key."""
         return self.make_rng(*key)
+
+
+@dataclass
+class Position:
+    """Where a stream stands between two supplies of its data policy: what it takes to go on there.
+
+    `stage` is running since step `first` and has drawn `drawn` batches; `validated` is the step of the last validation.
+    """
+
+    stage: int = 0
+    first: int = 0
+    drawn: int = 0
+    validated: int | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How often the student is validated inside training (None is never); `measure` is told the steps done so far."""
+
+    every_n_steps: int | None
+    measure: Callable[[int], Mapping[str, float]]
+
+
+NO_VALIDATION = Validation(None, lambda step: {})
 
 
 class StepStream(IterableDataset[Step]):
@@ -43,6 +69,8 @@ class StepStream(IterableDataset[Step]):
         micro_batch_tokens: int,
         context: Context,
         state: StepState,
+        validation: Validation = NO_VALIDATION,
+        write_down: Callable[[Stage], Stage] = lambda stage: stage,
     ) -> None:
         self.method = method
         self.examples = examples
@@ -50,44 +78,82 @@ class StepStream(IterableDataset[Step]):
         self.micro_batch_tokens = micro_batch_tokens
         self.context = context
         self.state = state
+        self.validation = validation
+        self.write_down = write_down
         self.encoded: dict[TrainingExample, EncodedExample] = {}
+        self.stages: list[Stage] = []
+        self.position = Position()
+        self.between_supplies = True
 
     def __len__(self) -> int:
         return self.optimization.max_steps
 
-    def __iter__(self) -> Iterator[Step]:
-        done: list[Stage] = []
-        share = 0.0
-        while (stage := self.method.curriculum.next_stage(done, self.examples, self.context)) is not None:
-            share += stage.share
-            if share > 1 + 1e-6:
-                raise ValueError(
-                    f"the curriculum's {len(done) + 1} stages share {share:.3f} of the steps, more than all"
-                )
-            if not stage.examples:
-                raise ValueError(f"stage {len(done)} of the curriculum has no examples")
-            last = round(self.optimization.max_steps * share)
-            yield from self._stage(stage, len(done), last)
-            done.append(stage)
+    def standing(self) -> Json | None:
+        """Where it stands after the step that it gave last; None inside of what a data policy supplied at once."""
+        if not self.between_supplies:
+            return None
+        policy = self.method.loss.data_policy.state_dict()
+        return {"step": self.state.step + 1, "position": asdict(self.position), "policy": policy}
 
-    def _stage(self, stage: Stage, number: int, last: int) -> Iterator[Step]:
-        """The steps up to `last`; the learning rate lives as long as the stage after a fresh start, else as the fit."""
-        first, total = self.state.step, self.optimization.max_steps
+    def go_on(self, standing: Json, stages: Sequence[Stage]) -> None:
+        """Takes the place that `standing` told, with the stages that were begun by then."""
+        self.state.step = standing["step"]
+        self.position = Position(**standing["position"])
+        self.stages = list(stages[: self.position.stage + 1])
+        self.method.loss.data_policy.load_state_dict(standing["policy"])
+
+    def __iter__(self) -> Iterator[Step]:
+        for done in self.stages[: self.position.stage]:
+            self.encode(done.examples)
+        while (stage := self._next_stage()) is not None:
+            yield from self._stage(stage, self._share_of_steps(stage))
+            self.position.stage += 1
+            self.position.first, self.position.drawn = self.state.step, 0
+
+    def _next_stage(self) -> Stage | None:
+        """The running stage where an earlier attempt left one, else the curriculum's next."""
+        number = self.position.stage
+        if number < len(self.stages):
+            return self.stages[number]
+        stage = self.method.curriculum.next_stage(self.stages, self.examples, self.context)
+        if stage is None:
+            return None
+        if not stage.examples:
+            raise ValueError(f"stage {number} of the curriculum has no examples")
         unknown = sorted(set(stage.settings) - set(self.method.loss.settings))
         if unknown:
             raise ValueError(f"stage {number} sets {', '.join(unknown)}, which this loss does not know")
+        self.stages.append(self.write_down(stage))
+        return self.stages[number]
+
+    def _share_of_steps(self, stage: Stage) -> int:
+        """The step at which the stage ends."""
+        share = sum(earlier.share for earlier in self.stages[: self.position.stage]) + stage.share
+        if share > 1 + 1e-6:
+            raise ValueError(
+                f"the curriculum's {self.position.stage + 1} stages share {share:.3f} of the steps, more than all"
+            )
+        return round(self.optimization.max_steps * share)
+
+    def _stage(self, stage: Stage, last: int) -> Iterator[Step]:
+        """The steps up to `last`; the learning rate lives as long as the stage after a fresh start, else as the fit."""
+        first, total = self.position.first, self.optimization.max_steps
         self.state.settings = {**self.method.loss.settings, **stage.settings}
         terms = self.method.loss.terms(self.method.format.terms(), self.state.settings)
         _refuse_tasks_without_term(stage.examples, terms)
         self.encode(stage.examples)
-        drawn = self._drawn(stage, number)
+        drawn = self._drawn(stage, self.position.stage)
+        for _ in range(self.position.drawn):
+            next(drawn)
         while self.state.step < last:
-            before = self.state.step
-            for supplied in self.method.loss.data_policy.supply(next(drawn), self.state):
-                if self.state.step == last:
-                    break
+            self._validate_where_due()
+            supplied = list(self.method.loss.data_policy.supply(next(drawn), self.state))[: last - self.state.step]
+            self.position.drawn += 1
+            if not supplied:
+                raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")
+            for number, examples in enumerate(supplied, 1):
                 step = collate(
-                    self.encode(supplied),
+                    self._encoded(examples),
                     terms,
                     self.state.student.padding_id,
                     self.micro_batch_tokens,
@@ -97,10 +163,21 @@ class StepStream(IterableDataset[Step]):
                 at = self.state.step
                 # The middle of the step, so that neither the first nor the last one has a learning rate of 0.
                 progress = (at - first + 0.5) / (last - first) if stage.fresh_optimiser else (at + 0.5) / total
+                self.between_supplies = number == len(supplied)
                 yield replace(step, progress=progress)
                 self.state.step += 1
-            if self.state.step == before:
-                raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")
+
+    def _validate_where_due(self) -> None:
+        every, last = self.validation.every_n_steps, self.position.validated
+        if every is not None and (last is None or self.state.step - last >= every):
+            self.position.validated = self.state.step
+            self.method.loss.data_policy.validated(self.validation.measure(self.state.step))
+
+    def _encoded(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
+        """What a data policy supplied, as tokens; text made on the way is not kept, or it would pile up."""
+        new = [example for example in dict.fromkeys(examples) if example not in self.encoded]
+        made = dict(zip(new, self.state.student.encoder.examples(new), strict=True)) if new else {}
+        return [self.encoded.get(example) or made[example] for example in examples]
 
     def encode(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
         """The examples as tokens, each tokenised at most once in a fit."""

@@ -14,7 +14,7 @@ from benchmark.random_streams import stream
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.encoding import Encoder
 from benchmark.student.generation import Draft, write
-from benchmark.types import Ask, Reply, Term, TrainingExample
+from benchmark.types import Ask, Reply, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,7 +26,8 @@ EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
 class Student:
     """A network as text (`generate`, `target_log_probabilities`) and on tensors (`hidden`, `logits`).
 
-    `counters` gathers what was cut; `autocast` is the type of the matrix products outside training, None for float32.
+    `counters` gathers what was cut, `usage` the text it wrote and read outside its own training; `autocast` is the type
+    of the matrix products outside training, None for float32.
     """
 
     network: PreTrainedModel
@@ -37,6 +38,7 @@ class Student:
     batch_size: int
     autocast: torch.dtype | None = None
     counters: Counter[str] = field(default_factory=Counter)
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def encoder(self) -> Encoder:
@@ -67,41 +69,62 @@ class Student:
         return logits.float()
 
     def generate(
-        self, asks: Sequence[Ask], samples: int = 1, advance: Callable[[int], None] = lambda rows: None
+        self,
+        asks: Sequence[Ask],
+        samples: int = 1,
+        key: str = "",
+        advance: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Reply]]:
-        """`samples` replies per request, in order. Prompts that do not fit the window are cut and counted."""
-        prompts = self.encoder.prompts([ask.prompt for ask in asks])
+        """`samples` replies per request, in order. Prompts that do not fit the window are cut and counted.
+
+        Above temperature 0 they also depend on `key`, which tells apart one request at two moments of training.
+        """
+        prompts = self.encoder.requests(asks)
         drafts = [
-            self._draft(ask, prompt, sample)
+            self._draft(ask, prompt, sample, key)
             for ask, prompt in zip(asks, prompts, strict=True)
             for sample in range(samples)
         ]
         eos_ids = frozenset({int(self.tokenizer.eos_token_id)})
-        with self._evaluation():
+        with self.evaluation():
             write(self.network, drafts, eos_ids, self.padding_id, self.batch_size, advance)
         texts = self.tokenizer.batch_decode([draft.tokens for draft in drafts], skip_special_tokens=True)
-        replies = [
-            Reply(text, "stop" if draft.finished else "length", len(draft.prompt), len(draft.tokens))
-            for text, draft in zip(texts, drafts, strict=True)
-        ]
+        replies = [self._reply(text, draft) for text, draft in zip(texts, drafts, strict=True)]
+        self.usage += Usage(
+            calls=len(replies),
+            prompt_tokens=sum(reply.prompt_tokens for reply in replies),
+            completion_tokens=sum(reply.completion_tokens for reply in replies),
+        )
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
 
-    def _draft(self, ask: Ask, prompt: list[int], sample: int) -> Draft:
+    def _reply(self, text: str, draft: Draft) -> Reply:
+        end = (int(self.tokenizer.eos_token_id),) if draft.finished else ()
+        return Reply(
+            text=text,
+            finish="stop" if draft.finished else "length",
+            prompt_tokens=len(draft.prompt),
+            completion_tokens=len(draft.tokens),
+            token_ids=(*draft.tokens, *end),
+        )
+
+    def _draft(self, ask: Ask, prompt: list[int], sample: int, key: str) -> Draft:
         wanted = ask.max_new_tokens or self.max_new_tokens
         prompt, cut = self.encoder.cut_prompt(prompt, room=wanted)
         self.counters["truncated_prompts"] += cut
         if self.tokenizer.unk_token_id is not None:
             self.counters["unknown_prompt_tokens"] += prompt.count(self.tokenizer.unk_token_id)
         limit = min(wanted, self.max_length - len(prompt))
-        chance = stream("generation", self.seed, ask.role, ask.prompt, sample) if ask.temperature > 0 else None
+        words = (ask.role, ask.prompt, ask.prefix, key, sample)
+        chance = stream("generation", self.seed, *words) if ask.temperature > 0 else None
         return Draft(prompt, limit, ask.temperature, chance)
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
         encoded = self.encoder.examples(examples)
+        self.usage += Usage(calls=len(encoded), prompt_tokens=sum(example.length for example in encoded))
         order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
         scores: list[tuple[float, ...]] = [()] * len(encoded)
-        with self._evaluation(), torch.inference_mode():
+        with self.evaluation(), torch.inference_mode():
             for start in range(0, len(order), self.batch_size):
                 cut = order[start : start + self.batch_size]
                 step = collate([encoded[i] for i in cut], EVERY_TOKEN, self.padding_id, micro_batch_tokens=10**9)
@@ -117,7 +140,7 @@ class Student:
         return scores
 
     @contextmanager
-    def _evaluation(self) -> Iterator[None]:
+    def evaluation(self) -> Iterator[None]:
         """Evaluation mode and the evaluation precision; training mode is put back."""
         training = self.network.training
         self.network.train(False)

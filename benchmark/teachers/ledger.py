@@ -34,14 +34,24 @@ def _within(used: int, limit: int | None, share: float) -> bool:
 
 @dataclass
 class Ledger:
-    """Two books: `charged`, as if this cell had bought every distinct request itself; `spent`, what was really paid."""
+    """Three books of one cell.
+
+    `charged`: as if it had bought every distinct request itself; `spent`: what was really paid; `computed`: what the
+    student, the assistant and other local models wrote and read for the method, its gradients and its tests apart.
+    """
 
     charged: dict[str, Usage] = field(default_factory=dict)
     spent: dict[str, Usage] = field(default_factory=dict)
+    computed: dict[str, Usage] = field(default_factory=dict)
 
     def charge(self, source: str, usage: Usage) -> None:
         """Books an entry under `teacher` or `human`."""
         self.charged[source] = self.charged.get(source, Usage()) + usage
+
+    def compute(self, source: str, usage: Usage) -> None:
+        """Books the work of a local model in one phase, such as `student/selection`; nothing where there was none."""
+        if usage != Usage():
+            self.computed[source] = self.computed.get(source, Usage()) + usage
 
     def calls(self) -> int:
         """Teacher calls charged so far, over all sources."""

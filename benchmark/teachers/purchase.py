@@ -3,47 +3,86 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmark.contract import Annotator, Context
+from benchmark.contract import Annotator, Context, TextModel
 from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Annotation, Ask, Pick, Reply, Usage
 
-
-@dataclass
-class Meter:
-    """The metered way to the teacher. A request that this cell repeats is answered again and not charged again."""
-
-    teacher: OpenTeacher | None
-    price: Price
-    ledger: Ledger
-    source: str = "teacher"
-    roles: frozenset[str] | None = None
-    """The roles that the method declared; None allows all."""
-    _seen: dict[Ask, list[Reply]] = field(default_factory=dict)
-    _locks: dict[Ask, asyncio.Lock] = field(default_factory=dict)
-
-    async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
-        """`samples` replies; every one that is new costs a call."""
-        if self.teacher is None or (self.roles is not None and ask.role not in self.roles):
-            raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
-        async with self._locks.setdefault(ask, asyncio.Lock()):
-            known = self._seen.get(ask, [])
-            if len(known) < samples:
-                replies = await self.teacher.reply(ask, samples)
-                for reply in replies[len(known) :]:
-                    self.ledger.charge(self.source, self.price.of(reply))
-                self._seen[ask] = known = replies
-            return known[:samples]
+TEACHER, HUMAN = "teacher", "human"
+"""The sources of the ledger: all teachers together, and people."""
 
 
 @dataclass(frozen=True)
-class Purchase:
-    """What one round bought: the questions that were paid for, in order, and what was written about them."""
+class Supplier:
+    """A teacher that is ready to answer, and what its replies cost."""
 
-    question_ids: tuple[str, ...]
+    teacher: OpenTeacher
+    price: Price
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request to a teacher with all the replies to it so far."""
+
+    who: str
+    ask: Ask
+    replies: tuple[Reply, ...]
+
+
+@dataclass
+class Meter:
+    """The metered way to the models. A request to a teacher that this cell repeats is not charged again.
+
+    `local` are the models that cost nothing here, student and assistant; `roles` those that the method declared for its
+    teachers, None for all.
+    """
+
+    suppliers: Mapping[str, Supplier]
+    ledger: Ledger
+    roles: frozenset[str] | None = None
+    local: Mapping[str, TextModel] = field(default_factory=dict)
+    _seen: dict[tuple[str, Ask], list[Reply]] = field(default_factory=dict)
+    _new: list[Answered] = field(default_factory=list)
+    _locks: dict[tuple[str, Ask], asyncio.Lock] = field(default_factory=dict)
+
+    async def __call__(self, who: str, ask: Ask, samples: int = 1) -> list[Reply]:
+        """`samples` replies by one of the suppliers or local models; every new one of a teacher costs a call."""
+        if who in self.local:
+            return self.local[who].generate([ask], samples)[0]
+        if self.roles is not None and ask.role not in self.roles:
+            raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
+        if who not in self.suppliers:
+            known = ", ".join((*self.suppliers, *self.local))
+            raise ValueError(f"a part asked {who!r}, who is nobody here; there are {known}")
+        supplier, request = self.suppliers[who], (who, ask)
+        async with self._locks.setdefault(request, asyncio.Lock()):
+            known_replies = self._seen.get(request, [])
+            if len(known_replies) < samples:
+                replies = await supplier.teacher.reply(ask, samples)
+                for reply in replies[len(known_replies) :]:
+                    self.ledger.charge(TEACHER, supplier.price.of(reply))
+                self._seen[request] = known_replies = replies
+                self._new.append(Answered(who, ask, tuple(replies)))
+            return known_replies[:samples]
+
+    def newly_answered(self) -> list[Answered]:
+        """What the teachers answered since this was asked last."""
+        new, self._new = self._new, []
+        return new
+
+    def remember(self, answered: Sequence[Answered]) -> None:
+        """Requests that were paid for before, so that they are not charged again."""
+        self._seen.update({(row.who, row.ask): list(row.replies) for row in answered})
+
+
+@dataclass(frozen=True)
+class Bought:
+    """A question that was paid for, and what was written about it."""
+
+    question_id: str
     annotations: tuple[Annotation, ...]
 
 
@@ -55,18 +94,18 @@ def buy(
     budget: Budget,
     share: float,
     already_bought: int,
-    advance: Callable[[int], None] = lambda questions: None,
-) -> Purchase:
-    """As many picks as fit into a share of the budget, up to the first that does not.
+    keep: Callable[[Bought], Bought] = lambda bought: bought,
+) -> list[Bought]:
+    """As many picks as fit into a share of the budget, in order, up to the first that does not.
 
-    `already_bought` counts the questions of earlier rounds. Raises ValueError for an annotator that costs more than the
-    worst case that it declares: the budget could not be kept.
+    `already_bought` counts the questions of before. `keep` is given each question as soon as it is paid for, and gives
+    it back as it is to be used. Raises ValueError for an annotator that costs more than the worst case that it
+    declares: the budget could not be kept.
     """
     meter._locks.clear()  # a lock belongs to one event loop, and every purchase runs in its own
 
-    async def buy_in_order() -> Purchase:
-        question_ids: list[str] = []
-        annotations: list[Annotation] = []
+    async def buy_in_order() -> list[Bought]:
+        purchase: list[Bought] = []
         for number, pick in enumerate(picks, already_bought + 1):
             before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
             if not budget.admits(number, before + most, share):
@@ -77,12 +116,10 @@ def buy(
                     f"{type(annotator).__name__} made {meter.ledger.calls() - before} calls for question "
                     f"{pick.question.id!r}, but its most_calls says {most}"
                 )
-            for source in {"human" if row.source == "human" else meter.source for row in rows} or {meter.source}:
+            for source in {HUMAN if row.source == HUMAN else TEACHER for row in rows} or {TEACHER}:
                 meter.ledger.charge(source, Usage(questions=1))
-            question_ids.append(pick.question.id)
-            annotations += rows
-            advance(1)
-        return Purchase(tuple(question_ids), tuple(annotations))
+            purchase.append(keep(Bought(pick.question.id, tuple(rows))))
+        return purchase
 
     return asyncio.run(buy_in_order())
 

@@ -41,7 +41,9 @@ def context(axis: str = "selection", gold_axes: frozenset[str] = frozenset(), **
         dataset=DATASET,
         format=AnswerOnly(),
         student=cast(Student, None),
-        teacher_name="scripted",
+        local_assistant=None,
+        teachers=("scripted",),
+        loss_settings={},
         prompts=PromptLibrary(),
         seed=1,
         data_seed=0,
@@ -60,7 +62,7 @@ class Script:
         self.texts = texts
         self.asked: list[tuple[Ask, int]] = []
 
-    async def __call__(self, ask: Ask, samples: int = 1) -> list[Reply]:
+    async def __call__(self, who: str, ask: Ask, samples: int = 1) -> list[Reply]:
         self.asked.append((ask, samples))
         return [Reply(text, "stop", 1, 1, 0.9) for text in self.texts[:samples]]
 
@@ -226,7 +228,7 @@ def test_every_place_is_as_likely_as_every_other() -> None:
 
 
 def test_schedules() -> None:
-    log = RoundLog(Round(0, 1.0), 1, {}, {}, {}, {})
+    log = RoundLog(Round(0, 1.0), 1, {}, {}, {}, {}, {})
     assert OneShot().next_round(()) == Round(0, 1.0)
     assert OneShot().next_round((log,)) is None
     assert NoTraining().next_round(()) is None

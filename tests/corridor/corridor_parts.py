@@ -20,10 +20,11 @@ from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
 from benchmark.cell import Cell, read_cell
 from benchmark.context import CellContext
-from benchmark.contract import AskTeacher, Context, Requirements
+from benchmark.contract import AskModels, Context, Requirements
 from benchmark.contract import StepModel as Model
 from benchmark.contract import StepState as State
 from benchmark.experiment import Experiment
+from benchmark.runs.journal import Journal
 from benchmark.runs.record import CellFolder
 from benchmark.types import Annotation, Ask, Pick, Question, Round, RoundLog, Stage, TrainingExample
 
@@ -74,7 +75,7 @@ class Ran:
 
     @property
     def history(self) -> list[RoundLog]:
-        return self.experiment.history
+        return self.experiment.state.history
 
     def table(self, name: str) -> list[dict[str, Any]]:
         import pyarrow.parquet
@@ -86,7 +87,7 @@ class Ran:
 def run(cell: Cell, folder: Path) -> Ran:
     """Runs the corridor and nothing around it, so that errors reach the test."""
     place = CellFolder(folder, "cell")
-    experiment = Experiment(cell, place, Silent())
+    experiment = Experiment(cell, place, Journal.open(folder, "cell", print), Silent())
     result = experiment.run()
     return Ran(experiment, result, place.path)
 
@@ -326,9 +327,9 @@ class SecretCalls(FewShotCot):
 class AnotherRole(FewShotCot):
     """Has declared `few_shot_cot` and asks in another role."""
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
-        async def disguised(request: Ask, samples: int = 1) -> Any:
-            return await ask(replace(request, role="never_declared"), samples)
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
+        async def disguised(who: str, request: Ask, samples: int = 1) -> Any:
+            return await ask(who, replace(request, role="never_declared"), samples)
 
         return await super().annotate(pick, context, disguised)
 
@@ -342,8 +343,8 @@ class AsksTheRulesAgain(FewShotCot):
     def most_calls(self, question: Question) -> int:
         return 2
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         if not self.log:
             self.log.append(context.prompt("few_shot_cot", pick.question, temperature=0.5))
-        await ask(self.log[0])
+        await ask(context.teachers[0], self.log[0])
         return await super().annotate(pick, context, ask)

@@ -115,9 +115,9 @@ def test_notes_of_all_parts_are_summed_by_round(three_rounds: Ran) -> None:
 
 
 def test_every_round_is_trained_in_full_and_validated(three_rounds: Ran) -> None:
-    assert [report.optimiser_steps for report in three_rounds.experiment.fits] == [6, 6, 6]
+    assert [report.optimiser_steps for report in three_rounds.experiment.state.fits] == [6, 6, 6]
     assert three_rounds.result["train"]["optimiser_steps"] == 18
-    assert three_rounds.result["train"]["tokens"] == sum(report.tokens for report in three_rounds.experiment.fits)
+    assert three_rounds.result["train"]["tokens"] == sum(report.tokens for report in three_rounds.experiment.state.fits)
     for log in three_rounds.history:
         assert 0 <= log.validation["accuracy"] <= 1
 

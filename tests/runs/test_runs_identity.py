@@ -33,6 +33,7 @@ OTHER: Mapping[str, Any] = {
     "budget.calls": 50,
     "evaluation.max_new_tokens": 9,
     "evaluation.validation_size": 5,
+    "optimization.validation_every_n_steps": 7,
     "dataset.exemplars[0].choices": ["2", "3"],
 }
 """Another valid value, where the usual change of a value of its type gives none."""

@@ -248,6 +248,9 @@ class Supplies:
     def supply(self, drawn: Sequence[TrainingExample], state: Any) -> Iterable[Sequence[TrainingExample]]:
         return cast(Iterable[Sequence[TrainingExample]], self.make(drawn, state))
 
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        pass
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 
@@ -289,7 +292,9 @@ def context_of(student: Student, method: Method, seed: int = 1, round_index: int
         dataset=cast(Any, None),
         format=method.format,
         student=student,
-        teacher_name="teacher",
+        local_assistant=None,
+        teachers=("teacher",),
+        loss_settings=method.loss.settings,
         prompts=cast(Any, None),
         seed=seed,
         data_seed=1,

@@ -82,7 +82,16 @@ def train(
 ) -> FitReport:
     method = method or method_of()
     context = context_of(student, method, seed)
-    return fit(student, examples, method, context, optimization or optimization_of(), settings, loggers, advance)
+    return fit(
+        student,
+        examples,
+        method,
+        context,
+        optimization or optimization_of(),
+        settings,
+        loggers=loggers,
+        advance=advance,
+    )
 
 
 def weights_of(student: Student) -> torch.Tensor:

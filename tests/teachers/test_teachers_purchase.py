@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.axes.annotation import FewShotCot, HumanLabels, Together
-from benchmark.contract import Annotator, AskTeacher, Context, Requirements
+from benchmark.contract import Annotator, AskModels, Context, Requirements
 from benchmark.teachers.ledger import Budget, Ledger, as_numbers
-from benchmark.teachers.purchase import Meter, buy, reweighted
+from benchmark.teachers.purchase import Meter, Supplier, buy, reweighted
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Ask, Example, Pick, Question, Reply, Usage
 
@@ -60,7 +60,7 @@ class AnyTask:
 class FakeContext:
     """As much of a context as annotators use."""
 
-    teacher_name: str = "scripted"
+    teachers: tuple[str, ...] = ("scripted",)
     task: Any = field(default_factory=AnyTask)
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Any) -> Ask:
@@ -87,10 +87,10 @@ class SometimesRevised:
     def most_calls(self, question: Question) -> int:
         return self.worst
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         for number in range(self.spends[int(pick.question.id) % len(self.spends)]):
-            await ask(context.prompt(f"turn{number}", pick.question))
-        return [Annotation(pick.question, "rationale", context.teacher_name, "r", "a")]
+            await ask("scripted", context.prompt(f"turn{number}", pick.question))
+        return [Annotation(pick.question, "rationale", context.teachers[0], "r", "a")]
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,18 @@ class AsksTheSameAgain:
     def most_calls(self, question: Question) -> int:
         return 2
 
-    async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
-        [rules] = await ask(Ask("rules", "What are the rules?", "0"))
-        [reply] = await ask(context.prompt("few_shot_cot", pick.question))
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
+        [rules] = await ask("scripted", Ask("rules", "What are the rules?", "0"))
+        [reply] = await ask("scripted", context.prompt("few_shot_cot", pick.question))
         return [Annotation(pick.question, "rationale", "scripted", rules.text, reply.text)]
 
 
 def picks_of(count: int) -> list[Pick]:
     return [Pick(Question(str(i), f"question {i}" + "?" * i)) for i in range(count)]
+
+
+def meter_of(teacher: CountingTeacher, ledger: Ledger) -> Meter:
+    return Meter({"scripted": Supplier(teacher, PRICE)}, ledger)
 
 
 def purchase(
@@ -125,11 +129,12 @@ def purchase(
     teacher: CountingTeacher | None = None,
 ) -> tuple[list[Annotation], Ledger, CountingTeacher]:
     ledger, teacher = ledger or Ledger(), teacher or CountingTeacher()
-    meter = Meter(teacher, PRICE, ledger)
+    meter = meter_of(teacher, ledger)
     bought = buy(picks_of(count)[already:], annotator, CONTEXT, meter, budget, share, already)
-    assert len(bought.question_ids) == len(set(bought.question_ids))
-    assert {row.question.id for row in bought.annotations} <= set(bought.question_ids)
-    return list(bought.annotations), ledger, teacher
+    ids = [one.question_id for one in bought]
+    assert len(ids) == len(set(ids))
+    assert all({row.question.id for row in one.annotations} <= {one.question_id} for one in bought)
+    return [row for one in bought for row in one.annotations], ledger, teacher
 
 
 def assert_books_agree(ledger: Ledger, teacher: CountingTeacher) -> None:
@@ -167,11 +172,11 @@ def test_a_repeated_request_is_charged_once_within_a_purchase() -> None:
 
 def test_more_samples_of_a_known_request_cost_only_the_new_ones() -> None:
     ledger = Ledger()
-    meter = Meter(CountingTeacher(), PRICE, ledger)
+    meter = meter_of(CountingTeacher(), ledger)
     ask = Ask("few_shot_cot", "how?", "0")
 
     async def turns() -> list[list[Reply]]:
-        return [await meter(ask, samples) for samples in (2, 1, 5, 5, 3)]
+        return [await meter("scripted", ask, samples) for samples in (2, 1, 5, 5, 3)]
 
     replies = asyncio.run(turns())
     assert [len(turn) for turn in replies] == [2, 1, 5, 5, 3]
@@ -182,11 +187,11 @@ def test_more_samples_of_a_known_request_cost_only_the_new_ones() -> None:
 
 def test_other_temperatures_and_roles_are_other_requests() -> None:
     ledger = Ledger()
-    meter = Meter(CountingTeacher(), PRICE, ledger)
+    meter = meter_of(CountingTeacher(), ledger)
 
     async def turns() -> None:
         for ask in (Ask("a", "p", "0"), Ask("b", "p", "0"), Ask("a", "p", "0", temperature=0.7), Ask("a", "p", "1")):
-            await meter(ask)
+            await meter("scripted", ask)
 
     asyncio.run(turns())
     assert ledger.calls() == 4
@@ -194,10 +199,10 @@ def test_other_temperatures_and_roles_are_other_requests() -> None:
 
 def test_equal_requests_at_the_same_time_are_charged_once() -> None:
     ledger, teacher = Ledger(), CountingTeacher(slow=True)
-    meter = Meter(teacher, PRICE, ledger)
+    meter = meter_of(teacher, ledger)
 
     async def at_once() -> None:
-        await asyncio.gather(*(meter(Ask("rules", "What are the rules?", "0")) for _ in range(3)))
+        await asyncio.gather(*(meter("scripted", Ask("rules", "What are the rules?", "0")) for _ in range(3)))
 
     asyncio.run(at_once())
     assert ledger.calls() == 1
@@ -293,10 +298,10 @@ def test_order_is_kept_and_buying_stops_at_the_first_that_does_not_fit() -> None
     rows, _, teacher = purchase(DearInTheMiddle(), Budget(calls=6), count=10)
     assert [row.question.id for row in rows] == teacher.asked == ["0", "1", "2"]
     picks = [Pick(Question(key, key)) for key in ("9", "1", "5")]
-    meter = Meter(CountingTeacher(), PRICE, Ledger())
+    meter = meter_of(CountingTeacher(), Ledger())
     bought = buy(picks, FewShotCot(), CONTEXT, meter, Budget(questions=2), 1.0, 0)
-    assert bought.question_ids == ("9", "1")
-    assert [row.question.id for row in bought.annotations] == ["9", "1"]
+    assert [one.question_id for one in bought] == ["9", "1"]
+    assert [row.question.id for one in bought for row in one.annotations] == ["9", "1"]
 
 
 def test_rounds_share_one_budget() -> None:
@@ -321,15 +326,15 @@ def test_an_annotator_that_spends_more_than_it_declared_is_stopped(budget: Budge
 def test_a_question_about_which_nothing_is_written_is_paid_all_the_same() -> None:
     @dataclass(frozen=True)
     class Silent(SometimesRevised):
-        async def annotate(self, pick: Pick, context: Context, ask: AskTeacher) -> Sequence[Annotation]:
+        async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
             rows = await super().annotate(pick, context, ask)
             return rows if int(pick.question.id) % 2 else []
 
     ledger = Ledger()
-    meter = Meter(CountingTeacher(), PRICE, ledger)
+    meter = meter_of(CountingTeacher(), ledger)
     bought = buy(picks_of(9), Silent((1,), 1), CONTEXT, meter, Budget(questions=5), 1.0, 0)
-    assert bought.question_ids == ("0", "1", "2", "3", "4")
-    assert [row.question.id for row in bought.annotations] == ["1", "3"]
+    assert [one.question_id for one in bought] == ["0", "1", "2", "3", "4"]
+    assert [row.question.id for one in bought for row in one.annotations] == ["1", "3"]
     assert ledger.charged["teacher"].questions == ledger.calls() == 5
 
 

@@ -1,0 +1,84 @@
+"""The models of one cell: the student, and whatever the method needs beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from benchmark.cell import Cell
+from benchmark.contract import ASSISTANT, STUDENT
+from benchmark.student.frozen import Frozen, NoAssistant, load_frozen
+from benchmark.student.load import load_student
+from benchmark.student.student import Student
+from benchmark.teachers.in_process import TransformersTeacher
+from benchmark.teachers.purchase import Supplier
+from benchmark.types import Usage
+
+
+@dataclass
+class Models:
+    """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name."""
+
+    student: Student
+    assistant: Student | None
+    frozen: Mapping[str, Frozen]
+    suppliers: Mapping[str, Supplier]
+    _told: dict[str, Usage] = field(default_factory=dict)
+
+    @property
+    def local(self) -> dict[str, Student]:
+        """The models whose text costs nothing here, by the name under which an annotator asks them."""
+        return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
+
+    def work(self) -> dict[str, Usage]:
+        """What each local model wrote and read since this was asked last."""
+        models = {name: frozen.model for name, frozen in self.frozen.items()} | self.local
+        now = {name: model.usage for name, model in models.items()}
+        since = {name: usage - self._told.get(name, Usage()) for name, usage in now.items()}
+        self._told = now
+        return since
+
+
+def load_models(cell: Cell) -> Models:
+    """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve."""
+    needs = cell.method.requires()
+    assistant = _assistant(cell) if cell.uses_assistant else None
+    frozen: dict[str, Frozen] = {}
+    student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
+    for name in sorted(needs.distributions):
+        model = assistant if name == ASSISTANT else _distribution_teacher(cell)
+        assert model is not None  # the plan refuses a cell without an assistant where one is needed
+        frozen[name] = Frozen(model, len(student.tokenizer))
+    suppliers = {
+        name: Supplier(teacher.open(cell.dataset), teacher.price)
+        for name, teacher in (cell.teachers.items() if cell.asks_teacher else ())
+    }
+    return Models(student, assistant, frozen, suppliers)
+
+
+def _distribution_teacher(cell: Cell) -> Student:
+    """The first teacher's model; the plan refuses a cell whose teacher has none."""
+    first = next(iter(cell.teachers.values()))
+    assert isinstance(first, TransformersTeacher)
+    return _own(first.model(), cell.seed)
+
+
+def _assistant(cell: Cell) -> Student | None:
+    source, trainer = cell.assistant, cell.trainer
+    if isinstance(source, NoAssistant):
+        return None
+    model = load_frozen(
+        source,
+        source.fingerprint(),
+        0,
+        trainer.accelerator,
+        trainer.evaluation_batch_size,
+        cell.optimization.precision,
+    )
+    return _own(model, cell.seed)
+
+
+def _own(model: Student, seed: int) -> Student:
+    """The same network with counts and random numbers of this cell's own."""
+    return replace(model, seed=seed, counters=Counter(), usage=Usage())

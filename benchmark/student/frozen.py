@@ -1,0 +1,104 @@
+"""Models beside the student whose weights never move: the assistant, and teachers that run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from benchmark.errors import ConfigError
+from benchmark.student.settings import TrainerSettings
+from benchmark.student.source import PretrainedStudent, StudentSource
+from benchmark.types import Ask, Reply, TrainingExample, Usage
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.student.batch import MicroBatch
+    from benchmark.student.student import Student
+
+Precision = Literal["32-true", "bf16-mixed"]
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+
+
+@dataclass(frozen=True)
+class NoAssistant:
+    """There is none: methods that need one are refused."""
+
+    name: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class PretrainedAssistant(PretrainedStudent):
+    """A local model that judges, explains or shows its distributions: a Hugging Face folder, or one on the hub.
+
+    The `student/` folder of a finished cell is such a folder (a mentor, a fine-tuned teacher).
+    """
+
+    slot: ClassVar[str] = "assistant"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A model as losses see it: on text, and on the student's own tokens.
+
+    `vocabulary` is how many tokens it shares with the student; rows beyond are padding of one of the two.
+    """
+
+    model: Student
+    vocabulary: int
+
+    def generate(self, asks: Sequence[Ask], samples: int = 1, key: str = "") -> list[list[Reply]]:
+        """`samples` replies per request, in the order of the requests."""
+        return self.model.generate(asks, samples, key)
+
+    def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
+        """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
+        return self.model.target_log_probabilities(examples)
+
+    def hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """[N, width], without gradient, in the model's own precision."""
+        import torch
+
+        self.model.usage += Usage(calls=len(batch.examples), prompt_tokens=int(batch.attention_mask.sum()))
+        with self.model.evaluation(), torch.no_grad():
+            return self.model.hidden(batch)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocabulary] logits in float32, without gradient."""
+        import torch
+
+        with torch.no_grad():
+            return self.model.logits(hidden)[:, : self.vocabulary]
+
+
+def refuse_other_vocabulary(student: StudentSource, model: StudentSource) -> None:
+    """Raises ConfigError where a token has not the same id in both, so that distributions cannot be compared."""
+    ours, theirs = student.tokenizer().get_vocab(), model.tokenizer().get_vocab()
+    different = sum(ours.get(token) != number for token, number in theirs.items()) + len(ours.keys() - theirs.keys())
+    if different:
+        raise ConfigError(
+            f"{model.slot}={model.name} and student={student.name} do not share a vocabulary ({len(theirs)} and "
+            f"{len(ours)} tokens, {different} of them different), so their distributions cannot be compared; choose "
+            "models of one family"
+        )
+
+
+@lru_cache(maxsize=2)
+def load_frozen(
+    source: PretrainedStudent,
+    fingerprint: str,
+    seed: int,
+    accelerator: Accelerator,
+    batch_size: int,
+    precision: Precision,
+) -> Student:
+    """The model, read once in a process; `fingerprint` is in the key, so that a changed folder is read again."""
+    from benchmark.student.load import load_student
+
+    settings = TrainerSettings(accelerator=accelerator, evaluation_batch_size=batch_size)
+    model = load_student(source, seed, settings, precision)
+    model.network.requires_grad_(False)
+    model.network.train(False)
+    return model

@@ -1,0 +1,40 @@
+"""Weights in a cell's journal: written when a fit ends, read where an attempt goes on behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import load_model, save_model
+
+from benchmark.runs.journal import Journal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def save_weights(network: PreTrainedModel, journal: Journal, folder: str) -> None:
+    """Writes `weights.safetensors`, then its hash; only both together count."""
+    journal.replace(f"{folder}/weights.safetensors", lambda path: save_model(network, str(path)))
+    journal.write(f"{folder}/weights.json", {"sha256": _hash(journal.path(f"{folder}/weights.safetensors"))})
+
+
+def load_weights(network: PreTrainedModel, journal: Journal, folder: str) -> bool:
+    """Puts the weights into the network; False, with the network as it was, where they are missing or have changed."""
+    expected, path = journal.read(f"{folder}/weights.json"), journal.path(f"{folder}/weights.safetensors")
+    if expected is None:
+        return False
+    try:
+        if _hash(path) != expected["sha256"]:
+            raise ValueError("its bytes have changed")
+    except (OSError, ValueError) as error:
+        journal.damaged(f"{folder}/weights.safetensors", error)
+        return False
+    load_model(network, str(path))
+    return True
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
