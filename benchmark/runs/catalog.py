@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.errors import ConfigError
+from benchmark.runs.contents import changed
 
 RECORD = "record.json"
 
@@ -32,6 +33,9 @@ def state_of(results: Path, cell_id: str) -> CellState:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return CellState("damaged", problem=f"{path} is damaged ({type(error).__name__}); the cell is made again")
     if status == "complete":
+        problem = changed(path.parent, record.get("files", {}))
+        if problem is not None:
+            return CellState("damaged", problem=f"{problem}; the cell is made again")
         return CellState("complete", record)
     return CellState("failed", record, record.get("error"))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.runs.catalog import RECORD
+from benchmark.runs.contents import contents
 from benchmark.types import Annotation, Prediction
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class CellFolder:
 
     def finish(self, record: Mapping[str, Any]) -> Path:
         """Writes the record and gives the folder its name; what stood there before is kept under `.attempts`."""
+        files = contents(self.path, "predictions.parquet", "annotations.parquet", "student")
+        record = {**record, "files": files}
         text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
         with (self.path / RECORD).open("w", encoding="utf-8") as file:
             file.write(text + "\n")

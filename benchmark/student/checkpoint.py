@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
+from benchmark.runs.contents import file_hash
 from benchmark.runs.journal import Journal, as_json, from_json
 from benchmark.student.stream import StepStream
 from benchmark.types import Json, Stage, TrainingExample
@@ -47,7 +47,7 @@ class FitJournal:
         if pointer is not None:
             path = self.journal.path(f"{self.folder}/{pointer['file']}")
             try:
-                if _hash(path) == pointer["sha256"]:
+                if file_hash(path) == pointer["sha256"]:
                     return path
                 raise ValueError("its bytes have changed")
             except (OSError, ValueError) as error:
@@ -66,7 +66,7 @@ class FitJournal:
         name = f"step-{step}.ckpt"
         self.journal.replace(f"{self.folder}/{name}", write)
         path = self.journal.path(f"{self.folder}/{name}")
-        self.journal.write(f"{self.folder}/pointer.json", {"file": name, "sha256": _hash(path), "seconds": seconds})
+        self.journal.write(f"{self.folder}/pointer.json", {"file": name, "sha256": file_hash(path), "seconds": seconds})
         for older in path.parent.glob("step-*.ckpt"):
             if older != path:
                 older.unlink()
@@ -83,11 +83,6 @@ class FitJournal:
         row = packed(stage, examples)
         self.journal.append(f"{self.folder}/stages.jsonl", row)
         return unpacked(row, examples)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def packed(stage: Stage, examples: Sequence[TrainingExample]) -> Json:

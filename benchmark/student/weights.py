@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors.torch import load_model, save_model
 
+from benchmark.runs.contents import file_hash
 from benchmark.runs.journal import Journal
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 def save_weights(network: PreTrainedModel, journal: Journal, folder: str) -> None:
     """Writes `weights.safetensors`, then its hash; only both together count."""
     journal.replace(f"{folder}/weights.safetensors", lambda path: save_model(network, str(path)))
-    journal.write(f"{folder}/weights.json", {"sha256": _hash(journal.path(f"{folder}/weights.safetensors"))})
+    journal.write(f"{folder}/weights.json", {"sha256": file_hash(journal.path(f"{folder}/weights.safetensors"))})
 
 
 def load_weights(network: PreTrainedModel, journal: Journal, folder: str) -> bool:
@@ -26,15 +25,10 @@ def load_weights(network: PreTrainedModel, journal: Journal, folder: str) -> boo
     if expected is None:
         return False
     try:
-        if _hash(path) != expected["sha256"]:
+        if file_hash(path) != expected["sha256"]:
             raise ValueError("its bytes have changed")
     except (OSError, ValueError) as error:
         journal.damaged(f"{folder}/weights.safetensors", error)
         return False
     load_model(network, str(path))
     return True
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
