@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from benchmark.cell import Cell
     from benchmark.run import Outcome
 
 HERE = Path(__file__).resolve().parent
@@ -21,13 +22,13 @@ _outcomes: list[Outcome] = []
 
 
 def run(config: DictConfig) -> Outcome:
-    """Hydra's task function: one cell. Launchers import it by name, so process-wide caches outlive the cell."""
+    """Hydra's task function: one cell, run or planned. Launchers import it by name, so caches outlive the cell."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from benchmark.cell import read_cell
     from benchmark.errors import ConfigError
-    from benchmark.plan import check
+    from benchmark.plan import check, check_without_trace
     from benchmark.progress import Bars, Lines
     from benchmark.run import Outcome, run_cell
 
@@ -35,15 +36,30 @@ def run(config: DictConfig) -> Outcome:
     alone = hydra.mode != RunMode.MULTIRUN
     try:
         cell = read_cell(config, hydra)
-        if alone:
+        if cell.mode == "plan":  # alone, since a sweep plans before it launches
+            check_without_trace(cell)
+        elif alone:
             check(cell)  # a sweep has checked all its cells by now
     except ConfigError as error:
         # Hydra prints its own lines about a task that raises; a refused cell needs one line only.
         outcome = Outcome("", "", "refused", str(error))
     else:
-        outcome = run_cell(cell, Bars() if alone else Lines(cell.describe()))
+        outcome = _planned(cell) if cell.mode == "plan" else run_cell(cell, Bars() if alone else Lines(cell.describe()))
     _outcomes.append(outcome)
     return outcome
+
+
+def _planned(cell: Cell) -> Outcome:
+    """Prints the plan of a cell that stands alone."""
+    from benchmark.preview import Listed, names_of, preview
+    from benchmark.run import Outcome
+    from benchmark.runs.catalog import state_of
+    from benchmark.runs.identity import cell_id
+
+    identifier = cell_id(cell)
+    status = state_of(Path(cell.results_dir), identifier).status
+    sys.stdout.write(preview([Listed(names_of(cell), "", cell, status)]))
+    return Outcome(identifier, cell.describe(), "planned", "")
 
 
 def main() -> int:

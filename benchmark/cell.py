@@ -52,6 +52,7 @@ CHOICES = (*GROUPS, "method", "experiment")
 """Everything that is chosen as GROUP=OPTION."""
 SCALARS: Mapping[str, Any] = {
     "method": str,
+    "mode": Literal["run", "plan"],
     "seed": int,
     "data_seed": int,
     "pool": Literal["all", "covered"],
@@ -66,6 +67,7 @@ class Cell:
     """Everything that one run needs, built and checked. `config` is the resolved config as plain data."""
 
     method: Method
+    mode: Literal["run", "plan"]
     dataset: Dataset
     teacher: Teacher | Panel
     assistant: NoAssistant | PretrainedAssistant
@@ -123,7 +125,7 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
         **{name: part for name, part in parts.items() if name not in AXES},
-        **{name: scalars[name] for name in ("seed", "data_seed", "pool", "results_dir", "references")},
+        **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir")},
         config=plain,
     )
 

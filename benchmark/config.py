@@ -27,10 +27,13 @@ COMPOSING_ERRORS = (ConfigError, HydraException, OmegaConfBaseException, yaml.YA
 def nearest(name: str, valid: Iterable[object]) -> str:
     """The end of an error message: the closest valid name, or all of them."""
     names = sorted(str(option) for option in valid)
+    return _closest(name, names) or (f"; valid: {', '.join(names)}" if names else "")
+
+
+def _closest(name: str, names: Sequence[str]) -> str:
+    """The end of an error message: the closest name, or nothing."""
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(names)}" if names else ""
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def build(node: Any, at: str, expected: Any) -> Any:
@@ -68,7 +71,7 @@ def leaf(hint: Any, value: Any, at: str) -> Any:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise ConfigError(f"{at}={value!r}: {message}") from error
+        raise ConfigError(f"{at}={value!r}: {message}{_closest(value, _literals(hint))}") from error
 
 
 def _fill(cls: type, node: Mapping[str, Any], at: str) -> Any:
@@ -111,6 +114,12 @@ def _members(hint: Any) -> tuple[Any, ...]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return typing.get_args(hint)
     return (hint,)
+
+
+def _literals(hint: Any) -> list[str]:
+    """The texts that a hint lists as its only values."""
+    literals = [member for member in _members(hint) if typing.get_origin(member) is typing.Literal]
+    return [value for member in literals for value in typing.get_args(member) if isinstance(value, str)]
 
 
 def _locate(path: str, at: str) -> type:

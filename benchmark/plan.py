@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT
 from benchmark.errors import ConfigError
-from benchmark.runs.catalog import refuse_unwritable
+from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import NoAssistant, refuse_other_vocabulary
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Splits
@@ -18,7 +18,18 @@ from benchmark.types import Example, Question
 
 
 def check(cell: Cell) -> None:
-    """Raises ConfigError with every reason why the cell cannot run, before any work."""
+    """Raises ConfigError with every reason why the cell cannot run, before any work; makes its results folder."""
+    _refuse_impossible(cell)
+    refuse_unwritable(Path(cell.results_dir))
+
+
+def check_without_trace(cell: Cell) -> None:
+    """The same, but writes nothing at all."""
+    _refuse_impossible(cell)
+    refuse_write_protected(Path(cell.results_dir))
+
+
+def _refuse_impossible(cell: Cell) -> None:
     cell.student.check()
     cell.student.fingerprint()  # its weights must be there
     _check_models_beside(cell)
@@ -32,7 +43,6 @@ def check(cell: Cell) -> None:
     reasons += _overlong_prompts(cell, splits)
     if reasons:
         raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
-    refuse_unwritable(Path(cell.results_dir))
 
 
 def _check_models_beside(cell: Cell) -> None:

@@ -27,7 +27,7 @@ class Outcome:
 
     cell_id: str
     description: str
-    status: Literal["complete", "already complete", "failed", "refused"]
+    status: Literal["complete", "already complete", "failed", "refused", "planned"]
     message: str
 
 

@@ -1,4 +1,7 @@
-"""A sweep over Hydra's grid, seen as cells: all checked first, only missing ones launched, failures told at the end."""
+"""A sweep over Hydra's grid, seen as cells: all checked first, only missing ones launched, failures told at the end.
+
+With `mode=plan` it is told what would be launched, and nothing is.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,27 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from benchmark.cell import AXES, CHOICES, Cell, read_cell
-from benchmark.config import COMPOSING_ERRORS, explain
+from benchmark.cell import AXES, CHOICES, SCALARS, Cell, read_cell
+from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.plan import check
+from benchmark.plan import check, check_without_trace
+from benchmark.preview import Listed, Names, names_of, preview
 from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import cell_id
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
 
 Overrides = tuple[str, ...]
 REFERENCE = "method=untrained"
+NAMED = ("method", "dataset", "student", "seed")
+ONE_MODE = "a command either runs its cells or plans them"
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,16 @@ class PlannedCell:
     cell_id: str
     cell: Cell
     overrides: Overrides
-    finished: bool
+    status: Literal["complete", "failed", "damaged", "missing"]
+
+
+@dataclass(frozen=True)
+class RefusedCell:
+    """A cell of the grid that cannot run; `cell` is None where its config cannot even be read."""
+
+    overrides: Overrides
+    reason: str
+    cell: Cell | None
 
 
 @dataclass
@@ -47,32 +63,68 @@ class Sweep:
 
     def plan(self, grid: Sequence[Overrides]) -> list[Overrides]:
         """The overrides of the cells without a complete record. Raises ConfigError with all reasons against them."""
-        problems: dict[str, list[Overrides]] = {}
-        wanted = [*grid, *self._references(grid)]
-        for overrides in wanted:
-            try:
-                self._add(overrides)
-            except COMPOSING_ERRORS as error:
-                problems.setdefault(explain(error, CHOICES), []).append(overrides)
-        if problems:
-            raise ConfigError(_all_problems(problems, len(wanted)))
-        missing = [planned.overrides for planned in self.cells.values() if not planned.finished]
+        wanted = self._wanted(grid)
+        refused = self._take_up(wanted, "run", check)
+        if refused:
+            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+        for planned in self.cells.values():
+            if planned.status == "damaged":
+                sys.stderr.write(f"warning: {_problem(planned)}\n")
+        missing = [planned.overrides for planned in self.cells.values() if planned.status != "complete"]
         sys.stderr.write(f"{len(self.cells)} cells, {len(self.cells) - len(missing)} complete, {len(missing)} to run\n")
         for results, cells in self._by_results_dir():
             _write_manifest(results, cells)
         return missing
 
-    def _add(self, overrides: Overrides) -> None:
-        config = self.compose(overrides)
-        _refuse_several_sweeps(config, overrides)
-        cell = read_cell(config, config.hydra)
-        check(cell)
+    def preview(self, grid: Sequence[Overrides]) -> str:
+        """What would be run, as a table; writes nothing. Raises ConfigError where no cell of the grid can run."""
+        wanted = self._wanted(grid)
+        refused = self._take_up(wanted, "plan", check_without_trace)
+        reasons = _reasons(refused, len(wanted))
+        if {cell.overrides for cell in refused}.issuperset(grid):
+            raise ConfigError("; ".join(reasons))
+        varied = _varied_settings(wanted)
+        possible = [
+            Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status) for each in self.cells.values()
+        ]
+        impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
+        return preview([*possible, *impossible], reasons)
+
+    def _wanted(self, grid: Sequence[Overrides]) -> list[Overrides]:
+        return list(dict.fromkeys([*grid, *self._references(grid)]))
+
+    def _take_up(self, wanted: Sequence[Overrides], mode: str, check_cell: Callable[[Cell], None]) -> list[RefusedCell]:
+        """Fills `cells` with those that can run; returns the others."""
+        refused = []
+        for overrides in wanted:
+            cell = None
+            try:
+                config = self.compose(overrides)
+                _refuse_several_sweeps(config, overrides)
+                cell = read_cell(config, config.hydra)
+                if cell.mode != mode:
+                    raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")
+                check_cell(cell)
+                self._add(cell, overrides)
+            except COMPOSING_ERRORS as error:
+                refused.append(RefusedCell(overrides, explain(error, CHOICES), cell))
+        return refused
+
+    def _add(self, cell: Cell, overrides: Overrides) -> None:
         identifier = cell_id(cell)
         if identifier not in self.cells:  # the same science twice in one grid runs once
-            state = state_of(Path(cell.results_dir), identifier)
-            if state.status == "damaged":
-                sys.stderr.write(f"warning: {state.problem}\n")
-            self.cells[identifier] = PlannedCell(identifier, cell, overrides, state.status == "complete")
+            status = state_of(Path(cell.results_dir), identifier).status
+            self.cells[identifier] = PlannedCell(identifier, cell, overrides, status)
+
+    def _names(self, refused: RefusedCell) -> Names:
+        """What a refused cell is called; where nobody could read it, as the command calls it."""
+        if refused.cell is not None:
+            return names_of(refused.cell)
+        given = dict(map(_key_and_value, refused.overrides))
+        other = next(iter(self.cells.values())).cell  # what is not given here is given nowhere in the grid
+        usual = (str(other.config["method"]), other.dataset.name, other.student.name, str(other.seed))
+        method, dataset, student, seed = (given.get(*pair) for pair in zip(NAMED, usual, strict=True))
+        return method, dataset, student, seed
 
     def _references(self, grid: Sequence[Overrides]) -> Iterator[Overrides]:
         """The untrained student of each dataset, student and seed, for the tables; none if `references=false`."""
@@ -146,6 +198,16 @@ def grid_composer(loader: ConfigLoader, master: DictConfig) -> Callable[[Overrid
     return compose
 
 
+def mode_of(given: Sequence[Override], config: DictConfig) -> str:
+    """The mode of a whole command. Raises ConfigError where it is swept or is none."""
+    ours = [override for override in given if override.key_or_group == "mode" and not override.is_delete()]
+    for override in ours:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: it cannot be swept; {ONE_MODE}")
+    value = ours[-1].value() if ours else config.get("mode", "run")
+    return str(leaf(SCALARS["mode"], value, "mode"))
+
+
 def _reference_of(overrides: Overrides) -> Overrides:
     """The untrained student of a cell: the same overrides without what only training and its data can feel."""
     unused = ("method", "budget", "optimization", "teacher", *AXES)
@@ -165,11 +227,30 @@ def _refuse_several_sweeps(config: DictConfig, overrides: Overrides) -> None:
         )
 
 
-def _all_problems(problems: dict[str, list[Overrides]], total: int) -> str:
-    return "; ".join(
-        f"{message} ({len(where)} of {total} cells, such as {' '.join(where[0])})" if total > 1 else message
-        for message, where in problems.items()
-    )
+def _varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:
+    """What of a cell's overrides differs within the grid and is not in its names already, as every axis is."""
+    values: dict[str, set[str]] = {}
+    for key, value in (_key_and_value(override) for overrides in grid for override in overrides):
+        values.setdefault(key, set()).add(value)
+    named = {key for key in values if key in NAMED or key.partition(".")[0] in AXES}
+    varied = {key for key, seen in values.items() if len(seen) > 1} - named
+    return lambda overrides: " ".join(o for o in overrides if _key_and_value(o)[0] in varied)
+
+
+def _key_and_value(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
+    """Every reason once, with the number of cells that it hits and one of them."""
+    hit: dict[str, list[Overrides]] = {}
+    for cell in refused:
+        hit.setdefault(cell.reason, []).append(cell.overrides)
+    return [
+        f"{reason} ({len(where)} of {total} cells, such as {' '.join(where[0])})" if total > 1 else reason
+        for reason, where in hit.items()
+    ]
 
 
 def _is_complete(planned: PlannedCell) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +43,14 @@ def state_of(results: Path, cell_id: str) -> CellState:
     return CellState("failed", record, record.get("error"))
 
 
+def complete_records(results: Path) -> Iterator[dict[str, Any]]:
+    """The records of all complete cells of a results folder; none where there is no such folder."""
+    for path in sorted(results.glob(f"[!.]*/{RECORD}")):
+        state = state_of(results, path.parent.name)
+        if state.status == "complete" and state.record is not None:
+            yield state.record
+
+
 def refuse_unwritable(results: Path) -> None:
     """Raises ConfigError where cells could not be written; makes the folder."""
     try:
@@ -48,6 +59,17 @@ def refuse_unwritable(results: Path) -> None:
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"results_dir={results} cannot be written ({error.strerror}); give another results_dir"
-        ) from error
+        raise _unwritable(results, error.strerror) from error
+
+
+def refuse_write_protected(results: Path) -> None:
+    """Raises ConfigError where cells could not be written, as far as that can be told without writing."""
+    there = next(folder for folder in (results, *results.absolute().parents) if os.path.exists(folder))
+    if not there.is_dir():
+        raise _unwritable(results, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK):
+        raise _unwritable(results, os.strerror(errno.EACCES))
+
+
+def _unwritable(results: Path, reason: str | None) -> ConfigError:
+    return ConfigError(f"results_dir={results} cannot be written ({reason}); give another results_dir")

@@ -1,12 +1,14 @@
 """Hydra's own grid sweeper, which lets `benchmark.sweep` decide what is launched."""
 
 # Annotations stay real types here: Hydra reads the dataclass before postponed ones could be resolved.
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
 @dataclass
@@ -22,22 +24,30 @@ ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweep
 
 
 class CellSweeper(BasicSweeper):
-    """Checks every cell of the grid before any work, launches the missing ones, reports failures."""
+    """Checks every cell of the grid before any work, launches the missing ones, reports failures; or only plans."""
 
     def sweep(self, arguments: List[str]) -> Any:
-        """Runs the sweep. Raises SweepFailed where a cell failed, ConfigError where one cannot run."""
-        from benchmark.sweep import Sweep, grid_composer
+        """Runs the sweep. Raises SweepFailed where a cell failed, ConfigError where one cannot run.
+
+        With mode=plan it prints what would run and launches nothing.
+        """
+        from benchmark.sweep import Sweep, grid_composer, mode_of
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         sweep = Sweep(grid_composer(self.hydra_context.config_loader, self.config))
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        given = parser.parse_overrides([*self._parse_config(), *arguments])
+        if mode_of(given, self.config) == "plan":
+            # Hydra's own sweep would go on to leave its multirun.yaml in the results folder.
+            sys.stdout.write(sweep.preview(_grid(given)))
+            return []
         launch = self.launcher.launch
 
         def missing_cells(overrides: List[Any], max_batch_size: Optional[int]) -> List[List[List[str]]]:
             """The grid's cells without a record, in batches."""
-            grid = [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]
-            missing = [list(cell) for cell in sweep.plan(grid)]
+            missing = [list(cell) for cell in sweep.plan(_grid(overrides))]
             if not missing:
                 return []  # Hydra's own splitting asserts that there is something to split
             return [batch for batch in self.split_overrides_to_chunks(missing, max_batch_size) if batch]
@@ -54,3 +64,8 @@ class CellSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Any) -> None:
         """Done already, once, for the whole grid."""
+
+
+def _grid(overrides: List[Any]) -> List[Tuple[str, ...]]:
+    """The overrides of every cell of the grid."""
+    return [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]

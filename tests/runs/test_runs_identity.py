@@ -16,7 +16,7 @@ from benchmark.runs.identity import cell_id, source_hash
 
 Run = Callable[..., Any]
 
-EXECUTION = ("trainer.", "logger.", "results_dir", "data_dir", "references", "teacher.price.", "method")
+EXECUTION = ("trainer.", "logger.", "results_dir", "data_dir", "references", "teacher.price.", "method", "mode")
 """What says where, how fast and under which name; `method` is only a label beside the axes."""
 OF_THE_UNTRAINED = ("dataset.", "student.", "format.", "evaluation.", "seed")
 """All that can change what an untrained student answers."""
@@ -25,6 +25,7 @@ OTHER: Mapping[str, Any] = {
     "optimization.precision": "bf16-mixed",
     "student.overlong": "truncate",
     "format.labels": "human",
+    "mode": "plan",
     "pool": "covered",
     "dataset.generator": "benchmark.tasks.trait_choice",
     "data_dir": "elsewhere",

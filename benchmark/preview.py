@@ -1,0 +1,138 @@
+"""What a command would run, as a table for people: every cell with its state, its costs and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from benchmark.cell import Cell
+from benchmark.estimate import REHEARSED_QUESTIONS, Cost, Estimate, Timing, expected_cost, expected_seconds, timings
+
+Names = tuple[str, str, str, str]
+"""Method, dataset, student and seed."""
+Status = Literal["complete", "failed", "damaged", "missing"]
+STATES: Mapping[Status, str] = {
+    "complete": "complete",
+    "failed": "failed before",
+    "damaged": "damaged",
+    "missing": "to run",
+}
+COLUMNS = ("method", "dataset", "student", "seed", "varied", "state", "calls", "tokens", "USD", "time")
+TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
+NO_VALUE = "-"
+ESTIMATED, AT_MOST, NOT_KNOWN = "~", "≤", "?"
+MARKS = {
+    ESTIMATED: f"estimated: costs by asking for {REHEARSED_QUESTIONS} questions without sending anything, times from "
+    "finished cells, one cell after another",
+    AT_MOST: "at most: what the method declares as its worst case",
+    NOT_KNOWN: "not known: no finished cell of this student to judge the time by, or prompts that follow from replies",
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cell that the table lists. `varied` is what else tells it from the others; `cell` is None if impossible."""
+
+    names: Names
+    varied: str = ""
+    cell: Cell | None = None
+    status: Status = "missing"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. Nothing is left to buy or to do where `cost` or `seconds` is None."""
+
+    names: Names
+    varied: str
+    state: str
+    cost: Cost | None = None
+    seconds: Estimate | None = None
+
+
+def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
+    """The table with the totals of what is to run, then why cells are impossible, then what the marks mean."""
+    known = lru_cache(timings)
+    rows = [_row(listed, known) for listed in cells]
+    lines = [_shown(row) for row in (*rows, _total(rows))]
+    used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
+    table = _table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines])
+    parts = [table, "\n".join(f"- {reason}" for reason in reasons), _legend(lines)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def names_of(cell: Cell) -> Names:
+    """What the table calls a cell."""
+    return cell.method.name, cell.dataset.name, cell.student.name, str(cell.seed)
+
+
+def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> Row:
+    names, varied, cell = listed.names, listed.varied, listed.cell
+    if cell is None:
+        return Row(names, varied, "impossible")
+    if listed.status == "complete":
+        return Row(names, varied, STATES[listed.status])
+    seconds = expected_seconds(cell, known(Path(cell.results_dir)))
+    return Row(names, varied, STATES[listed.status], expected_cost(cell), seconds)
+
+
+def _total(rows: Sequence[Row]) -> Row:
+    to_run = [row for row in rows if row.seconds is not None]
+    cost = sum((row.cost for row in to_run if row.cost is not None), Cost())
+    seconds = sum((row.seconds for row in to_run if row.seconds is not None), Estimate())
+    return Row((f"total of {len(to_run)} to run", "", "", ""), "", "", cost, seconds)
+
+
+def _shown(row: Row) -> list[str]:
+    """The row in the order of `COLUMNS`."""
+    cost = [NO_VALUE] * 3
+    if row.cost is not None:
+        cost = [_marked(row.cost.calls, _number), _marked(row.cost.tokens, _number), _marked(row.cost.usd, _usd)]
+    time = NO_VALUE if row.seconds is None else _marked(row.seconds, _duration)
+    return [*row.names, row.varied, row.state, *cost, time]
+
+
+def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
+    """The value behind its mark; a zero is never an estimate, and what is unknown is never left out silently."""
+    if not estimate.value:
+        return NOT_KNOWN if estimate.unknown else text(0.0)
+    mark = AT_MOST if estimate.at_most else ESTIMATED
+    return f"{mark}{text(estimate.value)}{f' + {NOT_KNOWN}' if estimate.unknown else ''}"
+
+
+def _number(value: float) -> str:
+    return f"{round(value):,}"
+
+
+def _usd(value: float) -> str:
+    return f"{value:.2g}" if 0 < value < 0.01 else f"{value:,.2f}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever a person would say."""
+    if seconds < 90:
+        return f"{-(-seconds // 1):.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def _legend(lines: Sequence[Sequence[str]]) -> str:
+    """What the marks mean that the table uses."""
+    costs = "".join(cell for line in lines for cell in line[COLUMNS.index("calls") :])
+    return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in costs)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table that is aligned in a terminal too: text to the left, numbers to the right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [column in TEXT_COLUMNS for column in columns]
+    rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
+    lines = [
+        [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(line, widths, left, strict=True)]
+        for line in (cells[0], rule, *cells[1:])
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
