@@ -113,10 +113,14 @@ def cell_loggers(
 
 
 def gather(attempts: Path, folder: Path) -> None:
-    """Copies what all attempts logged into the cell's folder; their curves become one."""
+    """Puts what all attempts logged into the cell's folder; their curves become one."""
     curves: dict[tuple[str, frozenset[str]], dict[str, str]] = {}
     for attempt in sorted(attempts.iterdir()):
-        shutil.copytree(attempt, folder, dirs_exist_ok=True)
+        for run in attempt.glob("wandb/*run-*"):
+            # W&B goes on writing for a while: a moved folder takes its open files along, a copy would be cut short.
+            (folder / "wandb").mkdir(exist_ok=True)
+            run.rename(folder / "wandb" / run.name)
+        shutil.copytree(attempt, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("wandb"))
         curves.update({(row["step"], frozenset(row)): row for row in _rows(attempt / METRICS)})
     if curves:
         names = sorted({name for row in curves.values() for name in row})

@@ -211,3 +211,31 @@ def test_ids_are_the_same_in_every_process(cell: Run, repository: Path) -> None:
             check=True,
         )
         assert there.stdout.split() == here
+
+
+CHANGING = """
+    from dataclasses import dataclass
+    from benchmark.axes.format import AnswerOnly
+
+    @dataclass(frozen=True)
+    class Changing(AnswerOnly):
+        def read(self, text):
+            return "", text
+"""
+
+
+def test_a_method_whose_source_changed_is_run_again_by_the_next_process(
+    command: Run, run_cli: Run, plugin: Run, miniature: tuple[str, ...], results: Any, tmp_path: Path
+) -> None:
+    """No setting differs, so that only its source tells the new method from the one whose cell is there."""
+    configs = {"format/changing": "_target_: plug_changing.Changing\n"}
+    folder = plugin({"plug_changing.py": CHANGING}, configs)
+    overrides = (folder, *miniature, "method=untrained", "format=changing")
+    assert command(*overrides).status == 0
+    plugin({"plug_changing.py": CHANGING.replace('"", text', '"", text[::-1]')}, configs)
+    again = run_cli(*overrides, PYTHONPATH=str(tmp_path / "elsewhere"))
+    assert again.returncode == 0, again.stderr
+    assert len(results.cells()) == 2, again.stderr
+    one, two = (record["identity"] for record in results.records())
+    assert one["sources"]["plug_changing"] != two["sources"]["plug_changing"]
+    assert {**one, "sources": {}} == {**two, "sources": {}}

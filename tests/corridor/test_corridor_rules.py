@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from corridor_parts import (
 from benchmark import experiment as corridor
 from benchmark.cell import Cell
 from benchmark.errors import LeakError
+from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.run import Outcome, run_cell
 from benchmark.tasks.dataset import TestSplit
+from benchmark.types import Example
 
 
 def recorded(cell: Cell, folder: Path) -> tuple[Outcome, dict[str, Any]]:
@@ -63,6 +66,25 @@ def test_the_test_split_is_opened_once_and_only_at_the_end(tmp_path: Path, event
     """Without a teacher, whose own copy of the questions would be opened too."""
     run(miniature("method=gold_answers", schedule=Rounds()), tmp_path)
     assert events == ["fit", "evaluate"] * 3 + ["unseal", "open", "evaluate"]
+
+
+def test_every_round_is_judged_on_the_validation_split_and_only_the_end_on_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the questions themselves, so that no other way to them than the sealed door goes unseen."""
+    judged: list[list[str]] = []
+
+    def told(student: Any, examples: Sequence[Example], *rest: Any) -> Evaluation:
+        judged.append([example.id for example in examples])
+        return evaluate(student, examples, *rest)
+
+    monkeypatch.setattr(corridor, "evaluate", told)
+    cell = miniature(schedule=Rounds())
+    run(cell, tmp_path)
+    splits = cell.dataset.load()
+    splits.test.unseal()
+    validation, test = ([example.id for example in rows] for rows in (splits.validation, splits.test.open()))
+    assert judged == [validation, validation, validation, test]
 
 
 def test_a_teachers_copy_of_the_questions_is_never_the_cells(tmp_path: Path) -> None:
@@ -133,6 +155,13 @@ def test_undeclared_gold_fails_the_cell(tmp_path: Path, parts: dict[str, Any]) -
     outcome, record = recorded(miniature(**parts), tmp_path)
     assert outcome.status == record["status"] == "failed"
     assert record["error"].startswith(f"LeakError: the {axis} part read the gold answer")
+
+
+def test_gold_that_one_part_declared_is_not_given_to_another(tmp_path: Path) -> None:
+    """The labels of `gold_answers` come from people, by declaration; that gives its selection no right to them."""
+    _, record = recorded(miniature("method=gold_answers", selection=GoldSelection()), tmp_path)
+    assert record["status"] == "failed"
+    assert record["error"].startswith("LeakError: the selection part read the gold answer")
 
 
 @pytest.mark.parametrize(

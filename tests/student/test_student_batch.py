@@ -192,9 +192,10 @@ def test_a_token_is_predicted_from_those_before_it_and_only_them(kind: str) -> N
     student = student_of(NETWORKS[kind](VOCABULARY))
     prompt, target = [3, 4, 5, 6], [7, 8, 9, 10, 2]
 
-    def token_losses(ids: Sequence[int]) -> torch.Tensor:
-        [batch] = collate([tokens("g", ids[:4], ids[4:])], PLAIN, 0, ALL_AT_ONCE).micro_batches
-        logits = student.logits(student.hidden(batch))
+    def token_losses(read: Sequence[int]) -> torch.Tensor:
+        """Of the target, whatever the network reads: a label that changed would look like a token that was seen."""
+        [batch] = collate([tokens("g", prompt, target)], PLAIN, 0, ALL_AT_ONCE).micro_batches
+        logits = student.logits(student.hidden(replace(batch, input_ids=torch.tensor([read]))))
         return torch.nn.functional.cross_entropy(logits, batch.tokens, reduction="none").detach()
 
     ids = [*prompt, *target]
@@ -202,8 +203,8 @@ def test_a_token_is_predicted_from_those_before_it_and_only_them(kind: str) -> N
     for position in range(len(ids)):
         other = [*ids[:position], 11, *ids[position + 1 :]]
         changed = (token_losses(other) - before).abs() > 1e-4
-        # In the target it is its own label, and the context of what comes later; in the prompt, context of everything.
-        first = max(0, position - len(prompt))
+        # A token of the target is context of what comes later and not of itself; one of the prompt, of everything.
+        first = max(0, position + 1 - len(prompt))
         assert changed.tolist() == [j >= first for j in range(len(target))], position
 
 

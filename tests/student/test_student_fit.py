@@ -70,6 +70,14 @@ class WatchedOptimization(Optimization):
         return self.made[-1]
 
 
+@dataclass(frozen=True)
+class PlainDescent(Optimization):
+    """Gradient descent: its steps grow with the gradient, where AdamW divides a constant factor out again."""
+
+    def optimiser(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
+
+
 def train(
     student: Student,
     examples: Sequence[TrainingExample] = MIXED,
@@ -200,6 +208,16 @@ def test_weights_do_not_depend_on_the_micro_batch_size(most_tokens: int) -> None
     assert torch.allclose(weights_of(whole), weights_of(cut), atol=3e-5)
     assert (weights_of(whole) - weights_of(fresh_student())).abs().max() > 1e-3
     assert reports[0].tokens == reports[1].tokens
+
+
+@pytest.mark.parametrize("most_tokens", [1, 40])
+def test_the_size_of_the_gradient_does_not_depend_on_the_micro_batch_size(most_tokens: int) -> None:
+    whole, cut = fresh_student(), fresh_student()
+    descent = PlainDescent(max_steps=4, batch_size=4, learning_rate=0.5, gradient_clip=None)
+    for student, tokens in ((whole, 10**6), (cut, most_tokens)):
+        train(student, optimization=descent, settings=replace(CPU, micro_batch_tokens=tokens))
+    assert (weights_of(whole) - weights_of(fresh_student())).abs().max() > 1e-2
+    assert torch.allclose(weights_of(whole), weights_of(cut), atol=3e-5)
 
 
 # --- precision -------------------------------------------------------------------------------------------------------

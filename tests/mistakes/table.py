@@ -1,0 +1,439 @@
+"""The mistakes, by what they would spoil, each with the tests that must fail while it is made.
+
+`old` must stand in its file exactly once, so it is short and distinctive; where the source has moved on, the table
+must follow. What a mistake does is said by its name; how it is made is the shortest edit that does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A replacement in one file of the source, by its path in the repository."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """`found_by` names tests as pytest does, without cases; `needs` is an optional package that they import."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    found_by: tuple[str, ...]
+    needs: str | None = None
+
+
+BATCH = "tests/student/test_student_batch.py"
+CONTEXT = "tests/axes/test_axes_context_and_parts.py"
+ENCODING = "tests/student/test_student_encoding.py"
+EVALUATION = "tests/evaluation/test_evaluation_accuracy.py"
+FIT = "tests/student/test_student_fit.py"
+GENERATION = "tests/student/test_student_generation.py"
+IDENTITY = "tests/runs/test_runs_identity.py"
+ISOLATION = "tests/runs/test_runs_isolation.py"
+JSONL = "tests/tasks/test_tasks_jsonl.py"
+LOGGERS = "tests/runs/test_runs_loggers.py"
+PROCESSES = "tests/cli/test_cli_processes.py"
+PURCHASE = "tests/teachers/test_teachers_purchase.py"
+RECORD = "tests/runs/test_runs_record.py"
+ROUNDS = "tests/corridor/test_corridor_rounds.py"
+RULES = "tests/corridor/test_corridor_rules.py"
+SPLITS = "tests/tasks/test_tasks_splits.py"
+STEP_BY_STEP = "tests/methods/test_methods_step_by_step.py"
+STREAM = "tests/student/test_student_stream.py"
+SWEEP = "tests/cli/test_cli_sweep.py"
+
+COLLATED = "    denominators = {name: _denominator(term, examples)"
+"""Where a step begins, and every encoded example of it can still be changed."""
+
+
+def changing_examples(arguments: str) -> str:
+    """`COLLATED` behind a line that replaces fields of every encoded example `e` of the step."""
+    return f"    width = _longest(examples)\n    examples = [replace(e, {arguments}) for e in examples]\n{COLLATED}"
+
+
+MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
+    "micro-batch mean instead of global mean": (
+        Mistake(
+            "every micro-batch counts denominators of its own",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    "_micro_batch(cut, terms, denominators, padding_id)",
+                    "_micro_batch(cut, terms, {n: _denominator(t, cut) for n, t in terms.items()}, padding_id)",
+                ),
+            ),
+            (
+                f"{BATCH}::test_unequal_micro_batches_give_the_mean_over_the_step_and_not_the_mean_of_their_means",
+                f"{FIT}::test_weights_do_not_depend_on_the_micro_batch_size",
+            ),
+        ),
+        Mistake(
+            "the gradient is divided by the number of micro-batches",
+            (
+                Edit(
+                    "benchmark/student/module.py",
+                    "torch.stack(list(terms.values())).sum()",
+                    "torch.stack(list(terms.values())).sum() / len(batch.micro_batches)",
+                ),
+            ),
+            (f"{FIT}::test_the_size_of_the_gradient_does_not_depend_on_the_micro_batch_size",),
+        ),
+        Mistake(
+            "the loss is a mean over the micro-batch's tokens",
+            (Edit("benchmark/axes/loss.py", "(scale * nats).sum()", "nats[scale != 0].mean()"),),
+            (
+                f"{BATCH}::test_unequal_micro_batches_give_the_mean_over_the_step_and_not_the_mean_of_their_means",
+                f"{STEP_BY_STEP}::test_each_task_is_a_mean_over_its_own_tokens_however_the_step_is_cut",
+            ),
+        ),
+    ),
+    "prompt or padding tokens in the loss": (
+        Mistake(
+            "prompt tokens in the loss",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    COLLATED,
+                    changing_examples(
+                        "prompt=e.prompt[:1], target=(*e.prompt[1:], *e.target), "
+                        "weights=(*(1.0 for _ in e.prompt[1:]), *e.weights), "
+                        "spans=(*(e.spans[0] for _ in e.prompt[1:]), *e.spans)"
+                    ),
+                ),
+            ),
+            (
+                f"{BATCH}::test_loss_reaches_exactly_the_positions_before_response_tokens",
+                f"{BATCH}::test_plain_term_equals_the_loss_that_transformers_computes_from_labels",
+                f"{FIT}::test_the_report_counts_real_tokens_response_tokens_and_steps",
+            ),
+        ),
+        Mistake(
+            "padding tokens in the loss",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    COLLATED,
+                    changing_examples(
+                        "target=(*e.target, *[padding_id] * (width - e.length)), "
+                        "weights=(*e.weights, *[1.0] * (width - e.length)), "
+                        "spans=(*e.spans, *[e.spans[-1]] * (width - e.length))"
+                    ),
+                ),
+            ),
+            (
+                f"{BATCH}::test_padding_changes_neither_loss_nor_gradient_of_a_short_row",
+                f"{BATCH}::test_eos_is_learnt_also_where_padding_has_the_same_id",
+            ),
+        ),
+    ),
+    "EOS masked": (
+        Mistake(
+            "EOS masked because its id is that of padding",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    COLLATED,
+                    changing_examples(
+                        "weights=tuple(w * (t != padding_id) for t, w in zip(e.target, e.weights, strict=True))"
+                    ),
+                ),
+            ),
+            (
+                f"{BATCH}::test_eos_is_learnt_also_where_padding_has_the_same_id",
+                f"{FIT}::test_sixteen_examples_are_learnt_by_heart_with_their_end",
+            ),
+        ),
+        Mistake(
+            "EOS has weight 0 whatever its id",
+            (
+                Edit(
+                    "benchmark/student/encoding.py",
+                    "for owner in owners[:room]),\n            spans",
+                    "for owner in owners[:room][:-1]) + (0.0,),\n            spans",
+                ),
+            ),
+            (
+                f"{BATCH}::test_eos_is_learnt_also_where_padding_has_the_same_id",
+                f"{ENCODING}::test_every_character_token_belongs_to_the_span_of_its_character_and_eos_to_the_last",
+            ),
+        ),
+    ),
+    "loss shifted by one": (
+        Mistake(
+            "a token is predicted from itself",
+            (Edit("benchmark/student/batch.py", "e.length) - 1 for e", "e.length) for e"),),
+            (f"{BATCH}::test_a_token_is_predicted_from_those_before_it_and_only_them",),
+        ),
+        Mistake(
+            "a token is predicted without the one before it",
+            (Edit("benchmark/student/batch.py", "e.length) - 1 for e", "e.length) - 2 for e"),),
+            (f"{BATCH}::test_a_token_is_predicted_from_those_before_it_and_only_them",),
+        ),
+    ),
+    "two tasks under one token mean": (
+        Mistake(
+            "step-by-step has one term for both tasks",
+            (
+                Edit(
+                    "methods/step_by_step.py",
+                    '        return {\n            "label": Term(',
+                    '        return {"label": Term(frozenset({"label", "rationale"}))}\n'
+                    '        return {\n            "label": Term(',
+                ),
+            ),
+            (
+                f"{STEP_BY_STEP}::test_longer_rationales_do_not_drown_the_labels",
+                f"{STEP_BY_STEP}::test_alpha_one_is_label_only_training_on_the_same_batch",
+            ),
+        ),
+        Mistake(
+            "all terms share one denominator",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    "group_of_example, denominators[name])",
+                    "group_of_example, sum(denominators.values()))",
+                ),
+            ),
+            (
+                f"{BATCH}::test_two_tasks_as_two_terms_are_two_means_and_not_one_token_mean",
+                f"{STEP_BY_STEP}::test_each_task_is_a_mean_over_its_own_tokens_however_the_step_is_cut",
+            ),
+        ),
+    ),
+    "test split read before the end": (
+        Mistake(
+            "the seal is broken before the first round",
+            (
+                Edit(
+                    "benchmark/experiment.py",
+                    "splits = cell.dataset.load()",
+                    "splits = cell.dataset.load()\n        splits.test.unseal()",
+                ),
+            ),
+            (
+                f"{RULES}::test_the_test_split_is_opened_once_and_only_at_the_end",
+                f"{RULES}::test_a_teachers_copy_of_the_questions_is_never_the_cells",
+            ),
+        ),
+        Mistake(
+            "the seal holds nothing",
+            (Edit("benchmark/tasks/dataset.py", "self._sealed = True", "self._sealed = False"),),
+            (
+                f"{RULES}::test_reaching_for_the_test_split_fails_the_cell",
+                f"{SPLITS}::test_reading_before_the_seal_is_broken_raises",
+            ),
+        ),
+        Mistake(
+            "rounds are validated on test questions",
+            (
+                Edit(
+                    "benchmark/experiment.py",
+                    "splits.validation[: self.cell.evaluation.validation_size]",
+                    "splits.test._examples[: self.cell.evaluation.validation_size]",
+                ),
+            ),
+            (f"{RULES}::test_every_round_is_judged_on_the_validation_split_and_only_the_end_on_test",),
+        ),
+    ),
+    "gold read by a selection": (
+        Mistake(
+            "gold is given to whoever asks",
+            (Edit("benchmark/context.py", "if self.axis not in self.gold_axes:", "if False:"),),
+            (
+                f"{RULES}::test_undeclared_gold_fails_the_cell",
+                f"{CONTEXT}::test_gold_without_a_declaration_is_a_leak_on_every_axis",
+            ),
+        ),
+        Mistake(
+            "what one part declares is given to all",
+            (
+                Edit(
+                    "benchmark/experiment.py",
+                    "if getattr(method, axis).requires().gold)",
+                    "if method.requires().gold)",
+                ),
+            ),
+            (f"{RULES}::test_gold_that_one_part_declared_is_not_given_to_another",),
+        ),
+        Mistake(
+            "a question carries its gold rationale",
+            (Edit("benchmark/types.py", "self.choices, self.context)", "self.choices, self.rationale)"),),
+            (f"{JSONL}::test_fields_are_kept_and_gold_is_taken_off",),
+        ),
+    ),
+    "a stale cell reused": (
+        Mistake(
+            "an identity without the source of its parts",
+            (Edit("benchmark/runs/identity.py", '"sources": _sources(list(parts.values()))', '"sources": {}'),),
+            (
+                f"{PROCESSES}::test_a_method_whose_source_changed_is_run_again_by_the_next_process",
+                f"{IDENTITY}::test_what_a_method_imports_from_its_own_package_counts",
+            ),
+        ),
+        Mistake(
+            "a hash of the source that an earlier process kept",
+            (
+                Edit(
+                    "benchmark/runs/identity.py",
+                    "    tree = ast.parse(_source(module))",
+                    '    kept = Path(sys.modules[module].__file__ or "").with_suffix(".kept")\n'
+                    "    if not kept.exists():\n"
+                    '        kept.write_text(_source(module), encoding="utf-8")\n'
+                    '    tree = ast.parse(kept.read_text(encoding="utf-8"))',
+                ),
+            ),
+            (f"{PROCESSES}::test_a_method_whose_source_changed_is_run_again_by_the_next_process",),
+        ),
+        Mistake(
+            "what a method imports does not count",
+            (Edit("benchmark/runs/identity.py", "== package and _is_module(name)", '== "" and _is_module(name)'),),
+            (f"{IDENTITY}::test_what_a_method_imports_from_its_own_package_counts",),
+        ),
+        Mistake(
+            "rows are known by their ids alone",
+            (Edit("benchmark/tasks/dataset.py", "[asdict(row) for row in rows]", "[row.id for row in rows]"),),
+            (
+                f"{IDENTITY}::test_content_counts_and_its_folder_does_not",
+                f"{JSONL}::test_the_fingerprint_follows_the_rows_and_the_splits_not_the_folder",
+            ),
+        ),
+        Mistake(
+            "a failed record is taken for a complete one",
+            (Edit("benchmark/runs/catalog.py", 'if status == "complete":', 'if status in ("complete", "failed"):'),),
+            (f"{RECORD}::test_what_stood_there_is_kept", f"{SWEEP}::test_a_failing_cell_stops_no_other"),
+        ),
+    ),
+    "a second W&B cell logged into the first one's run": (
+        Mistake(
+            "a W&B run is left open and the next cell goes on with it",
+            (
+                Edit("benchmark/runs/loggers.py", 'reinit="create_new"', 'reinit="return_previous"'),
+                Edit("benchmark/runs/loggers.py", "                finish()", "                pass"),
+                Edit("benchmark/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),
+            ),
+            (f"{LOGGERS}::test_two_cells_of_one_process_have_a_run_each",),
+            needs="wandb",
+        ),
+        Mistake(
+            "a W&B run is left open",
+            (Edit("benchmark/runs/loggers.py", "                finish()", "                pass"),),
+            (f"{LOGGERS}::test_a_cell_closes_its_run",),
+            needs="wandb",
+        ),
+        Mistake(
+            "a W&B run that a part opened outlives the cell",
+            (Edit("benchmark/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),),
+            (f"{LOGGERS}::test_a_run_that_a_part_leaves_open_ends_with_its_cell",),
+            needs="wandb",
+        ),
+    ),
+    "numbers that depend on how a cell is run": (
+        Mistake(
+            "dropout at evaluation",
+            (Edit("benchmark/student/student.py", "self.network.train(False)", "self.network.train(training)"),),
+            (f"{GENERATION}::test_generation_runs_in_evaluation_mode_and_puts_the_mode_back",),
+        ),
+        Mistake(
+            "left padding moves the positions of generated tokens",
+            (
+                Edit(
+                    "benchmark/student/generation.py",
+                    "(mask.cumsum(1) - 1).clamp(min=0)",
+                    "torch.arange(width, device=device).expand(len(drafts), -1)",
+                ),
+            ),
+            (f"{GENERATION}::test_greedy_text_is_that_of_transformers_generate_in_batches_of_unequal_prompts",),
+        ),
+        Mistake(
+            "a group is cut over micro-batches",
+            (
+                Edit(
+                    "benchmark/student/batch.py",
+                    "by_group.setdefault(example.example.group, [])",
+                    "by_group.setdefault(str(len(by_group)), [])",
+                ),
+            ),
+            (
+                f"{BATCH}::test_micro_batches_hold_every_example_once_in_whole_groups_within_the_limit",
+                f"{STEP_BY_STEP}::test_label_and_rationale_of_a_question_are_one_group_and_never_split",
+            ),
+        ),
+        Mistake(
+            "a selection draws from numpy's global state",
+            (
+                Edit(
+                    "benchmark/axes/selection.py",
+                    'context.rng("order").permutation',
+                    '__import__("numpy").random.permutation',
+                ),
+            ),
+            (
+                f"{ISOLATION}::test_a_cell_gives_the_same_alone_and_after_others",
+                f"{CONTEXT}::test_random_selection_ranks_the_whole_pool_and_follows_the_seed",
+            ),
+        ),
+    ),
+    "a loss or a schedule that is slightly another": (
+        Mistake(
+            "tokens of weight 0 in the denominator",
+            (Edit("benchmark/student/batch.py", "weight != 0 and (", "("),),
+            (f"{BATCH}::test_weight_zero_is_context_and_out_of_the_denominator",),
+        ),
+        Mistake(
+            "the learning rate is a step ahead",
+            (Edit("benchmark/student/stream.py", "else (at + 0.5) / total", "else (at + 1.5) / total"),),
+            (
+                f"{STREAM}::test_progress_runs_over_the_fit_or_over_the_stage_after_a_fresh_start",
+                f"{FIT}::test_a_fit_equals_a_plain_loop_of_adamw_over_single_sequences",
+            ),
+        ),
+    ),
+    "costs and scores that look better than they are": (
+        Mistake(
+            "a repeated request is asked and charged again",
+            (
+                Edit(
+                    "benchmark/teachers/purchase.py",
+                    "known_replies = self._seen.get(request, [])",
+                    "known_replies: list[Reply] = []",
+                ),
+            ),
+            (
+                f"{PURCHASE}::test_a_repeated_request_is_charged_once_within_a_purchase",
+                f"{ROUNDS}::test_a_request_that_is_repeated_in_a_later_round_is_not_charged_again",
+            ),
+        ),
+        Mistake(
+            "a budget admits one question too many",
+            (Edit("benchmark/teachers/purchase.py", "already_bought + 1)", "already_bought)"),),
+            (
+                f"{PURCHASE}::test_rounds_share_one_budget",
+                f"{ROUNDS}::test_each_round_buys_its_share_and_no_question_twice",
+            ),
+        ),
+        Mistake(
+            "a budget admits a pick whose worst case does not fit",
+            (Edit("benchmark/teachers/purchase.py", "before + most, share", "before + 1, share"),),
+            (f"{PURCHASE}::test_a_pick_is_admitted_only_if_its_worst_case_fits",),
+        ),
+        Mistake(
+            "unreadable answers are left out of the accuracy",
+            (
+                Edit(
+                    "benchmark/evaluation/accuracy.py",
+                    "p.correct for p in self.predictions) / len(self.predictions)",
+                    "p.correct for p in self.predictions) / sum(p.answer is not None for p in self.predictions)",
+                ),
+            ),
+            (f"{EVALUATION}::test_a_path_of_two_turns_gives_the_first_text_to_the_second",),
+        ),
+    ),
+}
