@@ -42,9 +42,9 @@ class FitJournal:
     counts: Tallies
 
     def usable_checkpoint(self) -> Path | None:
-        """The last checkpoint; None, and a clean folder, where there is none or its bytes have changed."""
+        """The last checkpoint; None, and a clean folder, where there is none or it cannot be used."""
         pointer = self.journal.read(f"{self.folder}/pointer.json")
-        if pointer is not None:
+        if pointer is not None and len(self.journal.lines(self._stages)) >= pointer["stages"]:
             path = self.journal.path(f"{self.folder}/{pointer['file']}")
             try:
                 if file_hash(path) == pointer["sha256"]:
@@ -61,27 +61,33 @@ class FitJournal:
         pointer = self.journal.read(f"{self.folder}/pointer.json")
         return float(pointer["seconds"]) if pointer is not None else 0.0
 
-    def save(self, step: int, seconds: float, write: Callable[[Path], Any]) -> None:
-        """Makes a checkpoint the last one; `write` is given the name of its file."""
+    @property
+    def _stages(self) -> str:
+        return f"{self.folder}/stages.jsonl"
+
+    def save(self, step: int, stages: int, seconds: float, write: Callable[[Path], Any]) -> None:
+        """Makes a checkpoint the last one, after that many stages were begun; `write` is given the name of its file."""
         name = f"step-{step}.ckpt"
         self.journal.replace(f"{self.folder}/{name}", write)
         path = self.journal.path(f"{self.folder}/{name}")
-        self.journal.write(f"{self.folder}/pointer.json", {"file": name, "sha256": file_hash(path), "seconds": seconds})
+        pointer = {"file": name, "sha256": file_hash(path), "stages": stages, "seconds": seconds}
+        self.journal.write(f"{self.folder}/pointer.json", pointer)
         for older in path.parent.glob("step-*.ckpt"):
             if older != path:
                 older.unlink()
 
     def stages(self, count: int, examples: Sequence[TrainingExample]) -> list[Stage]:
         """The first stages that were begun; those behind them, begun after the checkpoint, are forgotten."""
-        name = f"{self.folder}/stages.jsonl"
-        rows = self.journal.lines(name)[:count]
-        self.journal.replace(name, lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows)))
+        rows = self.journal.lines(self._stages)[:count]
+        self.journal.replace(
+            self._stages, lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        )
         return [unpacked(row, examples) for row in rows]
 
     def add(self, stage: Stage, examples: Sequence[TrainingExample]) -> Stage:
         """The stage as it will be read back, now that it is written down."""
         row = packed(stage, examples)
-        self.journal.append(f"{self.folder}/stages.jsonl", row)
+        self.journal.append(self._stages, row)
         return unpacked(row, examples)
 
 
@@ -118,7 +124,10 @@ class Checkpointing(pl.Callback):
                 logger.save()
             seconds = self.seconds_before + time.perf_counter() - self.started
             self.fit_journal.save(
-                trainer.global_step, seconds, lambda path: trainer.save_checkpoint(path, weights_only=False)
+                trainer.global_step,
+                len(self.stream.stages),
+                seconds,
+                lambda path: trainer.save_checkpoint(path, weights_only=False),
             )
             self.saved = time.perf_counter()
 
