@@ -50,7 +50,8 @@ def _logging() -> Iterator[None]:
             for handler in [handler for handler in logger.handlers if handler not in handlers]:
                 logger.removeHandler(handler)
                 handler.close()
-            logger.setLevel(level)
+            if logger.level != level:  # setting one forgets what all loggers know of theirs
+                logger.setLevel(level)
             logger.propagate, logger.disabled = propagate, disabled
 
 
@@ -108,13 +109,17 @@ def _torch_switches() -> Iterator[None]:
 
 @contextmanager
 def _no_wandb_run() -> Iterator[None]:
-    """A W&B run that a cell leaves open would swallow the next cell's curves."""
+    """A W&B run that a cell leaves open would swallow the next cell's curves; one from before the cell stays open."""
+    before = _wandb_run()
     try:
         yield
     finally:
-        wandb = sys.modules.get("wandb")
-        if wandb is not None and getattr(wandb, "run", None) is not None:
-            wandb.finish()
+        if _wandb_run() is not before:
+            sys.modules["wandb"].finish()
+
+
+def _wandb_run() -> object:
+    return getattr(sys.modules.get("wandb"), "run", None)
 
 
 def _silence_progress_of_libraries() -> None:

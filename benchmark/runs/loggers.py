@@ -86,6 +86,9 @@ class WandbLog:
             reinit="create_new",  # a run of its own for every cell of the process
             settings=wandb.Settings(silent=True),
         )
+        # Lightning does this only for runs that it opens itself; without it, charts count log calls instead of steps.
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return [*CsvLog().open(folder, name, config), WandbLogger(experiment=run)]
 
 

@@ -84,3 +84,10 @@ def test_a_run_that_a_part_leaves_open_ends_with_its_cell(tmp_path: Path) -> Non
         wandb.init(mode="disabled", dir=tmp_path)
         assert wandb.run is not None
     assert wandb.run is None
+
+
+def test_a_run_of_the_caller_stays_open(tmp_path: Path) -> None:
+    mine = wandb.init(mode="disabled", dir=tmp_path)
+    with isolated():
+        pass
+    assert wandb.run is mine
