@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +12,15 @@ from benchmark.evaluation.reference import teacher_accuracy
 from benchmark.models import load_models
 from benchmark.plan import covered_pool
 from benchmark.progress import Display
+from benchmark.result import result
 from benchmark.runs.journal import Journal, as_json, from_json
 from benchmark.runs.record import CellFolder
 from benchmark.state import CellState, round_folder
 from benchmark.student.checkpoint import FitJournal
-from benchmark.student.fit import FitReport, fit, set_threads
+from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
 from benchmark.student.stream import Validation
-from benchmark.teachers.ledger import Ledger, as_numbers
+from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import Answered, Bought, Meter, buy, reweighted
 from benchmark.types import Annotation, Example, Json, Pick, Question, Round, RoundLog, TrainingExample
@@ -55,6 +54,8 @@ class Experiment:
     def run(self) -> dict[str, Any]:
         """The corridor; returns what the record says of rounds, training, test and costs."""
         self.state.go_on(self.journal, self.policy)
+        for log in self.state.history:
+            self._read_bought(round_folder(log.round.index))  # what an earlier round asked is not paid for again
         while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
             self._round(round_)
         self.splits.test.unseal()  # nothing is decided from here on
@@ -63,7 +64,7 @@ class Experiment:
         self.state.counters["truncated_answers"] += test.truncated_answers
         self.folder.write_predictions("predictions", test.predictions)
         self.folder.write_annotations(self.state.annotations)
-        return self._result(test)
+        return result(self.cell, self.state, test, self._teacher_reference())
 
     def _round(self, round_: Round) -> None:
         state, method = self.state, self.cell.method
@@ -100,7 +101,7 @@ class Experiment:
             )
         picks = self._ranked(context, f"{folder}/picks.json")
         state.enter("annotation")
-        before = self._bought_before(f"{folder}/bought.jsonl")
+        before = self._bought_before(folder)
         done = len(state.bought) + len(before)
         total = min(len(picks), round((cell.budget.questions or len(picks)) * share) - len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), total) as advance:
@@ -134,14 +135,18 @@ class Experiment:
         picks_as_read: list[Pick] = from_json(list[Pick], found["picks"])
         return picks_as_read
 
-    def _bought_before(self, name: str) -> list[Bought]:
-        """What an earlier attempt at this round has paid for."""
-        rows = self.journal.lines(name)
-        for row in rows:
-            self.meter.remember(from_json(list[Answered], row["answered"]))
+    def _bought_before(self, folder: str) -> list[Bought]:
+        """What an earlier attempt at this round has paid for; everything is counted as it was then."""
+        rows = self._read_bought(folder)
         if rows:
             self.state.restore(rows[-1]["tallies"])
         return [from_json(Bought, row["bought"]) for row in rows]
+
+    def _read_bought(self, folder: str) -> list[Json]:
+        rows = self.journal.lines(f"{folder}/bought.jsonl")
+        for row in rows:
+            self.meter.remember(from_json(list[Answered], row["answered"]))
+        return rows
 
     def _fit(self, examples: Sequence[TrainingExample], context: CellContext) -> None:
         cell, state, folder = self.cell, self.state, round_folder(context.round.index)
@@ -223,35 +228,6 @@ class Experiment:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
 
-    def _result(self, test: Evaluation) -> dict[str, Any]:
-        cell, state = self.cell, self.state
-        return {
-            "uses_gold": cell.method.requires().gold,
-            "rounds": [_round_row(log) for log in state.history],
-            "cost_estimated": cell.asks_teacher
-            and any(teacher.token_counts_are_estimated for teacher in cell.teachers.values()),
-            "test": [
-                {
-                    "dataset": cell.dataset.name,
-                    "metric": "accuracy",
-                    "value": test.accuracy,
-                    "n": len(test.predictions),
-                    "completion_tokens_per_answer": test.completion_tokens_per_answer,
-                    "seconds_per_answer": test.seconds / len(test.predictions),
-                }
-            ],
-            "teacher_reference": self._teacher_reference(),
-            "train": _train_row(state.fits),
-            "counters": dict(sorted({**state.counters, **self._cuts()}.items())),
-        }
-
-    def _cuts(self) -> Counter[str]:
-        """What had to be cut, the student's under its plain name."""
-        cuts = Counter(self.student.counters)
-        if self.models.assistant is not None:
-            cuts.update({f"assistant_{name}": count for name, count in self.models.assistant.counters.items()})
-        return cuts
-
     def _teacher_reference(self) -> dict[str, Any] | None:
         """The accuracy of the first teacher, asked and read as in annotation."""
         for supplier in self.models.suppliers.values():
@@ -273,20 +249,3 @@ def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
 
 def _in_round(activity: str, round_: Round) -> str:
     return f"{activity}, round {round_.index + 1}" if round_.index else activity
-
-
-def _round_row(log: RoundLog) -> dict[str, Any]:
-    return {
-        "index": log.round.index,
-        "annotated": log.annotated,
-        "charged": as_numbers(log.charged),
-        "spent": as_numbers(log.spent),
-        "computed": as_numbers(log.computed),
-        "validation": dict(log.validation),
-        "notes": dict(log.notes),
-    }
-
-
-def _train_row(fits: Sequence[FitReport]) -> dict[str, float]:
-    names = [f.name for f in dataclasses.fields(FitReport) if f.name != "truncated_examples"]
-    return {name: sum(getattr(report, name) for report in fits) for name in names}

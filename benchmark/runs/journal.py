@@ -34,7 +34,12 @@ def as_json(value: Any) -> Json:
 
 def from_json(hint: Any, value: Json) -> Any:
     """The value that `as_json` took apart. Raises ValueError where it does not fit the type."""
-    return pydantic.TypeAdapter(hint).validate_python(value)
+    return _adapter(hint).validate_python(value)
+
+
+@lru_cache(maxsize=32)
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(hint)
 
 
 def _plain(value: Any) -> Any:

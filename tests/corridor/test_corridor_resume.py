@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corridor_parts import AsksTheStudent, DropsAndWeighs, Ran, Rounds, TwoStages, fingerprint, miniature, run
+from corridor_parts import (
+    AsksTheRulesAgain,
+    AsksTheStudent,
+    DropsAndWeighs,
+    Ran,
+    Rounds,
+    TwoStages,
+    fingerprint,
+    miniature,
+    run,
+)
 
 from benchmark.axes.loss import CrossEntropy, FixedData
 from benchmark.cell import Cell
@@ -118,6 +128,18 @@ def test_killed_at_any_question_nothing_is_paid_twice(call: int, tmp_path: Path,
     ran = died_and_went_on(cell, tmp_path, lambda: teacher.dies_at.append(call), lambda: None)
     assert outcome(ran) == whole
     assert len(teacher.asked) == len(set(teacher.asked)) == 12
+
+
+def test_what_an_earlier_round_asked_is_not_paid_for_again(tmp_path: Path) -> None:
+    def cell_of() -> Cell:
+        cell = miniature("trainer.checkpoint_minutes=0", schedule=Rounds(), annotation=AsksTheRulesAgain())
+        return replace(cell, teacher=CountingTeacher(cell.teacher))
+
+    whole, cell = outcome(run(cell_of(), tmp_path / "whole")), cell_of()
+    assert whole["rounds"][-1]["charged"]["teacher"]["calls"] == 13  # twelve questions, and the rules once
+    teacher: Any = cell.teacher
+    assert outcome(died_and_went_on(cell, tmp_path, lambda: teacher.dies_at.append(9), lambda: None)) == whole
+    assert len(teacher.asked) == 13
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 7, 9, 12, 13, 16, 18])
