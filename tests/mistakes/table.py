@@ -43,6 +43,7 @@ PROCESSES = "tests/cli/test_cli_processes.py"
 PURCHASE = "tests/teachers/test_teachers_purchase.py"
 RECORD = "tests/runs/test_runs_record.py"
 ROUNDS = "tests/corridor/test_corridor_rounds.py"
+RESUME = "tests/corridor/test_corridor_resume.py"
 RULES = "tests/corridor/test_corridor_rules.py"
 SPLITS = "tests/tasks/test_tasks_splits.py"
 STEP_BY_STEP = "tests/methods/test_methods_step_by_step.py"
@@ -434,6 +435,56 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 ),
             ),
             (f"{EVALUATION}::test_a_path_of_two_turns_gives_the_first_text_to_the_second",),
+        ),
+    ),
+    "a cell that goes on differs from one that never stopped": (
+        Mistake(
+            "the stream starts at its first batch again",
+            (Edit("benchmark/student/stream.py", "for _ in range(self.position.drawn):", "for _ in range(0):"),),
+            (f"{RESUME}::test_killed_at_any_step_training_ends_in_the_same_weights",),
+        ),
+        Mistake(
+            "what was counted is not put back with the weights",
+            (
+                Edit(
+                    "benchmark/student/checkpoint.py",
+                    'self.fit_journal.counts.restore(found["tallies"])',
+                    "pass",
+                ),
+            ),
+            (f"{RESUME}::test_killed_at_any_step_training_ends_in_the_same_weights",),
+        ),
+        Mistake(
+            "a checkpoint falls inside of one supply",
+            (Edit("benchmark/student/stream.py", "if not self.between_supplies:", "if False:"),),
+            (f"{RESUME}::test_the_stream_goes_on_where_a_policy_supplied_several_steps",),
+        ),
+        Mistake(
+            "bought questions are bought again",
+            (Edit("benchmark/experiment.py", "buy(picks[len(before) :]", "buy(picks[max(0, len(before) - 1) :]"),),
+            (f"{RESUME}::test_killed_at_any_question_nothing_is_paid_twice",),
+        ),
+        Mistake(
+            "requests of earlier rounds are forgotten",
+            (
+                Edit(
+                    "benchmark/experiment.py",
+                    "for log in self.state.history:\n            self._read",
+                    "for log in ():\n            self._read",
+                ),
+            ),
+            (f"{RESUME}::test_what_an_earlier_round_asked_is_not_paid_for_again",),
+        ),
+        Mistake(
+            "changed weights are taken for whole",
+            (
+                Edit(
+                    "benchmark/student/weights.py",
+                    'if file_hash(path) != expected["sha256"]:',
+                    "if path.stat().st_size == 0:",
+                ),
+            ),
+            (f"{RESUME}::test_damaged_weights_are_trained_again_from_purchases_that_stay",),
         ),
     ),
 }
