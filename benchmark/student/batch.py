@@ -21,7 +21,7 @@ from benchmark.types import Term, TrainingExample
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """B rows padded on the right to T, with N response tokens (EOS included) in G groups.
+    """B rows padded on the right to T, with N response tokens (EOS included) in G groups; `prompt_lengths` is [B].
 
     `rows` and `columns` [N] are the positions whose hidden state predicts `tokens` [N]: the shift by one is done
     here and nowhere else. `example_of` and `group_of` [N] number the rows and groups; `span_of` [N] indexes
@@ -31,6 +31,7 @@ class MicroBatch:
     examples: tuple[TrainingExample, ...]
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
+    prompt_lengths: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
     tokens: torch.Tensor
@@ -168,6 +169,7 @@ def _micro_batch(
         examples=tuple(example.example for example in examples),
         input_ids=input_ids,
         attention_mask=attention_mask,
+        prompt_lengths=torch.tensor([len(example.prompt) for example in examples]),
         rows=example_of,
         columns=torch.cat([torch.arange(len(e.prompt), e.length) - 1 for e in examples]),
         tokens=torch.tensor([token for example in examples for token in example.target]),

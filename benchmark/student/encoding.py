@@ -34,10 +34,15 @@ class EncodedExample:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns prompts and targets into tokens, the same way in training, scoring and generation."""
+    """Turns prompts and targets into tokens, the same way in training, scoring and generation.
+
+    `prompt_apart`: the prompt is a text of its own (for an encoder) and ends as its tokenizer ends texts; otherwise the
+    response follows it in one sequence, after a line feed.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    prompt_apart: bool = False
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each prompt, up to the first response token, in the chat template where there is one."""
@@ -47,7 +52,11 @@ class Encoder:
             # Chat models expect their turn markers; a plain prompt would be a text they were never tuned on.
             texts = [_in_chat(self.tokenizer, text) for text in texts]
             return _ids(self.tokenizer, texts, special=False)
-        return _ids(self.tokenizer, [f"{text}\n" for text in texts], special=True)
+        if self.prompt_apart:
+            return _ids(self.tokenizer, texts, special=True)
+        return [
+            _open(self.tokenizer, row) for row in _ids(self.tokenizer, [f"{text}\n" for text in texts], special=True)
+        ]
 
     def requests(self, asks: Sequence[Ask]) -> list[list[int]]:
         """Token ids of each request: its prompt, then the reply that it has begun."""
@@ -126,9 +135,12 @@ def _span_of_each_character(example: TrainingExample) -> list[int]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool) -> list[list[int]]:
     ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special, split_special_tokens=special)["input_ids"]
-    if special and ids and ids[0] and ids[0][-1] == tokenizer.eos_token_id:
-        ids = [row[:-1] for row in ids]  # some tokenizers close every text with EOS; a prompt is not closed
     return ids
+
+
+def _open(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
+    """Some tokenizers close every text with EOS; a prompt that goes on is not closed."""
+    return ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids
 
 
 def _in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from benchmark.student.architecture import architecture_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -52,35 +54,16 @@ def write(
 def _write_batch(network: Any, drafts: list[Draft], eos_ids: frozenset[int], padding_id: int) -> None:
     if not drafts:
         return
-    device = network.device
-    width = max(len(draft.prompt) for draft in drafts)
-    # Padding stands on the left, so that the next token of every row is predicted at the same column.
-    tokens = torch.tensor([[padding_id] * (width - len(d.prompt)) + d.prompt for d in drafts], device=device)
-    mask = torch.tensor([[0] * (width - len(d.prompt)) + [1] * len(d.prompt) for d in drafts], device=device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = None
+    text = architecture_of(network).continuation(network, [draft.prompt for draft in drafts], padding_id)
     while True:
-        out = network(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = out.past_key_values
-        chosen = _choose(out.logits[:, -1].float(), drafts)
+        chosen = _choose(text.next_logits().float(), drafts)
         writing = [_append(draft, token, eos_ids) for draft, token in zip(drafts, chosen, strict=True)]
         if not any(writing):
             return
-        tokens = torch.tensor(chosen, device=device)[:, None]
-        positions = positions[:, -1:] + 1
+        text.extend(chosen)
         if sum(writing) <= COMPACT_BELOW * len(drafts):
-            keep = torch.tensor([i for i, more in enumerate(writing) if more], device=device)
-            cache.batch_select_indices(keep)
-            tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
+            text.keep(torch.tensor([i for i, more in enumerate(writing) if more], device=network.device))
             drafts = [draft for draft, more in zip(drafts, writing, strict=True) if more]
-        mask = torch.cat([mask, mask.new_ones(len(drafts), 1)], dim=1)
 
 
 def _append(draft: Draft, token: int, eos_ids: frozenset[int]) -> bool:

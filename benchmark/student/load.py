@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmark.errors import ConfigError
+from benchmark.student.architecture import architecture_of, plain
+from benchmark.student.batch import collate
+from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.student.student import Student
+from benchmark.types import TrainingExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,14 +74,15 @@ def device_of(accelerator: str) -> torch.device:
 @torch.inference_mode()
 def _refuse_other_heads(student: Student, slot: str) -> None:
     """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly."""
-    network = student.network
-    ids = torch.tensor([[student.tokenizer.eos_token_id] * 3], device=network.device)
+    network, eos = student.network, int(student.tokenizer.eos_token_id)
+    some = EncodedExample(TrainingExample("", "", "", ()), (eos, eos), (eos, eos, eos), (1.0,) * 3, ("",) * 3, False)
+    [batch] = collate([some], {}, student.padding_id, micro_batch_tokens=5).to(network.device).micro_batches
     # Blown up to about 100, because a cap is the identity near 0, where the logits of an untrained model are.
-    head: Any = network.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head: Any = plain(network).get_output_embeddings()
     blow_up = head.register_forward_hook(lambda _, __, logits: logits * (100 / logits.abs().max().clamp(min=1e-9)))
     try:
-        whole = network(input_ids=ids).logits.float()
-        ours = student.logits(network.base_model(input_ids=ids).last_hidden_state)
+        whole = architecture_of(network).whole_logits(network, batch).float()
+        ours = student.logits(student.hidden(batch))
     finally:
         blow_up.remove()
     if not torch.allclose(whole, ours, rtol=1e-2, atol=1e-1):

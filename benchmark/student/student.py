@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.random_streams import stream
+from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.encoding import Encoder
 from benchmark.student.generation import Draft, write
@@ -43,7 +44,7 @@ class Student:
     @property
     def encoder(self) -> Encoder:
         """How text becomes tokens for this student."""
-        return Encoder(self.tokenizer, self.max_length)
+        return Encoder(self.tokenizer, self.max_length, bool(self.network.config.is_encoder_decoder))
 
     @property
     def padding_id(self) -> int:
@@ -57,14 +58,11 @@ class Student:
 
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the last hidden state at each position that predicts a response token."""
-        # Padding stands on the right of a causal model, so no position looks at it; without a mask attention is faster.
-        body = self.network.base_model(input_ids=batch.input_ids, use_cache=False)
-        states: torch.Tensor = body.last_hidden_state
-        return states[batch.rows, batch.columns]
+        return architecture_of(self.network).hidden(self.network, batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary] logits in float32."""
-        head: Any = self.network.get_output_embeddings()  # type: ignore[no-untyped-call]
+        head: Any = plain(self.network).get_output_embeddings()
         logits: torch.Tensor = head(hidden)
         return logits.float()
 
