@@ -102,6 +102,16 @@ class Cell:
         """The teachers by name; more than one only in a panel."""
         return members(self.teacher)
 
+    @property
+    def model_paths(self) -> dict[str, str | None]:
+        """Where the models come from that this cell uses, by slot: folders, hub ids, or None for those made here."""
+        used: dict[str, Any] = {"student": self.student}
+        if self.uses_assistant:
+            used["assistant"] = self.assistant
+        if self.asks_teacher:
+            used |= {f"teacher {name}": teacher for name, teacher in self.teachers.items()}
+        return {slot: getattr(model, "path", None) for slot, model in used.items()}
+
     def describe(self) -> str:
         """The cell in a few words, for people."""
         return f"{self.method.name} on {self.dataset.name}, student {self.student.name}, seed {self.seed}"

@@ -68,6 +68,8 @@ def leaf(hint: Any, value: Any, at: str) -> Any:
         raise ConfigError(f"{at}={value}: input should be a finite number")
     try:
         return pydantic.TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+    except pydantic.PydanticSchemaGenerationError as error:  # a protocol: only a component can be one
+        raise ConfigError(f"{at}={value!r}: components belong here, each with its _target_") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         message = first["msg"][0].lower() + first["msg"][1:]

@@ -77,6 +77,8 @@ class Requirements:
     """How many different teachers it asks, where one is not enough."""
     assistant: bool = False
     """Uses the assistant, a local model beside the student."""
+    assistant_roles: frozenset[str] = NOTHING
+    """Prompt templates that it renders for the assistant."""
     distributions: frozenset[str] = NOTHING
     """Frozen models whose next-token distributions the loss reads: `teacher`, `assistant`."""
 
@@ -90,6 +92,7 @@ class Requirements:
             self.annotation_kinds | other.annotation_kinds,
             max(self.teachers, other.teachers),
             self.assistant or other.assistant,
+            self.assistant_roles | other.assistant_roles,
             self.distributions | other.distributions,
         )
 
@@ -313,7 +316,8 @@ class StepState(Protocol):
 class DataPolicy(Protocol):
     """Where the batches come from: the drawn examples themselves, the student's own text, a replay buffer.
 
-    The only part with a state of its own. It begins anew with every fresh student, and lives on where a round goes on.
+    The only part with a state of its own, in fields marked `init=False` and `metadata={"identity": False}`. It begins
+    anew with every fresh student, and lives on where a round goes on.
     """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
@@ -373,11 +377,10 @@ class Method:
         """Whether there is any round at all; without one, only format, dataset and student can change a number."""
         return self.schedule.next_round(()) is not None
 
-    def requires(self) -> Requirements:
-        """The union of what its parts require, as far as they will be used."""
-        if not self.trains():
-            return self.format.requires()
-        parts: tuple[Part, ...] = (
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All seven, in the order in which the corridor meets them."""
+        return (
             self.schedule,
             self.selection,
             self.annotation,
@@ -386,7 +389,10 @@ class Method:
             self.format,
             self.loss,
         )
+
+    def requires(self) -> Requirements:
+        """The union of what its parts require, as far as they will be used."""
         needs = Requirements()
-        for part in parts:
+        for part in self.parts if self.trains() else (self.format,):
             needs = needs | part.requires()
         return needs

@@ -188,7 +188,7 @@ def _context(cell: Cell, splits: Splits, round_: Round) -> CellContext:
         local_assistant=None,
         teachers=tuple(cell.teachers),
         loss_settings=cell.method.loss.settings,
-        prompts=beside([cell.method.annotation]),
+        prompts=beside(cell.method.parts),
         seed=cell.seed,
         data_seed=cell.data_seed,
         round=round_,

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.cell import Cell
 from benchmark.context import CellContext
 from benchmark.evaluation.accuracy import Evaluation, evaluate
-from benchmark.evaluation.reference import teacher_accuracy
+from benchmark.evaluation.reference import ROLE, teacher_accuracy
 from benchmark.models import load_models
 from benchmark.plan import covered_pool
 from benchmark.progress import Display
@@ -41,7 +41,7 @@ class Experiment:
         self.loggers = loggers
         self.splits = cell.dataset.load()
         self.pool = covered_pool(cell, self.splits)
-        self.prompts = beside([cell.method.annotation])
+        self.prompts = beside(cell.method.parts)
         self.models = load_models(cell)
         self.student = self.models.student
         set_threads(cell.trainer, self.student.parameters)
@@ -229,11 +229,13 @@ class Experiment:
             logger.log_metrics(metrics, step=step)
 
     def _teacher_reference(self) -> dict[str, Any] | None:
-        """The accuracy of the first teacher, asked and read as in annotation."""
-        for supplier in self.models.suppliers.values():
-            measured = teacher_accuracy(supplier.teacher, self.cell.dataset, self.prompts, self.splits.test.open())
-            return None if measured is None else {"split": "test", **measured}
-        return None
+        """The accuracy of the first teacher, asked and read as in few-shot annotation, where it can play that role."""
+        name, first = next(iter(self.cell.teachers.items()))
+        if name not in self.models.suppliers or (first.roles is not None and ROLE not in first.roles):
+            return None
+        opened = self.models.suppliers[name].teacher
+        measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open())
+        return None if measured is None else {"split": "test", **measured}
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:

@@ -76,7 +76,7 @@ def _assistant(cell: Cell) -> Student | None:
         trainer.evaluation_batch_size,
         cell.optimization.precision,
     )
-    return _own(model, cell.seed)
+    return _own(model, cell.data_seed)  # what it samples does not depend on the student, so all seeds share it
 
 
 def _own(model: Student, seed: int) -> Student:

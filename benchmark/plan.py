@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.cell import Cell
-from benchmark.contract import ASSISTANT
+from benchmark.contract import ASSISTANT, STUDENT
 from benchmark.errors import ConfigError
 from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import NoAssistant, refuse_other_vocabulary
@@ -14,7 +14,10 @@ from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
+from benchmark.teachers.purchase import HUMAN
 from benchmark.types import Example, Question
+
+TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
 
 def check(cell: Cell) -> None:
@@ -97,12 +100,17 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
         yield "it works for multiple-choice questions only"
     if needs.gold_rationale and not any(example.rationale for example in splits.pool):
         yield "it needs human rationales, and the dataset has none"
+    prompts = beside(cell.method.parts)
+    for role in sorted(needs.assistant_roles):
+        prompts.fingerprint(role)
     for name, teacher in cell.teachers.items():
+        if name in TAKEN_NAMES:
+            yield f"a teacher cannot be called {name!r}; annotations and the ledger know somebody else by that name"
         unplayable = sorted(needs.teacher_roles - set(teacher.roles or needs.teacher_roles))
         if unplayable:
             yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
         for role in sorted(needs.teacher_roles - set(unplayable)):
-            beside([cell.method.annotation]).fingerprint(role)
+            prompts.fingerprint(role)
     if needs.teachers > len(cell.teachers):
         yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
     if cell.uses_assistant and isinstance(cell.assistant, NoAssistant):

@@ -18,6 +18,7 @@ from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import id_of, identity
 from benchmark.runs.journal import Journal
 from benchmark.runs.loggers import cell_loggers
+from benchmark.runs.prerequisites import prerequisites
 from benchmark.runs.record import CellFolder
 
 
@@ -120,6 +121,7 @@ def _header(cell: Cell, who: dict[str, Any]) -> dict[str, Any]:
         "budget": {"questions": cell.budget.questions, "calls": cell.budget.calls},
         "config": cell.config,
         "identity": who,
+        "prerequisites": prerequisites(cell.model_paths),
     }
 
 

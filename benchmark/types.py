@@ -114,7 +114,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a target. Its weight multiplies the loss of its tokens; 0 makes it context, below 0 is allowed."""
+    """A piece of a target. Its weight multiplies the loss of its tokens; 0 makes it context, below 0 is allowed.
+
+    EOS belongs to the last span, even to an empty one: `Span("", 0.0)` at the end makes it context.
+    """
 
     text: str
     weight: float = 1.0

@@ -51,10 +51,14 @@ class AnswerOnly:
 
 @dataclass(frozen=True)
 class RationaleThenAnswer:
-    """The student reasons first: target = rationale, marker, answer (chain-of-thought fine-tuning)."""
+    """The student reasons first: target = rationale, marker, answer (chain-of-thought fine-tuning).
+
+    Two roles share one prompt. `rationale_and_answer` goes on from what is given, `answer_given` states the answer at
+    once: what is given counts as the whole rationale. A reply is read together with its request's prefix.
+    """
 
     answer_marker: str = "#"
-    roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer"})
+    roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer", "answer_given"})
     answer_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
 
     def __post_init__(self) -> None:
@@ -66,8 +70,9 @@ class RationaleThenAnswer:
         return Requirements()
 
     def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
-        """The question as the task shows it."""
-        return Ask(role, task.show(question), question.id)
+        """The question as the task shows it; what is given is the begun reply, closed by the marker for the answer."""
+        begun = given + self.answer_marker if role == "answer_given" else given
+        return Ask(role, task.show(question), question.id, prefix=begun)
 
     def read(self, text: str) -> tuple[str, str]:
         """(what stands before the last marker, what stands after it); without a marker there is no answer."""

@@ -63,11 +63,11 @@ def identity(cell: Cell) -> dict[str, Any]:
 def _content(cell: Cell) -> dict[str, Any]:
     """Hashes of what lies outside the config: rows, weights, recordings, prompt templates."""
     content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
+    needs, prompts = cell.method.requires(), beside(cell.method.parts)
+    for role in sorted(needs.teacher_roles | needs.assistant_roles):
+        content[f"prompt {role}"] = prompts.fingerprint(role)
     if cell.asks_teacher:
-        prompts = beside([cell.method.annotation])
-        roles = sorted(cell.method.requires().teacher_roles)
         content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
-        content |= {f"prompt {role}": prompts.fingerprint(role) for role in roles}
     if cell.uses_assistant and not isinstance(cell.assistant, NoAssistant):
         content["assistant"] = cell.assistant.fingerprint()
     return content
@@ -83,7 +83,8 @@ def canonical(value: Any) -> Any:
         name = f"{type(value).__module__}.{type(value).__qualname__}"
         return {"_target_": name} | {field.name: canonical(getattr(value, field.name)) for field in fields}
     if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
+        # As pairs: their order may count (a panel's first teacher), and a JSON object would lose it.
+        return [[str(key), canonical(item)] for key, item in value.items()]
     if isinstance(value, (list, tuple)):
         return [canonical(item) for item in value]
     if isinstance(value, (set, frozenset)):

@@ -51,17 +51,16 @@ class Encoder:
         if self.tokenizer.chat_template:
             # Chat models expect their turn markers; a plain prompt would be a text they were never tuned on.
             texts = [_in_chat(self.tokenizer, text) for text in texts]
-            return _ids(self.tokenizer, texts, special=False)
+            return _ids(self.tokenizer, texts, add=False, split=False)
         if self.prompt_apart:
-            return _ids(self.tokenizer, texts, special=True)
-        return [
-            _open(self.tokenizer, row) for row in _ids(self.tokenizer, [f"{text}\n" for text in texts], special=True)
-        ]
+            return _ids(self.tokenizer, texts, add=True, split=True)
+        lines = [f"{text}\n" for text in texts]
+        return [_open(self.tokenizer, row) for row in _ids(self.tokenizer, lines, add=True, split=True)]
 
     def requests(self, asks: Sequence[Ask]) -> list[list[int]]:
         """Token ids of each request: its prompt, then the reply that it has begun."""
         begun = [ask.prefix for ask in asks]
-        prefixes = _ids(self.tokenizer, begun, special=False) if any(begun) else [[] for _ in asks]
+        prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in asks]
         return [
             [*prompt, *prefix] for prompt, prefix in zip(self.prompts([a.prompt for a in asks]), prefixes, strict=True)
         ]
@@ -133,8 +132,9 @@ def _span_of_each_character(example: TrainingExample) -> list[int]:
     return [i for i, span in enumerate(example.target) for _ in span.text]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special, split_special_tokens=special)["input_ids"]
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], add: bool, split: bool) -> list[list[int]]:
+    """Token ids; `add` the tokenizer's own special tokens, `split` those that the text spells out into characters."""
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=add, split_special_tokens=split)["input_ids"]
     return ids
 
 

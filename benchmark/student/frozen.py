@@ -66,10 +66,10 @@ class Frozen:
             return self.model.hidden(batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32, without gradient."""
+        """[N, vocabulary] logits in float32, without gradient, from a product in the model's own precision."""
         import torch
 
-        with torch.no_grad():
+        with self.model.evaluation(), torch.no_grad():
             return self.model.logits(hidden)[:, : self.vocabulary]
 
 

@@ -77,9 +77,11 @@ def _refuse_other_heads(student: Student, slot: str) -> None:
     network, eos = student.network, int(student.tokenizer.eos_token_id)
     some = EncodedExample(TrainingExample("", "", "", ()), (eos, eos), (eos, eos, eos), (1.0,) * 3, ("",) * 3, False)
     [batch] = collate([some], {}, student.padding_id, micro_batch_tokens=5).to(network.device).micro_batches
+    plain_logits = student.logits(student.hidden(batch))
     # Blown up to about 100, because a cap is the identity near 0, where the logits of an untrained model are.
+    factor = 100 / plain_logits.abs().max().clamp(min=1e-9)
     head: Any = plain(network).get_output_embeddings()
-    blow_up = head.register_forward_hook(lambda _, __, logits: logits * (100 / logits.abs().max().clamp(min=1e-9)))
+    blow_up = head.register_forward_hook(lambda _, __, logits: logits * factor)
     try:
         whole = architecture_of(network).whole_logits(network, batch).float()
         ours = student.logits(student.hidden(batch))

@@ -140,7 +140,6 @@ class StepStream(IterableDataset[Step]):
         first, total = self.position.first, self.optimization.max_steps
         self.state.settings = {**self.method.loss.settings, **stage.settings}
         terms = self.method.loss.terms(self.method.format.terms(), self.state.settings)
-        _refuse_tasks_without_term(stage.examples, terms)
         self.encode(stage.examples)
         drawn = self._drawn(stage, self.position.stage)
         for _ in range(self.position.drawn):
@@ -152,6 +151,7 @@ class StepStream(IterableDataset[Step]):
             if not supplied:
                 raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")
             for number, examples in enumerate(supplied, 1):
+                _refuse_tasks_without_term(examples, terms)
                 step = collate(
                     self._encoded(examples),
                     terms,

@@ -119,6 +119,7 @@ class Student:
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
         encoded = self.encoder.examples(examples)
+        self.counters["truncated_scored_examples"] += sum(example.truncated for example in encoded)
         self.usage += Usage(calls=len(encoded), prompt_tokens=sum(example.length for example in encoded))
         order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
         scores: list[tuple[float, ...]] = [()] * len(encoded)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmark.contract import Annotator, Context, TextModel
+from benchmark.contract import ASSISTANT, STUDENT, Annotator, Context, TextModel
 from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Annotation, Ask, Pick, Reply, Usage
@@ -52,6 +52,8 @@ class Meter:
         """`samples` replies by one of the suppliers or local models; every new one of a teacher costs a call."""
         if who in self.local:
             return self.local[who].generate([ask], samples)[0]
+        if who in (STUDENT, ASSISTANT):
+            raise ValueError(f"a part asked the {who} without declaring it in requires()")
         if self.roles is not None and ask.role not in self.roles:
             raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
         if who not in self.suppliers:

@@ -73,6 +73,24 @@ def test_text_without_the_marker_states_no_answer() -> None:
     assert NUMBER.parse(SUM, form.read("4+3=7")[1]) is None
 
 
+def test_a_rationale_that_is_given_is_gone_on_from_or_closed_by_the_marker() -> None:
+    form = RationaleThenAnswer(" => ")
+    goes_on = form.ask(SUM, "rationale_and_answer", NUMBER, "4+3=7")
+    answers = form.ask(SUM, "answer_given", NUMBER, "4+3=7")
+    assert (goes_on.prefix, answers.prefix) == ("4+3=7", "4+3=7 => ")
+    assert goes_on.prompt == answers.prompt == NUMBER.show(SUM)
+    assert form.ask(SUM, "rationale_and_answer", NUMBER).prefix == ""
+    assert form.read(goes_on.prefix + ";7-5=2 => 2") == ("4+3=7;7-5=2", "2")
+    assert form.read(answers.prefix + "2") == ("4+3=7", "2")
+
+
+def test_an_answer_is_asked_for_as_it_was_learned() -> None:
+    """What is given and the answer behind it are the target of training, to the letter."""
+    [example] = RationaleThenAnswer().examples([annotation()], NUMBER)
+    asked = RationaleThenAnswer().ask(SUM, "answer_given", NUMBER, "4+3=7;7-5=2")
+    assert (asked.prompt, asked.prefix + "2") == (example.prompt, example.target_text)
+
+
 @pytest.mark.parametrize("marker", ["", " ", "\n"])
 def test_a_blank_marker_is_refused(marker: str) -> None:
     with pytest.raises(ValueError, match="answer_marker"):

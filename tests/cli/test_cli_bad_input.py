@@ -245,7 +245,7 @@ NEEDS = [
         "it asks the teacher in the role debate; teacher=simulated cannot play it",
         id="teacher_roles",
     ),
-    ("student_roles", "it asks the student in the role debate; this format knows rationale_and_answer"),
+    ("student_roles", "it asks the student in the role debate; this format knows answer_given, rationale_and_answer"),
     ("annotation_kinds", "it needs annotations of kind debate; this annotation writes rationale"),
 ]
 

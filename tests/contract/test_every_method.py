@@ -96,6 +96,9 @@ REASONS: Mapping[str, Reason] = {
     "assistant": Reason(
         lambda needs, cell, splits: cell.uses_assistant and lacks_assistant(cell), "it needs an assistant"
     ),
+    "assistant_roles": Reason(
+        lambda needs, cell, splits: False, "a template that is missing is a mistake of the method"
+    ),
     "distributions": Reason(lambda needs, cell, splits: bool(needs.distributions), "its loss compares"),
 }
 """Per requirement the only reason for which the plan may refuse a method a dataset."""

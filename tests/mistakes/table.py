@@ -346,9 +346,9 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "left padding moves the positions of generated tokens",
             (
                 Edit(
-                    "benchmark/student/generation.py",
+                    "benchmark/student/architecture.py",
                     "(mask.cumsum(1) - 1).clamp(min=0)",
-                    "torch.arange(width, device=device).expand(len(drafts), -1)",
+                    "torch.arange(mask.shape[1]).expand(len(mask), -1)",
                 ),
             ),
             (f"{GENERATION}::test_greedy_text_is_that_of_transformers_generate_in_batches_of_unequal_prompts",),

@@ -370,4 +370,5 @@ def test_values_without_a_canonical_form_are_refused() -> None:
 
     with pytest.raises(TypeError, match="identity=False"):
         canonical(object())
-    assert canonical({"b": (1, 2.5, None, frozenset({"z", "a"}))}) == {"b": [1, 2.5, None, ["a", "z"]]}
+    assert canonical({"b": (1, 2.5, None, frozenset({"z", "a"}))}) == [["b", [1, 2.5, None, ["a", "z"]]]]
+    assert canonical({"b": 1, "a": 2}) != canonical({"a": 2, "b": 1})  # the order may count

@@ -186,7 +186,7 @@ def test_an_interrupted_cell_does_not_appear(
 
     wanted = cell((*miniature, f"results_dir={results.path}"))
     with monkeypatch.context() as patch:
-        patch.setattr(Experiment, "_result", interrupted)
+        patch.setattr(Experiment, "_teacher_reference", interrupted)
         with pytest.raises(stop):
             run_cell(wanted, Said())
     assert not results.cells()

@@ -119,9 +119,15 @@ def student_of(
     )
 
 
-@lru_cache(maxsize=4)
 def shared_student(kind: str = "llama") -> Student:
-    """A sharpened student on characters for tests that only read it."""
+    """A sharpened student on characters for tests that leave its weights alone; gradients of others are gone."""
+    student = _shared(kind)
+    student.network.zero_grad(set_to_none=True)
+    return student
+
+
+@lru_cache(maxsize=4)
+def _shared(kind: str) -> Student:
     tokenizer = characters()
     return student_of(NETWORKS[kind](len(tokenizer)), tokenizer)
 
