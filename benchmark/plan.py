@@ -148,7 +148,7 @@ def _overlong_prompts(cell: Cell, splits: Splits) -> Iterator[str]:
     student, form, task = cell.student, cell.method.format, cell.dataset.task
     if student.overlong != "refuse":
         return
-    encoder = Encoder(student.tokenizer(), student.max_length)
+    encoder = Encoder(student.tokenizer(), student.max_length, student.has_encoder())
     new_tokens = cell.evaluation.max_new_tokens or student.max_new_tokens
     limit = student.max_length - new_tokens
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.student.lora import merged
 from benchmark.student.student import Student
 
 
 def export(student: Student, folder: Path, record: Mapping[str, Any]) -> None:
-    """Writes weights (safetensors), config, tokenizer and model card."""
-    student.network.save_pretrained(folder)
+    """Writes weights (safetensors, adapters merged into them), config, tokenizer and model card."""
+    merged(student.network).save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(model_card(record), encoding="utf-8")
 

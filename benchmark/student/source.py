@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import string
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
+from benchmark.student.lora import Lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,6 +46,10 @@ class StudentSource(Protocol):
     @property
     def overlong(self) -> Overlong:
         """What to do with prompts and targets that do not fit: refuse the cell, or cut them and count."""
+        ...
+
+    def has_encoder(self) -> bool:
+        """Whether the prompt goes into an encoder of its own."""
         ...
 
     def check(self) -> None:
@@ -79,13 +85,17 @@ class TinyStudent:
     overlong: Overlong = "refuse"
 
     def __post_init__(self) -> None:
-        _refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
-        _refuse_window(self.max_length, self.max_new_tokens)
+        refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
+        refuse_window(self.max_length, self.max_new_tokens)
         if self.hidden_size % (2 * self.attention_heads):
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not a multiple of twice attention_heads={self.attention_heads}, "
                 "which rotary positions need"
             )
+
+    def has_encoder(self) -> bool:
+        """No."""
+        return False
 
     def check(self) -> None:
         """It can always be made."""
@@ -96,7 +106,7 @@ class TinyStudent:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """One token per printable ASCII character and line feed."""
-        return _character_tokenizer()
+        return character_tokenizer()
 
     def network(self, seed: int) -> PreTrainedModel:
         """A Llama-shaped decoder with random weights."""
@@ -124,7 +134,8 @@ class TinyStudent:
 
 
 @lru_cache(maxsize=1)
-def _character_tokenizer() -> PreTrainedTokenizerBase:
+def character_tokenizer() -> PreTrainedTokenizerBase:
+    """One token per printable ASCII character and line feed, with BOS before every text."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -149,7 +160,10 @@ def _character_tokenizer() -> PreTrainedTokenizerBase:
 
 @dataclass(frozen=True)
 class PretrainedStudent:
-    """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run."""
+    """A model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run.
+
+    Decoder-only or encoder-decoder, as its config says. With `lora` its weights stay and adapters are trained.
+    """
 
     slot: ClassVar[str] = "student"
     name: str
@@ -158,13 +172,16 @@ class PretrainedStudent:
     max_new_tokens: int
     overlong: Overlong = "refuse"
     revision: str = field(default="main", metadata={"identity": False})
+    lora: Lora | None = None
 
     def __post_init__(self) -> None:
-        _refuse_window(self.max_length, self.max_new_tokens)
+        refuse_window(self.max_length, self.max_new_tokens)
 
     def check(self) -> None:
         """Raises ConfigError for a folder that is none of a model, or a hub id without a network."""
         config = self._configuration_file()
+        if self.lora is not None:
+            self.lora.check()
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if config.parent == Path(self.path or "") and not (config.parent / name).is_file():
                 raise ConfigError(
@@ -192,14 +209,19 @@ class PretrainedStudent:
         return tokenizer
 
     def network(self, seed: int) -> PreTrainedModel:
-        """The pretrained weights, in float32 whatever they were stored in; nothing is random."""
+        """The pretrained weights, in float32 whatever they were stored in; `seed` draws adapters alone."""
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            str(self.path), revision=self.revision, dtype=torch.float32
-        )
-        return network
+        kind = AutoModelForSeq2SeqLM if self.has_encoder() else AutoModelForCausalLM
+        dtype = torch.float32 if self.lora is None else getattr(torch, self.lora.base_dtype)
+        network: PreTrainedModel = kind.from_pretrained(str(self.path), revision=self.revision, dtype=dtype)
+        return network if self.lora is None else self.lora.attach(network, seed)
+
+    def has_encoder(self) -> bool:
+        """What the model's config says."""
+        config = json.loads(self._configuration_file().read_text(encoding="utf-8"))
+        return bool(config.get("is_encoder_decoder", False))
 
     def _configuration_file(self) -> Path:
         if self.path is None:
@@ -217,13 +239,15 @@ class PretrainedStudent:
         return Path(_hub_file(self.path, self.revision, self.slot))
 
 
-def _refuse_small(settings: object, *names: str) -> None:
+def refuse_small(settings: object, *names: str) -> None:
+    """Raises ValueError for a setting below 1."""
     for name in names:
         if getattr(settings, name) < 1:
             raise ValueError(f"{name}={getattr(settings, name)} must be at least 1")
 
 
-def _refuse_window(max_length: int, max_new_tokens: int) -> None:
+def refuse_window(max_length: int, max_new_tokens: int) -> None:
+    """Raises ValueError where no room is left for a prompt."""
     if not 1 <= max_new_tokens < max_length:
         raise ValueError(
             f"max_new_tokens={max_new_tokens} must be at least 1 and leave room for a prompt in max_length={max_length}"

@@ -215,8 +215,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/experiment.py",
-                    "splits = cell.dataset.load()",
-                    "splits = cell.dataset.load()\n        splits.test.unseal()",
+                    "self.splits = cell.dataset.load()",
+                    "self.splits = cell.dataset.load()\n        self.splits.test.unseal()",
                 ),
             ),
             (

@@ -1,0 +1,74 @@
+"""An encoder-decoder made from scratch, the counterpart of the tiny decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmark.random_streams import stream_seed
+from benchmark.student.source import Overlong, character_tokenizer, refuse_small, refuse_window
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TinyEncoderDecoder:
+    """A T5 of about 0.2 million parameters on characters, with random weights."""
+
+    slot: ClassVar[str] = "student"
+    name: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    max_length: int
+    max_new_tokens: int
+    overlong: Overlong = "refuse"
+
+    def __post_init__(self) -> None:
+        refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
+        refuse_window(self.max_length, self.max_new_tokens)
+        if self.hidden_size % self.attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not a multiple of attention_heads={self.attention_heads}"
+            )
+
+    def has_encoder(self) -> bool:
+        """Yes."""
+        return True
+
+    def check(self) -> None:
+        """It can always be made."""
+
+    def fingerprint(self) -> str:
+        """Empty: it follows from the settings and the seed."""
+        return ""
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """One token per printable ASCII character and line feed."""
+        return character_tokenizer()
+
+    def network(self, seed: int) -> PreTrainedModel:
+        """A T5 1.1 (gated GELU, output embedding of its own) with `layers` in encoder and decoder each."""
+        import torch
+        from transformers import T5Config, T5ForConditionalGeneration
+
+        tokenizer = self.tokenizer()
+        config = T5Config(  # type: ignore[call-arg]  # its parent's settings are not in its signature
+            vocab_size=len(tokenizer),
+            d_model=self.hidden_size,
+            d_kv=self.hidden_size // self.attention_heads,
+            d_ff=self.intermediate_size,
+            num_layers=self.layers,
+            num_heads=self.attention_heads,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
+            tie_word_embeddings=False,
+            decoder_start_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed("student", seed) % 2**63)
+            return T5ForConditionalGeneration(config)
