@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from benchmark.language_models import ASSISTANT, STUDENT, AskModels, FrozenModel, StepModel, TextModel
+from benchmark.task import Task
 from benchmark.types import (
     Annotation,
     Ask,
@@ -106,24 +107,6 @@ class Part(Protocol):
 
 
 # --- what the corridor hands to the parts ----------------------------------------------------------------------------
-
-
-class Task(Protocol):
-    """The family of a dataset: how its questions are shown, how an answer is read and when it is right."""
-
-    name: str
-
-    def show(self, question: Question) -> str:
-        """The question as text, options included; the same for teachers and students."""
-        ...
-
-    def parse(self, question: Question, text: str) -> str | None:
-        """The answer that `text` states, in the form of the dataset's gold answers; None where it states none."""
-        ...
-
-    def is_correct(self, example: Example, answer: str | None) -> bool:
-        """Whether a parsed answer equals the gold answer; None is wrong."""
-        ...
 
 
 class Context(Protocol):

@@ -33,6 +33,7 @@ def _test_row(cell: Cell, test: Evaluation) -> dict[str, Any]:
         "dataset": cell.dataset.name,
         "metric": "accuracy",
         "value": test.accuracy,
+        "flexible_value": test.flexible_accuracy,
         "n": len(test.predictions),
         "completion_tokens_per_answer": test.completion_tokens_per_answer,
         "seconds_per_answer": test.seconds / len(test.predictions),

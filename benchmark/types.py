@@ -242,7 +242,8 @@ class Stage:
 class Prediction:
     """One evaluated example: what the student wrote, what was read out of it, and whether that is right.
 
-    `truncated` says that the text was cut at the token cap; tokens are summed over all generations of the answer.
+    `answer` is read strictly and decides the accuracy; `flexible_answer` is searched in the whole text. `truncated`
+    says that the text was cut at the token cap; tokens are summed over all generations of the answer.
     """
 
     example_id: str
@@ -251,6 +252,8 @@ class Prediction:
     answer: str | None
     gold: str
     correct: bool
+    flexible_answer: str | None
+    flexible_correct: bool
     truncated: bool
     prompt_tokens: int
     completion_tokens: int

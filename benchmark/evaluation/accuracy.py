@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.contract import Format, Task
+from benchmark.evaluation.reading import read_both
 from benchmark.student.student import Student
 from benchmark.types import Example, Prediction, Reply
 
@@ -24,8 +25,13 @@ class Evaluation:
         return sum(p.correct for p in self.predictions) / len(self.predictions)
 
     @property
+    def flexible_accuracy(self) -> float:
+        """The share of right answers where the answer is searched in the whole text, in [0, 1]."""
+        return sum(p.flexible_correct for p in self.predictions) / len(self.predictions)
+
+    @property
     def unparsed_answers(self) -> int:
-        """How many texts state no answer that the task can read."""
+        """How many texts state no answer that the task can read strictly."""
         return sum(p.answer is None for p in self.predictions)
 
     @property
@@ -68,15 +74,17 @@ def evaluate(
 def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
     last = replies[-1].text
     rationale, answer_text = form.read(last)
-    answer = task.parse(example.without_gold(), answer_text)
+    read = read_both(task, example, answer_text, last)
     earlier = "\n".join(reply.text for reply in replies[:-1])
     return Prediction(
         example_id=example.id,
         text=last,
         rationale=rationale or earlier,
-        answer=answer,
+        answer=read.answer,
         gold=example.answer,
-        correct=task.is_correct(example, answer),
+        correct=read.correct,
+        flexible_answer=read.flexible_answer,
+        flexible_correct=read.flexible_correct,
         truncated=any(reply.finish == "length" for reply in replies),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),

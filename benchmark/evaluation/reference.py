@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from benchmark.contract import Task
+from benchmark.evaluation.reading import Reading, read_both
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.prompts import PromptLibrary
-from benchmark.teachers.replies import split_answer
+from benchmark.teachers.replies import before_next_exemplar, split_answer
 from benchmark.teachers.teacher import OpenTeacher
 from benchmark.types import Example, Json
 
@@ -20,26 +20,28 @@ def teacher_accuracy(
 ) -> dict[str, Json] | None:
     """The teacher's accuracy on those of the examples that it covers, asked and read as in annotation; None for none.
 
-    It is measured after everything else and charged to nobody.
+    `flexible_value` is the accuracy where the answer is searched in the whole reply. Both are measured after everything
+    else and charged to nobody.
     """
     covered = [example for example in examples if teacher.covers(example.id)]
     if not covered:
         return None
-    right = asyncio.run(_right_answers(teacher, dataset, prompts, covered))
-    return {"metric": "accuracy", "value": right / len(covered), "n": len(covered), "of": len(examples)}
+    readings = asyncio.run(_readings(teacher, dataset, prompts, covered))
+    return {
+        "metric": "accuracy",
+        "value": sum(reading.correct for reading in readings) / len(covered),
+        "flexible_value": sum(reading.flexible_correct for reading in readings) / len(covered),
+        "n": len(covered),
+        "of": len(examples),
+    }
 
 
-async def _right_answers(
+async def _readings(
     teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, examples: Sequence[Example]
-) -> int:
-    right = 0
+) -> list[Reading]:
+    readings = []
     for example in examples:
         [reply] = await teacher.reply(prompts.render(ROLE, example.without_gold(), dataset), 1)
-        right += _is_right(dataset.task, example, reply.text)
-    return right
-
-
-def _is_right(task: Task, example: Example, text: str) -> bool:
-    _, answer = split_answer(text)
-    parsed = None if answer is None else task.parse(example.without_gold(), answer)
-    return task.is_correct(example, parsed)
+        _, stated = split_answer(reply.text)
+        readings.append(read_both(dataset.task, example, stated, before_next_exemplar(reply.text)))
+    return readings

@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.errors import DataError
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
-from benchmark.teachers.replies import ANSWER_CLAUSE
+from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens, every_example
 from benchmark.types import Ask, Reply
 
@@ -24,7 +24,8 @@ class RecordedTeacher:
     They are read from `file`, or else from `recording` in the dataset's folder of `data_dir`.
 
     A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
-    reads it. Rows of questions outside the dataset are ignored.
+    reads it. A row whose answer is null states none: neither is a clause put around a `raw` that is the whole output,
+    nor is one of its own kept. Rows of questions outside the dataset are ignored.
     """
 
     name: str
@@ -107,9 +108,12 @@ def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def _as_text(row: Mapping[str, Any]) -> str:
-    said = row["answer"] if row.get("answer") is not None else row.get("raw")
-    clause = f"{ANSWER_CLAUSE} {said}." if said is not None else ""
-    return f"{row.get('rationale') or ''} {clause}".strip()
+    rationale, answer, raw = row.get("rationale") or "", row.get("answer"), row.get("raw") or ""
+    if answer is None and rationale and rationale in raw:
+        return split_answer(raw)[0] or ""
+    said = raw if answer is None else answer
+    clause = f"{ANSWER_CLAUSE} {said}." if said else ""
+    return f"{rationale} {clause}".strip()
 
 
 @lru_cache(maxsize=16)

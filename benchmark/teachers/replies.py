@@ -8,12 +8,17 @@ NEXT_EXEMPLAR = "\nQ:"
 """Where a base model runs on into a question of its own invention."""
 
 
+def before_next_exemplar(text: str) -> str:
+    """The reply without the invented questions behind it."""
+    return text.partition(NEXT_EXEMPLAR)[0].strip()
+
+
 def split_answer(text: str) -> tuple[str | None, str | None]:
     """(rationale, answer text) of a few-shot reply; either is None where the reply does not hold it.
 
     Text from an invented next question on is cut. The last answer clause counts.
     """
-    text = text.partition(NEXT_EXEMPLAR)[0].strip()
+    text = before_next_exemplar(text)
     rationale, clause, answer = text.rpartition(ANSWER_CLAUSE)
     if not clause:
         return text or None, None

@@ -98,6 +98,47 @@ def test_one_turn_reads_rationale_and_answer_and_counts_what_cannot_be_read() ->
     assert {ask.temperature for ask in student.turns[0]} == {0.0}
 
 
+def test_both_readings_are_kept_and_the_strict_one_decides() -> None:
+    student = FakeStudent(
+        {
+            "1+1+1": Reply("1+1=2;2+1=3"),  # no marker
+            "2+2+2": Reply("2+2=4;4+2=6#6 in all"),  # words behind the marker
+            "9-9-9": Reply("9-9=0;0-9=-9#-8"),  # a wrong answer behind right reasoning
+        }
+    )
+    evaluation = evaluate(cast(Student, student), EXAMPLES, RationaleThenAnswer(), TASK)
+    assert [p.answer for p in evaluation.predictions] == [None, None, "-8"]
+    assert [p.correct for p in evaluation.predictions] == [False, False, False]
+    assert [p.flexible_answer for p in evaluation.predictions] == ["3", "6", "-8"]
+    assert [p.flexible_correct for p in evaluation.predictions] == [True, True, False]
+    assert (evaluation.accuracy, evaluation.unparsed_answers) == (0, 2)
+    assert evaluation.flexible_accuracy == pytest.approx(2 / 3)
+
+
+def test_a_contradiction_is_counted_as_no_answer_in_both_readings() -> None:
+    example = Example("a", "Where?", "sea", ("sky", "sea"))
+    student = FakeStudent({MultipleChoice().show(example.without_gold()): Reply("(a) sea")})
+    evaluation = evaluate(cast(Student, student), [example], AnswerOnly(), MultipleChoice())
+    assert evaluation.unparsed_answers == 1
+    assert (evaluation.predictions[0].flexible_answer, evaluation.flexible_accuracy) == (None, 0)
+
+
+def test_the_teachers_invented_questions_are_not_searched() -> None:
+    dataset = chain_sums()
+    rows = dataset.load().pool[:10]
+    gold = {row.id: row.answer for row in rows}
+
+    class RunsOn:
+        def covers(self, question_id: str) -> bool:
+            return True
+
+        async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+            return [Reply(f"So {gold[ask.question_id]}\n\nQ: 1+1\nA: 1+1=987. The answer is 987.")]
+
+    measured = teacher_accuracy(RunsOn(), dataset, PromptLibrary(), rows)
+    assert measured == {"metric": "accuracy", "value": 0.0, "flexible_value": 1.0, "n": 10, "of": 10}
+
+
 def test_the_order_of_examples_is_kept_and_progress_is_told() -> None:
     student = FakeStudent({example.question: Reply(example.answer) for example in EXAMPLES})
     told: list[int] = []
@@ -168,7 +209,12 @@ def test_teacher_accuracy_is_that_of_its_first_replies(teacher: SimulatedTeacher
         return right
 
     right = asyncio.run(recomputed())
+    assert measured is not None
+    flexible = measured.pop("flexible_value")
     assert measured == {"metric": "accuracy", "value": right / len(rows), "n": len(rows), "of": len(rows)}
+    assert right / len(rows) <= flexible <= 1
+    if teacher.malformed_rate:
+        assert right / len(rows) < flexible  # `So 7` states no answer and holds one
 
 
 def test_only_covered_questions_count() -> None:
@@ -185,5 +231,5 @@ def test_only_covered_questions_count() -> None:
             return [Reply(f"So. The answer is {gold[ask.question_id]}.")]
 
     measured = teacher_accuracy(HalfThere(), dataset, PromptLibrary(), rows)
-    assert measured == {"metric": "accuracy", "value": 1.0, "n": 10, "of": 20}
+    assert measured == {"metric": "accuracy", "value": 1.0, "flexible_value": 1.0, "n": 10, "of": 20}
     assert teacher_accuracy(HalfThere(), dataset, PromptLibrary(), rows[1:2]) is None

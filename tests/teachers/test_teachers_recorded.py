@@ -93,6 +93,9 @@ def test_more_samples_than_recorded_are_refused_with_both_numbers(tmp_path: Path
     [
         ({"rationale": "so", "answer": None, "raw": "(7 * )"}, "so", "(7 * )"),
         ({"rationale": "so", "answer": None}, "so", None),
+        ({"rationale": "25", "answer": None, "raw": "25"}, "25", None),
+        ({"rationale": "so 2.", "answer": None, "raw": "so 2. Thus 2 or 3."}, "so 2. Thus 2 or 3.", None),
+        ({"rationale": "so. The answer is 2.", "answer": None, "raw": "so. The answer is 2."}, "so.", None),
         ({"rationale": "so", "answer": "2", "raw": "(1 + 1)"}, "so", "2"),
         ({"rationale": None, "answer": "2"}, None, "2"),
         ({"rationale": "", "answer": None, "raw": None}, None, None),
@@ -116,6 +119,7 @@ def test_a_null_answer_is_wrong_even_where_raw_is_kept(tmp_path: Path, dataset: 
     assert teacher_accuracy(door, dataset, PromptLibrary(), examples) == {
         "metric": "accuracy",
         "value": 0.5,
+        "flexible_value": 0.5,
         "n": 2,
         "of": 2,
     }
@@ -186,7 +190,7 @@ def test_rows_outside_the_dataset_are_ignored_and_coverage_is_by_id(tmp_path: Pa
     assert [key for key in QUESTIONS if door.covers(key)] == ["q0"]
     assert split_answer(ask(teacher, dataset, "q0")[0].text) == ("r", "0")
     measured = teacher_accuracy(door, dataset, PromptLibrary(), all_rows(dataset))
-    assert measured == {"metric": "accuracy", "value": 1.0, "n": 1, "of": 6}
+    assert measured == {"metric": "accuracy", "value": 1.0, "flexible_value": 1.0, "n": 1, "of": 6}
     assert teacher_accuracy(door, dataset, PromptLibrary(), all_rows(dataset)[-1:]) is None
 
 
