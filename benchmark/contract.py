@@ -308,7 +308,7 @@ class DataPolicy(Protocol):
         ...
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Told `accuracy` on validation before step 1 and then every `optimization.validation_every_n_steps`."""
+        """Told `accuracy` (or the task's metric) before step 1 and every `optimization.validation_every_n_steps`."""
         ...
 
     def state_dict(self) -> dict[str, Json]:

@@ -62,6 +62,7 @@ class Experiment:
         test = self._evaluate("test", self.splits.test.open())
         self.state.counters["unparsed_answers"] += test.unparsed_answers
         self.state.counters["truncated_answers"] += test.truncated_answers
+        self.state.counters["left_out_rows"] = self.splits.left_out
         self.folder.write_predictions("predictions", test.predictions)
         self.folder.write_annotations(self.state.annotations)
         return result(self.cell, self.state, test, self._teacher_reference())
@@ -78,8 +79,8 @@ class Experiment:
         examples = method.format.examples(kept, self.cell.dataset.task)
         self._fit(examples, context)
         self._count_unused(kept, examples)
-        validation = {"accuracy": self._evaluate("validation", self._validation_examples()).accuracy}
-        self._log({"validation/accuracy": validation["accuracy"]}, state.fits[-1].optimiser_steps)
+        evaluation = self._evaluate("validation", self._validation_examples())
+        self._log({f"validation/{evaluation.metric}": evaluation.value}, state.fits[-1].optimiser_steps)
         state.book_work()
         log = RoundLog(
             round=round_,
@@ -87,7 +88,7 @@ class Experiment:
             charged=dict(state.ledger.charged),
             spent=dict(state.ledger.spent),
             computed=dict(state.ledger.computed),
-            validation=validation,
+            validation={evaluation.metric: evaluation.value},
             notes=dict(state.notes),
         )
         state.finish_round(self.journal, log, self.policy)
@@ -177,9 +178,9 @@ class Experiment:
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit, while its bar stands."""
-        accuracy = self._measure(self._validation_examples(), lambda _: None).accuracy
-        self._log({"validation/accuracy": accuracy}, step)
-        return {"accuracy": accuracy}
+        evaluation = self._measure(self._validation_examples(), lambda _: None)
+        self._log({f"validation/{evaluation.metric}": evaluation.value}, step)
+        return {evaluation.metric: evaluation.value}
 
     def _validation_examples(self) -> Sequence[Example]:
         return self.splits.validation[: self.cell.evaluation.validation_size]

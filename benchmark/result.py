@@ -31,9 +31,9 @@ def result(cell: Cell, state: CellState, test: Evaluation, reference: dict[str, 
 def _test_row(cell: Cell, test: Evaluation) -> dict[str, Any]:
     return {
         "dataset": cell.dataset.name,
-        "metric": "accuracy",
-        "value": test.accuracy,
-        "flexible_value": test.flexible_accuracy,
+        "metric": test.metric,
+        "value": test.value,
+        "flexible_value": test.flexible_accuracy if test.metric == "accuracy" else None,
         "n": len(test.predictions),
         "completion_tokens_per_answer": test.completion_tokens_per_answer,
         "seconds_per_answer": test.seconds / len(test.predictions),

@@ -244,6 +244,7 @@ class Prediction:
 
     `answer` is read strictly and decides the accuracy; `flexible_answer` is searched in the whole text. `truncated`
     says that the text was cut at the token cap; tokens are summed over all generations of the answer.
+    `grade` is set where the task has a metric of its own, and says how good the answer is, in [0, 1].
     """
 
     example_id: str
@@ -257,3 +258,4 @@ class Prediction:
     truncated: bool
     prompt_tokens: int
     completion_tokens: int
+    grade: float | None = None

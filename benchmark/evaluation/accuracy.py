@@ -1,4 +1,7 @@
-"""Accuracy: the student is asked along the format's answer path, and what it says is read and compared with gold."""
+"""Accuracy: the student is asked along the format's answer path, and what it says is read and compared with gold.
+
+A task with a metric of its own (`GradedTask`) has its answers graded instead.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, replace
 from benchmark.contract import Format, Task
 from benchmark.evaluation.reading import read_both
 from benchmark.student.student import Student
+from benchmark.tasks.dataset import GradedTask
 from benchmark.types import Example, Prediction, Reply
 
 
@@ -18,6 +22,14 @@ class Evaluation:
 
     predictions: tuple[Prediction, ...]
     seconds: float
+    metric: str = "accuracy"
+
+    @property
+    def value(self) -> float:
+        """What `metric` says, in [0, 1]: the mean grade, or the accuracy where answers are right or wrong."""
+        if self.metric == "accuracy":
+            return self.accuracy
+        return sum(p.grade or 0.0 for p in self.predictions) / len(self.predictions)
 
     @property
     def accuracy(self) -> float:
@@ -68,7 +80,12 @@ def evaluate(
         _prediction(example, list(replies), form, task)
         for example, replies in zip(examples, zip(*turns, strict=True), strict=True)
     )
-    return Evaluation(predictions, time.perf_counter() - started)
+    return Evaluation(predictions, time.perf_counter() - started, metric_of(task))
+
+
+def metric_of(task: Task) -> str:
+    """The name under which the task's results stand."""
+    return task.metric if isinstance(task, GradedTask) else "accuracy"
 
 
 def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
@@ -88,4 +105,5 @@ def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: 
         truncated=any(reply.finish == "length" for reply in replies),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),
+        grade=task.grade(example, read.answer) if isinstance(task, GradedTask) else None,
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from benchmark.evaluation.reading import Reading, read_both
-from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.dataset import Dataset, GradedTask
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.teachers.replies import before_next_exemplar, split_answer
 from benchmark.teachers.teacher import OpenTeacher
@@ -20,11 +20,12 @@ def teacher_accuracy(
 ) -> dict[str, Json] | None:
     """The teacher's accuracy on those of the examples that it covers, asked and read as in annotation; None for none.
 
-    `flexible_value` is the accuracy where the answer is searched in the whole reply. Both are measured after everything
+    None also where answers are graded: the prompt asks for one that is right or wrong. `flexible_value` is the accuracy
+    where the answer is searched in the whole reply. Both are measured after everything
     else and charged to nobody.
     """
     covered = [example for example in examples if teacher.covers(example.id)]
-    if not covered:
+    if not covered or isinstance(dataset.task, GradedTask):
         return None
     readings = asyncio.run(_readings(teacher, dataset, prompts, covered))
     return {

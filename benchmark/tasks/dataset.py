@@ -13,6 +13,17 @@ from benchmark.errors import LeakError
 from benchmark.types import Example, Question
 
 
+@runtime_checkable
+class GradedTask(Task, Protocol):
+    """A task whose answers are more or less good. Its metric takes the place of accuracy in validation and records."""
+
+    metric: str
+
+    def grade(self, example: Example, answer: str | None) -> float:
+        """How good a parsed answer is, in [0, 1]; None is worth nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Exemplar:
     """A worked example for few-shot prompts; it occurs in no split."""
@@ -59,11 +70,15 @@ class TestSplit:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits of one cell; no question occurs in two of them."""
+    """The three splits of one cell; no question occurs in two of them.
+
+    `left_out` counts rows of pool and validation that were not taken because they belong with rows of another split.
+    """
 
     pool: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: TestSplit
+    left_out: int = 0
 
 
 @runtime_checkable

@@ -1,27 +1,36 @@
-"""Datasets that lie in a folder of JSON lines: `<data_dir>/<folder>/{train,validation,test}.jsonl`."""
+"""Datasets in a folder of JSON lines, `<data_dir>/<folder>/{train,validation,test}.jsonl`, or else on the hub."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmark.contract import Task
 from benchmark.errors import DataError
 from benchmark.random_streams import stream
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
+from benchmark.tasks.hub import HubSource
 from benchmark.types import Example
 
 
 @dataclass(frozen=True)
 class JsonlDataset:
-    """A dataset in the layout `id, question, choices, answer, rationale[, context]`, one JSON object a line.
+    """Rows `id, question, choices, answer, rationale[, context]`: JSON lines in `data_dir`, or else from the hub.
 
-    `pool` and `test` name files. Validation is the file named `validation`, or, where that is null,
-    `validation_size` rows drawn from the pool with `split_seed`.
+    `pool`, `validation` and `test` name files (splits of the hub). Where `validation` or `test` is null, that many rows
+    are drawn from the pool: `validation_size` with `split_seed`, `test_size` the same for every `split_seed`. A
+    `test_size` beside a file takes its first rows.
+
+    Equal questions are drawn together. `together` is a regular expression with one group: questions in which it finds
+    the same text (a premise, say) are drawn together too, and those that share theirs with the test split are left out
+    of pool and validation, those that share theirs with the validation split out of the pool.
     """
 
     name: str
@@ -29,21 +38,27 @@ class JsonlDataset:
     task: Task
     exemplars: tuple[Exemplar, ...]
     data_dir: str | None = field(default=None, metadata={"identity": False})
+    hub: HubSource | None = field(default=None, metadata={"identity": False})
     pool: str = "train"
     validation: str | None = None
     validation_size: int | None = None
-    test: str = "test"
+    test: str | None = "test"
     test_size: int | None = None
+    together: str | None = None
     split_seed: int = 0
 
     def __post_init__(self) -> None:
         if (self.validation is None) == (self.validation_size is None):
             raise ValueError("give either validation (a file) or validation_size (rows carved from the pool), not both")
+        if self.test is None and self.test_size is None:
+            raise ValueError("give test (a file) or test_size (rows carved from the pool)")
+        if self.together is not None and _groups_of(self.together) != 1:
+            raise ValueError(f"together={self.together!r} must be a regular expression with one group")
 
     def load(self) -> Splits:
         """The splits. Raises DataError naming the file, and the line where there is one."""
-        rows = _split(self)
-        return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]))
+        rows, left_out = _split(self)
+        return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]), left_out)
 
     def fingerprint(self) -> str:
         """A hash of the rows of all splits."""
@@ -57,35 +72,104 @@ class JsonlDataset:
             )
         return Path(self.data_dir) / self.folder / f"{split}.jsonl"
 
+    def read(self, split: str) -> tuple[Example, ...]:
+        """The rows of a file, or of a split of the hub where no data folder was given."""
+        if self.data_dir is None and self.hub is not None:
+            return _examples(self.hub.rows(split))
+        return read_examples(self.path(split))
+
+
+def _groups_of(expression: str) -> int:
+    try:
+        return re.compile(expression).groups
+    except re.error as error:
+        raise ValueError(f"together={expression!r} is no regular expression ({error})") from error
+
 
 @lru_cache(maxsize=16)
-def _split(dataset: JsonlDataset) -> Mapping[str, tuple[Example, ...]]:
-    pool, test = (read_examples(dataset.path(name)) for name in (dataset.pool, dataset.test))
-    if dataset.validation is not None:
-        validation = read_examples(dataset.path(dataset.validation))
+def _split(dataset: JsonlDataset) -> tuple[Mapping[str, tuple[Example, ...]], int]:
+    """(the rows of each split, how many were left out)."""
+    pool = dataset.read(dataset.pool)
+    if dataset.test is None:
+        pool, test = _carved(dataset, pool, "test", stream("test"))
     else:
-        size = dataset.validation_size or 0
-        if not 0 < size < len(pool):
-            raise DataError(
-                f"dataset.validation_size={size} cannot be carved from {len(pool)} rows of {dataset.path(dataset.pool)}"
-            )
-        drawn = set(stream("validation", dataset.split_seed).permutation(len(pool))[:size].tolist())
-        validation = tuple(row for i, row in enumerate(pool) if i in drawn)
-        pool = tuple(row for i, row in enumerate(pool) if i not in drawn)
-    if dataset.test_size is not None:
-        if not 0 < dataset.test_size <= len(test):
-            raise DataError(
-                f"dataset.test_size={dataset.test_size}, but {dataset.path(dataset.test)} has {len(test)} rows"
-            )
-        test = test[: dataset.test_size]
+        test = _first_rows(dataset, dataset.read(dataset.test))
+    pool, left_out = _apart(dataset, pool, test)
+    if dataset.validation is None:
+        pool, validation = _carved(dataset, pool, "validation", stream("validation", dataset.split_seed))
+    else:
+        validation, beside_test = _apart(dataset, dataset.read(dataset.validation), test)
+        pool, beside_validation = _apart(dataset, pool, validation)
+        left_out += beside_test + beside_validation
     rows = {"pool": pool, "validation": validation, "test": test}
     _refuse_unusable_rows(dataset, rows)
-    return rows
+    return rows, left_out
+
+
+def _first_rows(dataset: JsonlDataset, test: tuple[Example, ...]) -> tuple[Example, ...]:
+    if dataset.test_size is not None and not 0 < dataset.test_size <= len(test):
+        raise DataError(
+            f"dataset.test_size={dataset.test_size}, but {dataset.folder}/{dataset.test} has {len(test)} rows"
+        )
+    return test[: dataset.test_size]
+
+
+def _carved(
+    dataset: JsonlDataset, rows: tuple[Example, ...], split: str, generator: np.random.Generator
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """(what is left, what was drawn): whole groups in random order, as many as fit into the size of the split.
+
+    A smaller size draws a part of what a larger one draws.
+    """
+    size = getattr(dataset, f"{split}_size")
+    groups: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault(_group(dataset, row), []).append(i)
+    members, drawn = list(groups.values()), set[int]()
+    for group in generator.permutation(len(members)).tolist():
+        if len(drawn) + len(members[group]) > size:
+            break
+        drawn.update(members[group])
+    if not 0 < len(drawn) < len(rows):
+        raise DataError(
+            f"dataset.{split}_size={size} cannot be carved from {len(rows)} rows of {dataset.folder}/{dataset.pool}"
+        )
+    left = tuple(row for i, row in enumerate(rows) if i not in drawn)
+    return left, tuple(row for i, row in enumerate(rows) if i in drawn)
+
+
+def _apart(
+    dataset: JsonlDataset, rows: tuple[Example, ...], other: tuple[Example, ...]
+) -> tuple[tuple[Example, ...], int]:
+    """(the rows that share no group with another split, how many do); where rows are not grouped, all of them."""
+    if dataset.together is None:
+        return rows, 0
+    taken = {_group(dataset, row) for row in other}
+    kept = tuple(row for row in rows if _group(dataset, row) not in taken)
+    return kept, len(rows) - len(kept)
+
+
+def _group(dataset: JsonlDataset, row: Example) -> str:
+    """Rows of equal groups stay in one split: by default those with the same question."""
+    if dataset.together is None:
+        return _shown(dataset, row)
+    match = re.search(dataset.together, row.question)
+    if match is None:
+        raise DataError(f"dataset.together={dataset.together!r} finds nothing in the question of {row.id!r}")
+    return _folded(match[1])
+
+
+def _shown(dataset: JsonlDataset, row: Example) -> str:
+    return _folded(dataset.task.show(row.without_gold()))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 @lru_cache(maxsize=16)
 def _content_hash(dataset: JsonlDataset) -> str:
-    return content_hash(*_split(dataset).values())
+    return content_hash(*_split(dataset)[0].values())
 
 
 def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Example, ...]]) -> None:
@@ -100,7 +184,7 @@ def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Exampl
                 )
             if seen.setdefault(example.id, split) != split:
                 raise DataError(f"dataset={dataset.name}: id {example.id!r} is in {seen[example.id]} and in {split}")
-            shown = " ".join(dataset.task.show(example.without_gold()).split()).casefold()
+            shown = _shown(dataset, example)
             if asked.setdefault(shown, split) != split:
                 raise DataError(
                     f"dataset={dataset.name}: the question {example.question!r} is in {asked[shown]} and in {split}"
@@ -134,9 +218,13 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 @lru_cache(maxsize=32)
 def read_examples(path: Path) -> tuple[Example, ...]:
     """The examples of one file. Raises DataError naming the first line that is wrong, and how."""
+    return _examples(read_json_lines(path))
+
+
+def _examples(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Example, ...]:
     first_seen: dict[str, str] = {}
     examples = []
-    for where, row in read_json_lines(path):
+    for where, row in rows:
         example = _example(where, row)
         if example.id in first_seen:
             raise DataError(f"{where}: id {example.id!r} was already used in {first_seen[example.id]}")

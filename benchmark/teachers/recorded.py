@@ -25,7 +25,8 @@ class RecordedTeacher:
 
     A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
     reads it. A row whose answer is null states none: neither is a clause put around a `raw` that is the whole output,
-    nor is one of its own kept. Rows of questions outside the dataset are ignored.
+    nor is one of its own kept. Of several samples of a question the one called `greedy` comes first, the others follow
+    by number. Rows of questions outside the dataset are ignored.
     """
 
     name: str
@@ -104,7 +105,15 @@ def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
         if sample in of_question:
             raise DataError(f"{where}: sample {sample} of {row['id']!r} is there twice")
         of_question[sample] = _as_text(row)
-    return {question_id: tuple(texts.values()) for question_id, texts in samples.items()}
+    return {
+        question_id: tuple(texts[sample] for sample in sorted(texts, key=_sample_order))
+        for question_id, texts in samples.items()
+    }
+
+
+def _sample_order(sample: str) -> tuple[bool, int, str]:
+    """The greedy sample first, then by number, wherever they stand in the file."""
+    return sample != "greedy", len(sample), sample
 
 
 def _as_text(row: Mapping[str, Any]) -> str:

@@ -63,9 +63,22 @@ def test_an_empty_file(command: Run, write_svamp: Run, results: Any, tmp_path: P
 
 
 def test_a_missing_folder(command: Run, results: Any) -> None:
-    refused(command("dataset=svamp", "teacher=palm540b"), results, "dataset=svamp", "data_dir=PATH")
+    refused(command("dataset=esnli", "teacher=palm540b"), results, "dataset=esnli", "data_dir=PATH")
     done = command("dataset=svamp", "teacher=palm540b", "data_dir=nowhere")
     refused(done, results, "nowhere/svamp/train.jsonl does not exist")
+
+
+def test_no_folder_and_no_network(command: Run, results: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    from benchmark.tasks import hub
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route to host\nand more")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    hub._fetch.cache_clear()
+    refused(command("dataset=svamp", "teacher=palm540b"), results, "ChilleD/SVAMP", "no route", "data_dir=PATH")
 
 
 def test_one_id_or_one_question_in_two_splits(
@@ -89,6 +102,16 @@ def test_more_rows_than_there_are(command: Run, write_svamp: Run, results: Any, 
     overrides = write_svamp(tmp_path / "data")
     refused(command(*overrides, "dataset.test_size=9"), results, "dataset.test_size=9", "8 rows")
     refused(command(*overrides, "dataset.validation_size=24"), results, "dataset.validation_size=24", "24 rows")
+
+
+def test_rows_that_cannot_be_carved_or_grouped(command: Run, write_svamp: Run, results: Any, tmp_path: Path) -> None:
+    overrides = write_svamp(tmp_path / "data")
+    done = command(*overrides, "dataset.test=null", "dataset.test_size=24")
+    refused(done, results, "dataset.test_size=24", "24 rows of svamp/train")
+    refused(command(*overrides, "dataset.test=null"), results, "give test")
+    refused(command(*overrides, "dataset.together='(Bo has .*)'"), results, "finds nothing in the question of 't")
+    refused(command(*overrides, "dataset.together='Ann has .*'"), results, "a regular expression with one group")
+    refused(command(*overrides, "+dataset.hub.parsr=x"), results, "dataset.hub.parsr", "did you mean 'parser'?")
 
 
 def test_human_rationales_that_a_dataset_lacks(

@@ -50,6 +50,20 @@ def settings_of(target: str) -> set[str]:
     return {field.name for field in dataclasses.fields(cls) if field.init}
 
 
+@pytest.mark.parametrize("name", files("dataset"))
+def test_a_hub_source_lists_every_setting_and_only_splits_that_are_used(name: str) -> None:
+    from benchmark.tasks.hub import HubSource
+
+    dataset = raw("dataset", name)
+    hub = dataset.get("hub")
+    if hub is None:
+        return
+    assert set(hub) == {field.name for field in dataclasses.fields(HubSource)}
+    HubSource(**hub)
+    used = {dataset[split] for split in ("pool", "validation", "test")} - {None}
+    assert used <= set(hub["splits"])
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
 def test_an_option_lists_every_setting_of_its_class(group: str, option: str, compose: Run) -> None:
     from omegaconf import OmegaConf
@@ -63,6 +77,8 @@ def test_an_option_lists_every_setting_of_its_class(group: str, option: str, com
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
 def test_an_option_makes_a_cell(group: str, option: str, cell: Run, tmp_path: Path) -> None:
     data = AXIS_WITH_DATA[:1] if group == "teacher" else ()
+    if any(node["_target_"].endswith(".Instruction") for _, node in components(raw(group, option), group)):
+        pytest.importorskip("rouge_score")
     made = cell((*data, f"{group}={option}", f"data_dir={tmp_path}"))
     assert made.config[group]["_target_"].startswith(("benchmark.", "methods."))
 
@@ -144,6 +160,8 @@ def test_every_method_meets_every_dataset_that_it_claims(
 ) -> None:
     from benchmark.errors import ConfigError
 
+    if "source" in raw("dataset", dataset):
+        pytest.importorskip("reasoning_gym")
     if dataset == "svamp":
         overrides = write_svamp(tmp_path / "data")
     elif "pool_size" in raw("dataset", dataset):

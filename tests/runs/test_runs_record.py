@@ -101,7 +101,7 @@ def test_the_accuracy_follows_from_the_predictions(folder: Path) -> None:
     rows = pd.read_parquet(folder / "predictions.parquet")
     assert list(rows.columns) == [
         "example_id", "text", "rationale", "answer", "gold", "correct", "flexible_answer",
-        "flexible_correct", "truncated", "prompt_tokens", "completion_tokens",
+        "flexible_correct", "truncated", "prompt_tokens", "completion_tokens", "grade",
     ]  # fmt: skip
     assert len(rows) == record["test"][0]["n"]
     assert rows["example_id"].is_unique

@@ -1,0 +1,135 @@
+"""Rows of a dataset on the Hugging Face hub in our own layout: which column holds what is data in the YAML."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from benchmark.errors import DataError
+
+Row = Mapping[str, Any]
+
+NLI_LABELS = ("entailment", "neutral", "contradiction")
+"""What the labels 0, 1 and 2 of the natural language inference sets on the hub mean."""
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A dataset on the hub: its `path`, configuration `name` and `revision`, and how its rows become ours.
+
+    `splits` gives our names of splits the hub's own. `columns` gives each of our fields a column, or a text with
+    columns in braces; there, `{split}` is our name of the split and `{row}` the number of the row. A `parser` works out
+    the fields that no column holds as such.
+    """
+
+    path: str
+    name: str | None = None
+    revision: str = "main"
+    splits: Mapping[str, str] = field(default_factory=dict, hash=False)
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    parser: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.parser is not None and self.parser not in PARSERS:
+            raise ValueError(f"hub.parser={self.parser!r} is none of {', '.join(PARSERS)}")
+
+    def rows(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(`path, split, row N`, our fields) for every row. Raises DataError for what cannot be had or read."""
+        theirs = self.splits.get(split, split)
+        found = _fetch(self.path, self.name, self.revision)
+        if theirs not in found:
+            raise DataError(f"{self.path} on the hub has no split {theirs!r}; it has {', '.join(found)}")
+        for number, row in enumerate(found[theirs]):
+            where = f"{self.path}, split {theirs}, row {number}"
+            yield where, self._fields(where, row, {"split": split, "row": number})
+
+    def _fields(self, where: str, row: Row, place: Row) -> dict[str, Any]:
+        fields = {name: _filled(where, column, row, place) for name, column in self.columns.items()}
+        if self.parser is None:
+            return fields
+        try:
+            return fields | PARSERS[self.parser](row)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: parser {self.parser} cannot read it ({type(error).__name__}: {error}); its columns are "
+                f"{', '.join(row)}"
+            ) from error
+
+
+def _filled(where: str, column: str, row: Row, place: Row) -> str | None:
+    """The text of a column, of a list of texts in it, or of a template with columns in it; None stays None."""
+    if column in row:
+        value = row[column]
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return " ".join(map(str, value))
+        return None if value is None else str(value)
+    if "{" in column:
+        try:
+            return column.format_map({**place, **row})
+        except (AttributeError, KeyError, IndexError, ValueError):
+            pass  # said below
+    raise DataError(f"{where}: there is no column {column!r}; its columns are {', '.join(row)}")
+
+
+@lru_cache(maxsize=8)
+def _fetch(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
+    """All splits, downloaded once and kept by the `datasets` package. No code of the dataset is run."""
+    import datasets  # takes a second to import, so only where it is needed
+
+    datasets.disable_progress_bars()
+    hub_logs = [logging.getLogger(package) for package in ("huggingface_hub", "datasets")]
+    levels = [log.level for log in hub_logs]
+    for log in hub_logs:
+        log.setLevel(logging.ERROR)  # they report every retry; one line at the end says it all
+    try:
+        found: Mapping[str, Any] = datasets.load_dataset(path, name, revision=revision)
+    except Exception as error:  # of many packages: network, cache, formats, the dataset's own description
+        said = " ".join(str(error).split()).partition(". ")[0]
+        raise DataError(
+            f"{path} cannot be had from the hub now ({type(error).__name__}: {said}); without a network, give a folder "
+            "of datasets as data_dir=PATH"
+        ) from error
+    finally:
+        for log, level in zip(hub_logs, levels, strict=True):
+            log.setLevel(level)
+    return found
+
+
+def _grade_school_math(row: Row) -> dict[str, Any]:
+    """GSM8K: the answer stands behind `####` at the end of the rationale."""
+    rationale, marker, answer = row["answer"].rpartition("####")
+    if not marker:
+        raise ValueError("no #### in the answer")
+    return {"rationale": rationale.strip(), "answer": answer.strip().replace(",", "")}
+
+
+def _lettered_choices(row: Row) -> dict[str, Any]:
+    """CommonsenseQA: `choices` holds labels and texts, `answerKey` one of the labels."""
+    labels, texts = row["choices"]["label"], row["choices"]["text"]
+    return {"choices": list(texts), "answer": texts[labels.index(row["answerKey"])]}
+
+
+def _entailment_label(row: Row) -> dict[str, Any]:
+    """ANLI, e-SNLI: `label` is a number; -1 stands for a pair without one."""
+    if row["label"] < 0:
+        raise ValueError(f"label {row['label']}")
+    return {"choices": list(NLI_LABELS), "answer": NLI_LABELS[row["label"]]}
+
+
+def _yes_or_no(row: Row) -> dict[str, Any]:
+    """StrategyQA: `answer` is a truth value."""
+    if not isinstance(row["answer"], bool):
+        raise TypeError(f"answer {row['answer']!r} is no truth value")
+    return {"choices": ["yes", "no"], "answer": "yes" if row["answer"] else "no"}
+
+
+PARSERS: Mapping[str, Callable[[Row], dict[str, Any]]] = {
+    "grade_school_math": _grade_school_math,
+    "lettered_choices": _lettered_choices,
+    "entailment_label": _entailment_label,
+    "yes_or_no": _yes_or_no,
+}
+"""Fields that take more than copying a column, by the name that `hub.parser` gives."""

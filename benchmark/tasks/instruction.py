@@ -1,0 +1,59 @@
+"""Instructions with a written reference: Dolly, Self-Instruct. There is no right answer, so ROUGE-L says how near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from benchmark.types import Example, Question
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+EXTRACTOR_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A free text, graded by the F1 of ROUGE-L (Lin, 2004) against the reference: lower case, letters and digits."""
+
+    name: str = field(default="instruction", init=False)
+    metric: str = field(default="rouge_l", init=False)
+    extractor_version: int = field(default=EXTRACTOR_VERSION, init=False)
+
+    def __post_init__(self) -> None:
+        if find_spec("rouge_score") is None:
+            raise ValueError(
+                "task instruction needs the package rouge-score: pip install 'distillation-benchmark[rouge]'"
+            )
+
+    def show(self, question: Question) -> str:
+        """The instruction, before its input where it has one."""
+        return f"{question.text}\n\n{question.context}" if question.context else question.text
+
+    def parse(self, question: Question, text: str) -> str | None:
+        """The whole text; None where there is none."""
+        return text.strip() or None
+
+    def parse_flexibly(self, question: Question, text: str) -> str | None:
+        """The same: there is nothing to search for."""
+        return self.parse(question, text)
+
+    def is_correct(self, example: Example, answer: str | None) -> bool:
+        """Whether the text is the reference, but for white space: only records of right answers ask this."""
+        return answer is not None and answer.split() == example.answer.split()
+
+    def grade(self, example: Example, answer: str | None) -> float:
+        """The F1 of ROUGE-L, in [0, 1]; 0 for no answer."""
+        if answer is None:
+            return 0.0
+        return float(_scorer().score(example.answer, answer)["rougeL"].fmeasure)
+
+
+@lru_cache(maxsize=1)
+def _scorer() -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=False)
