@@ -25,7 +25,14 @@ def test_nothing_heavy_is_imported(arguments: list[str], run_cli: Run) -> None:
 def test_help_names_groups_options_and_settings(command: Run) -> None:
     done = command("--help")
     assert done.status == 0
-    for part in ("GROUP=OPTION", "dataset: chain_sum", "method: answer_only", "experiment: quickstart", "max_steps"):
+    for part in (
+        "GROUP=OPTION",
+        "dataset: ",
+        "chain_sum",
+        "method: answer_only",
+        "experiment: quickstart",
+        "max_steps",
+    ):
         assert part in done.out
     assert "${hydra" not in done.out
 
