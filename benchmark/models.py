@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT
+from benchmark.plan import distribution_teacher
 from benchmark.student.frozen import Frozen, NoAssistant, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
-from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.purchase import Supplier
 from benchmark.types import Usage
 
@@ -47,7 +47,7 @@ def load_models(cell: Cell) -> Models:
     frozen: dict[str, Frozen] = {}
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
     for name in sorted(needs.distributions):
-        model = assistant if name == ASSISTANT else _distribution_teacher(cell)
+        model = assistant if name == ASSISTANT else _own(distribution_teacher(cell).model(), cell.seed)
         assert model is not None  # the plan refuses a cell without an assistant where one is needed
         frozen[name] = Frozen(model, len(student.tokenizer))
     suppliers = {
@@ -55,13 +55,6 @@ def load_models(cell: Cell) -> Models:
         for name, teacher in (cell.teachers.items() if cell.asks_teacher else ())
     }
     return Models(student, assistant, frozen, suppliers)
-
-
-def _distribution_teacher(cell: Cell) -> Student:
-    """The first teacher's model; the plan refuses a cell whose teacher has none."""
-    first = next(iter(cell.teachers.values()))
-    assert isinstance(first, TransformersTeacher)
-    return _own(first.model(), cell.seed)
 
 
 def _assistant(cell: Cell) -> Student | None:

@@ -10,7 +10,6 @@ from benchmark.contract import ASSISTANT, STUDENT
 from benchmark.errors import ConfigError
 from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import NoAssistant, refuse_other_vocabulary
-from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
@@ -56,21 +55,21 @@ def _check_models_beside(cell: Cell) -> None:
         if ASSISTANT in cell.method.requires().distributions:
             refuse_other_vocabulary(cell.student, cell.assistant)
     if "teacher" in cell.method.requires().distributions:
-        source = _distribution_source(cell)
+        source = distribution_teacher(cell).source
         source.check()
         source.fingerprint()
         refuse_other_vocabulary(cell.student, source)
 
 
-def _distribution_source(cell: Cell) -> PretrainedStudent:
-    """The model behind the first teacher. Raises ConfigError where it answers in text only."""
+def distribution_teacher(cell: Cell) -> TransformersTeacher:
+    """The first teacher. Raises ConfigError where it answers in text only."""
     name, first = next(iter(cell.teachers.items()))
     if not isinstance(first, TransformersTeacher):
         raise ConfigError(
             f"{cell.method.name} compares the student with the teacher's distribution, and teacher={name} answers in "
             "text only; choose teacher=transformers teacher.path=FOLDER"
         )
-    return first.source
+    return first
 
 
 def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:

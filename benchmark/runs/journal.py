@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from benchmark.runs.contents import file_hash
 from benchmark.types import Json
 
 STAMP = "stamp.json"
@@ -126,6 +127,16 @@ class Journal:
     def path(self, name: str) -> Path:
         """Where a file of the journal lies."""
         return self.folder / name
+
+    def intact(self, name: str, sha256: str) -> bool:
+        """Whether a file is there with the bytes that it was written with; where it is not, that is told."""
+        try:
+            if file_hash(self.folder / name) == sha256:
+                return True
+            raise ValueError("its bytes have changed")
+        except (OSError, ValueError) as error:
+            self.damaged(name, error)
+            return False
 
     def damaged(self, name: str, error: Exception) -> None:
         """Tells that a file cannot be used."""

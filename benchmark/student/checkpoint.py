@@ -45,13 +45,9 @@ class FitJournal:
         """The last checkpoint; None, and a clean folder, where there is none or it cannot be used."""
         pointer = self.journal.read(f"{self.folder}/pointer.json")
         if pointer is not None and len(self.journal.lines(self._stages)) >= pointer["stages"]:
-            path = self.journal.path(f"{self.folder}/{pointer['file']}")
-            try:
-                if file_hash(path) == pointer["sha256"]:
-                    return path
-                raise ValueError("its bytes have changed")
-            except (OSError, ValueError) as error:
-                self.journal.damaged(f"{self.folder}/{pointer['file']}", error)
+            checkpoint = f"{self.folder}/{pointer['file']}"
+            if self.journal.intact(checkpoint, pointer["sha256"]):
+                return self.journal.path(checkpoint)
         self.journal.forget(self.folder)
         return None
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from benchmark.errors import ConfigError
-from benchmark.random_streams import stream_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,18 +35,15 @@ class Lora:
                 "student.lora needs peft, which is not installed: pip install 'distillation-benchmark[peft]'"
             )
 
-    def attach(self, network: PreTrainedModel, seed: int) -> PreTrainedModel:
-        """The network with fresh adapters, which alone are trained; `seed` draws their first matrix."""
+    def attach(self, network: PreTrainedModel) -> PreTrainedModel:
+        """The network with fresh adapters, which alone are trained; their first matrix is drawn at random."""
         import peft
-        import torch
 
         kind = "SEQ_2_SEQ_LM" if network.config.is_encoder_decoder else "CAUSAL_LM"
         config = peft.LoraConfig(
             task_type=kind, r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0, target_modules=self.target_modules
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed("student", seed) % 2**63)
-            return cast("PreTrainedModel", peft.get_peft_model(network, config))
+        return cast("PreTrainedModel", peft.get_peft_model(network, config))
 
 
 def merged(network: Any) -> Any:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from benchmark.random_streams import stream_seed
-from benchmark.student.source import Overlong, character_tokenizer, refuse_small, refuse_window
+from benchmark.student.source import FromScratch, Overlong, drawing, refuse_small, refuse_window
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
-class TinyEncoderDecoder:
+class TinyEncoderDecoder(FromScratch):
     """A T5 of about 0.2 million parameters on characters, with random weights."""
 
-    slot: ClassVar[str] = "student"
     name: str
     hidden_size: int
     intermediate_size: int
@@ -38,20 +36,8 @@ class TinyEncoderDecoder:
         """Yes."""
         return True
 
-    def check(self) -> None:
-        """It can always be made."""
-
-    def fingerprint(self) -> str:
-        """Empty: it follows from the settings and the seed."""
-        return ""
-
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """One token per printable ASCII character and line feed."""
-        return character_tokenizer()
-
     def network(self, seed: int) -> PreTrainedModel:
         """A T5 1.1 (gated GELU, output embedding of its own) with `layers` in encoder and decoder each."""
-        import torch
         from transformers import T5Config, T5ForConditionalGeneration
 
         tokenizer = self.tokenizer()
@@ -69,6 +55,5 @@ class TinyEncoderDecoder:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed("student", seed) % 2**63)
+        with drawing(seed):
             return T5ForConditionalGeneration(config)

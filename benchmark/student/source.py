@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
+from benchmark.hub_logs import quiet_hub
 from benchmark.random_streams import stream_seed
 from benchmark.student.lora import Lora
 
@@ -69,11 +71,37 @@ class StudentSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TinyStudent:
-    """A decoder of about 0.1 million parameters on characters, made from scratch: the embedded default."""
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """What a student draws in here, weights or adapters, follows from the seed alone; other streams do not move."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed("student", seed) % 2**63)
+        yield
+
+
+class FromScratch:
+    """A student that is made here, on characters."""
 
     slot: ClassVar[str] = "student"
+
+    def check(self) -> None:
+        """It can always be made."""
+
+    def fingerprint(self) -> str:
+        """Empty: it follows from the settings and the seed."""
+        return ""
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """One token per printable ASCII character and line feed."""
+        return character_tokenizer()
+
+
+@dataclass(frozen=True)
+class TinyStudent(FromScratch):
+    """A decoder of about 0.1 million parameters on characters, made from scratch: the embedded default."""
+
     name: str
     hidden_size: int
     intermediate_size: int
@@ -97,20 +125,8 @@ class TinyStudent:
         """No."""
         return False
 
-    def check(self) -> None:
-        """It can always be made."""
-
-    def fingerprint(self) -> str:
-        """Empty: it follows from the settings and the seed."""
-        return ""
-
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """One token per printable ASCII character and line feed."""
-        return character_tokenizer()
-
     def network(self, seed: int) -> PreTrainedModel:
         """A Llama-shaped decoder with random weights."""
-        import torch
         from transformers import LlamaConfig, LlamaForCausalLM
 
         tokenizer = self.tokenizer()
@@ -128,8 +144,7 @@ class TinyStudent:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed("student", seed) % 2**63)
+        with drawing(seed):
             return LlamaForCausalLM(config)
 
 
@@ -216,7 +231,10 @@ class PretrainedStudent:
         kind = AutoModelForSeq2SeqLM if self.has_encoder() else AutoModelForCausalLM
         dtype = torch.float32 if self.lora is None else getattr(torch, self.lora.base_dtype)
         network: PreTrainedModel = kind.from_pretrained(str(self.path), revision=self.revision, dtype=dtype)
-        return network if self.lora is None else self.lora.attach(network, seed)
+        if self.lora is None:
+            return network
+        with drawing(seed):
+            return self.lora.attach(network)
 
     def has_encoder(self) -> bool:
         """What the model's config says."""
@@ -259,18 +277,14 @@ def _hub_file(repository: str, revision: str, slot: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
-    hub_log.setLevel(logging.ERROR)  # it reports every retry; one line at the end says it all
     try:
-        return hf_hub_download(repository, "config.json", revision=revision)
+        with quiet_hub():
+            return hf_hub_download(repository, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ConfigError(
             f"{slot}.path={repository} is neither a folder nor a model that can be fetched from the hub now "
             f"({type(error).__name__}); without a network, give the folder of a downloaded model as {slot}.path=FOLDER"
         ) from error
-    finally:
-        hub_log.setLevel(level)
 
 
 def _folder_hash(folder: Path, slot: str) -> str:

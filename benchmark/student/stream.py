@@ -153,7 +153,7 @@ class StepStream(IterableDataset[Step]):
             for number, examples in enumerate(supplied, 1):
                 _refuse_tasks_without_term(examples, terms)
                 step = collate(
-                    self._encoded(examples),
+                    self._supplied(examples),
                     terms,
                     self.state.student.padding_id,
                     self.micro_batch_tokens,
@@ -173,18 +173,19 @@ class StepStream(IterableDataset[Step]):
             self.position.validated = self.state.step
             self.method.loss.data_policy.validated(self.validation.measure(self.state.step))
 
-    def _encoded(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
-        """What a data policy supplied, as tokens; text made on the way is not kept, or it would pile up."""
-        new = [example for example in dict.fromkeys(examples) if example not in self.encoded]
-        made = dict(zip(new, self.state.student.encoder.examples(new), strict=True)) if new else {}
-        return [self.encoded.get(example) or made[example] for example in examples]
+    def encode(self, examples: Sequence[TrainingExample]) -> None:
+        """Keeps the examples as tokens, each tokenised at most once in a fit."""
+        self.encoded.update(self._tokenised(examples))
 
-    def encode(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
-        """The examples as tokens, each tokenised at most once in a fit."""
+    def _supplied(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
+        """What a data policy supplied, as tokens; text made on the way is not kept, or it would pile up."""
+        made = self._tokenised(examples)
+        return [made.get(example) or self.encoded[example] for example in examples]
+
+    def _tokenised(self, examples: Sequence[TrainingExample]) -> dict[TrainingExample, EncodedExample]:
+        """Those of the examples that are not kept yet."""
         new = [example for example in dict.fromkeys(examples) if example not in self.encoded]
-        if new:
-            self.encoded.update(zip(new, self.state.student.encoder.examples(new), strict=True))
-        return [self.encoded[example] for example in examples]
+        return dict(zip(new, self.state.student.encoder.examples(new), strict=True))
 
     def _drawn(self, stage: Stage, number: int) -> Iterator[list[TrainingExample]]:
         """Batches of groups, pass after pass; a pass drops what does not fill a batch, other groups every time.

@@ -21,14 +21,8 @@ def save_weights(network: PreTrainedModel, journal: Journal, folder: str) -> Non
 
 def load_weights(network: PreTrainedModel, journal: Journal, folder: str) -> bool:
     """Puts the weights into the network; False, with the network as it was, where they are missing or have changed."""
-    expected, path = journal.read(f"{folder}/weights.json"), journal.path(f"{folder}/weights.safetensors")
-    if expected is None:
+    expected, weights = journal.read(f"{folder}/weights.json"), f"{folder}/weights.safetensors"
+    if expected is None or not journal.intact(weights, expected["sha256"]):
         return False
-    try:
-        if file_hash(path) != expected["sha256"]:
-            raise ValueError("its bytes have changed")
-    except (OSError, ValueError) as error:
-        journal.damaged(f"{folder}/weights.safetensors", error)
-        return False
-    load_model(network, str(path))
+    load_model(network, str(journal.path(weights)))
     return True

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
 from benchmark.contract import Task
-from benchmark.errors import LeakError
+from benchmark.errors import DataError, LeakError
 from benchmark.types import Example, Question
 
 
@@ -96,6 +96,19 @@ class Dataset(Protocol):
     def fingerprint(self) -> str:
         """A hash of the content of all rows and splits, whatever the folder they lie in."""
         ...
+
+
+def folded(text: str) -> str:
+    """The text for comparison: white space and letter case make no other question."""
+    return " ".join(text.split()).casefold()
+
+
+def refuse_unreadable_gold(where: str, task: Task, example: Example) -> None:
+    """Raises DataError for a gold answer that the task cannot read: no student could ever be right."""
+    if not task.is_correct(example, task.parse(example.without_gold(), example.answer)):
+        raise DataError(
+            f"{where}: the gold answer {example.answer!r} of {example.id!r} is none that task {task.name} can read"
+        )
 
 
 def content_hash(*splits: Sequence[Example]) -> str:

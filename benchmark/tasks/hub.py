@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from benchmark.errors import DataError
+from benchmark.hub_logs import quiet_hub
 
 Row = Mapping[str, Any]
 
@@ -80,21 +80,15 @@ def _fetch(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
     import datasets  # takes a second to import, so only where it is needed
 
     datasets.disable_progress_bars()
-    hub_logs = [logging.getLogger(package) for package in ("huggingface_hub", "datasets")]
-    levels = [log.level for log in hub_logs]
-    for log in hub_logs:
-        log.setLevel(logging.ERROR)  # they report every retry; one line at the end says it all
     try:
-        found: Mapping[str, Any] = datasets.load_dataset(path, name, revision=revision)
+        with quiet_hub():
+            found: Mapping[str, Any] = datasets.load_dataset(path, name, revision=revision)
     except Exception as error:  # of many packages: network, cache, formats, the dataset's own description
         said = " ".join(str(error).split()).partition(". ")[0]
         raise DataError(
             f"{path} cannot be had from the hub now ({type(error).__name__}: {said}); without a network, give a folder "
             "of datasets as data_dir=PATH"
         ) from error
-    finally:
-        for log, level in zip(hub_logs, levels, strict=True):
-            log.setLevel(level)
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.contract import Task
 from benchmark.errors import DataError
 from benchmark.random_streams import stream
-from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
+from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash, folded, refuse_unreadable_gold
 from benchmark.tasks.hub import HubSource
 from benchmark.types import Example
 
@@ -156,15 +156,11 @@ def _group(dataset: JsonlDataset, row: Example) -> str:
     match = re.search(dataset.together, row.question)
     if match is None:
         raise DataError(f"dataset.together={dataset.together!r} finds nothing in the question of {row.id!r}")
-    return _folded(match[1])
+    return folded(match[1])
 
 
 def _shown(dataset: JsonlDataset, row: Example) -> str:
-    return _folded(dataset.task.show(row.without_gold()))
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    return folded(dataset.task.show(row.without_gold()))
 
 
 @lru_cache(maxsize=16)
@@ -177,11 +173,7 @@ def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Exampl
     asked: dict[str, str] = {}
     for split, examples in rows.items():
         for example in examples:
-            if not dataset.task.is_correct(example, dataset.task.parse(example.without_gold(), example.answer)):
-                raise DataError(
-                    f"dataset={dataset.name}, {split}: the gold answer {example.answer!r} of {example.id!r} is none "
-                    f"that task {dataset.task.name} can read"
-                )
+            refuse_unreadable_gold(f"dataset={dataset.name}, {split}", dataset.task, example)
             if seen.setdefault(example.id, split) != split:
                 raise DataError(f"dataset={dataset.name}: id {example.id!r} is in {seen[example.id]} and in {split}")
             shown = _shown(dataset, example)

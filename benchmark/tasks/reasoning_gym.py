@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.contract import Task
 from benchmark.errors import DataError
-from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
+from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash, folded, refuse_unreadable_gold
 from benchmark.types import Example
 
 INDEX_RANGE = 100_000
@@ -56,7 +56,7 @@ class ReasoningGymDataset:
 @lru_cache(maxsize=16)
 def _generate(dataset: ReasoningGymDataset) -> Mapping[str, tuple[Example, ...]]:
     items = _items(dataset)
-    taken = {_folded(exemplar.question) for exemplar in dataset.exemplars}
+    taken = {folded(exemplar.question) for exemplar in dataset.exemplars}
     return {split: tuple(_drawn(dataset, items, split, taken)) for split in SPLITS}
 
 
@@ -84,9 +84,9 @@ def _drawn(dataset: ReasoningGymDataset, items: Any, split: str, taken: set[str]
     start, size, count = SPLITS.index(split) * INDEX_RANGE, getattr(dataset, f"{split}_size"), 0
     for index in range(start, start + INDEX_RANGE):
         example = _example(dataset, items[index], index)
-        if _folded(example.question) in taken:
+        if folded(example.question) in taken:
             continue
-        taken.add(_folded(example.question))
+        taken.add(folded(example.question))
         yield example
         count += 1
         if count == size:
@@ -98,13 +98,5 @@ def _example(dataset: ReasoningGymDataset, item: Mapping[str, Any], index: int) 
     worked = item["metadata"].get(dataset.rationale) if dataset.rationale else None
     rationale = None if worked is None else str(worked).partition("####")[0].strip()
     example = Example(f"{dataset.name}-{index:06d}", item["question"], str(item["answer"]), rationale=rationale)
-    if not dataset.task.is_correct(example, dataset.task.parse(example.without_gold(), example.answer)):
-        raise DataError(
-            f"dataset={dataset.name}: the gold answer {example.answer!r} of {example.id!r} is none that task "
-            f"{dataset.task.name} can read"
-        )
+    refuse_unreadable_gold(f"dataset={dataset.name}", dataset.task, example)
     return example
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()

@@ -479,9 +479,9 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "changed weights are taken for whole",
             (
                 Edit(
-                    "benchmark/student/weights.py",
-                    'if file_hash(path) != expected["sha256"]:',
-                    "if path.stat().st_size == 0:",
+                    "benchmark/runs/journal.py",
+                    "if file_hash(self.folder / name) == sha256:",
+                    "if (self.folder / name).stat().st_size:",
                 ),
             ),
             (f"{RESUME}::test_damaged_weights_are_trained_again_from_purchases_that_stay",),
