@@ -98,6 +98,11 @@ class Cell:
         return needs.assistant or "assistant" in needs.distributions
 
     @property
+    def used_assistant(self) -> PretrainedAssistant | None:
+        """The assistant where this cell uses one; None also where it needs one and has none, which the plan refuses."""
+        return None if isinstance(self.assistant, NoAssistant) or not self.uses_assistant else self.assistant
+
+    @property
     def teachers(self) -> Mapping[str, Teacher]:
         """The teachers by name; more than one only in a panel."""
         return members(self.teacher)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT
 from benchmark.plan import distribution_teacher
-from benchmark.student.frozen import Frozen, NoAssistant, load_frozen
+from benchmark.student.frozen import Frozen, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.teachers.purchase import Supplier
@@ -43,7 +43,7 @@ class Models:
 def load_models(cell: Cell) -> Models:
     """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve."""
     needs = cell.method.requires()
-    assistant = _assistant(cell) if cell.uses_assistant else None
+    assistant = _assistant(cell)
     frozen: dict[str, Frozen] = {}
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
     for name in sorted(needs.distributions):
@@ -58,8 +58,8 @@ def load_models(cell: Cell) -> Models:
 
 
 def _assistant(cell: Cell) -> Student | None:
-    source, trainer = cell.assistant, cell.trainer
-    if isinstance(source, NoAssistant):
+    source, trainer = cell.used_assistant, cell.trainer
+    if source is None:
         return None
     model = load_frozen(
         source,

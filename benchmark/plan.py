@@ -9,7 +9,7 @@ from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT
 from benchmark.errors import ConfigError
 from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
-from benchmark.student.frozen import NoAssistant, refuse_other_vocabulary
+from benchmark.student.frozen import refuse_other_vocabulary
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
@@ -49,11 +49,11 @@ def _refuse_impossible(cell: Cell) -> None:
 
 def _check_models_beside(cell: Cell) -> None:
     """Raises ConfigError for an assistant or a teacher with distributions that is not there, or speaks other tokens."""
-    if cell.uses_assistant and not isinstance(cell.assistant, NoAssistant):
-        cell.assistant.check()
-        cell.assistant.fingerprint()
+    if (assistant := cell.used_assistant) is not None:
+        assistant.check()
+        assistant.fingerprint()
         if ASSISTANT in cell.method.requires().distributions:
-            refuse_other_vocabulary(cell.student, cell.assistant)
+            refuse_other_vocabulary(cell.student, assistant)
     if "teacher" in cell.method.requires().distributions:
         source = distribution_teacher(cell).source
         source.check()
@@ -112,7 +112,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
             prompts.fingerprint(role)
     if needs.teachers > len(cell.teachers):
         yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
-    if cell.uses_assistant and isinstance(cell.assistant, NoAssistant):
+    if cell.uses_assistant and cell.used_assistant is None:
         yield "it needs an assistant; give assistant=pretrained assistant.path=FOLDER"
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:

@@ -16,7 +16,6 @@ from typing import Any
 from benchmark import ENGINE_VERSION
 from benchmark.cell import AXES, Cell
 from benchmark.components import components
-from benchmark.student.frozen import NoAssistant
 from benchmark.teachers.prompts import beside
 
 ID_LENGTH = 16
@@ -68,8 +67,8 @@ def _content(cell: Cell) -> dict[str, Any]:
         content[f"prompt {role}"] = prompts.fingerprint(role)
     if cell.asks_teacher:
         content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
-    if cell.uses_assistant and not isinstance(cell.assistant, NoAssistant):
-        content["assistant"] = cell.assistant.fingerprint()
+    if cell.used_assistant is not None:
+        content["assistant"] = cell.used_assistant.fingerprint()
     return content
 
 

@@ -35,6 +35,7 @@ from benchmark.teachers.panel import Panel
 from benchmark.teachers.teacher import OpenTeacher, Price, Teacher, estimated_tokens
 from benchmark.types import Annotation, Ask, Pick, Question, Reply, TrainingExample, Usage
 from tests.corridor import corridor_parts
+from tests.corridor.corridor_parts import Killed as Killed
 from tests.corridor.corridor_parts import Ran as Ran
 from tests.corridor.corridor_parts import fingerprint as fingerprint
 
@@ -44,10 +45,6 @@ PRICE = Price(2.0, 10.0)
 
 
 # --- death -----------------------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """The process died in the middle of a call; nothing can catch it as an error."""
 
 
 @dataclass

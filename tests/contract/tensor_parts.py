@@ -24,7 +24,7 @@ from benchmark.student.settings import Optimization
 from benchmark.student.source import TinyStudent
 from benchmark.student.student import Student
 from benchmark.types import Annotation, Pick, Term, TrainingExample, Usage
-from tests.corridor.corridor_parts import UNSEEN, Ran, fingerprint, run
+from tests.corridor.corridor_parts import UNSEEN, Killed, Ran, fingerprint, run
 
 EVERY_STEP = "trainer.checkpoint_minutes=0"
 """A checkpoint after every step, where a data policy's supply allows one."""
@@ -104,10 +104,6 @@ class Around:
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         return self.inner.values(batch, student, state)
-
-
-class Killed(BaseException):
-    """The process dies here: nothing may catch it and clean up."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Exemplar, Splits, TestSplit
 from benchmark.teachers.teacher import OpenTeacher, Price, Teacher
 from benchmark.types import Ask, Example, Reply, Span, TrainingExample
-from tests.corridor.corridor_parts import Ran, Silent, fingerprint
+from tests.corridor.corridor_parts import Killed, Ran, Silent, fingerprint
 
 QUESTIONS = 12
 """The budget in questions: half of the pool, so that selections and schedules have something to decide."""
@@ -268,10 +268,6 @@ def observe_after_death(cell: Cell, at_step: int) -> Observed:
         with _dying_at_step(at_step), contextlib.suppress(Killed):
             _finished(watched, watch, Path(folder))
         return _finished(watched, watch, Path(folder))
-
-
-class Killed(BaseException):
-    """Not an Exception: nothing on the way may catch it."""
 
 
 @contextmanager

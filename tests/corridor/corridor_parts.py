@@ -54,6 +54,10 @@ def miniature(*overrides: str, **parts: Any) -> Cell:
     return replace(cell, method=replace(cell.method, **parts))
 
 
+class Killed(BaseException):
+    """A death on purpose. Not an Exception: nothing on the way may catch it and clean up."""
+
+
 class Silent:
     """A display that shows nothing."""
 

@@ -13,6 +13,7 @@ from corridor_parts import (
     AsksTheRulesAgain,
     AsksTheStudent,
     DropsAndWeighs,
+    Killed,
     Ran,
     Rounds,
     TwoStages,
@@ -25,10 +26,6 @@ from benchmark.axes.loss import CrossEntropy, FixedData
 from benchmark.cell import Cell
 from benchmark.student.module import StudentModule
 from benchmark.types import Ask, Reply
-
-
-class Killed(BaseException):
-    """Not an Exception: nothing on the way may catch it."""
 
 
 @dataclass(frozen=True)
