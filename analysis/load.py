@@ -68,7 +68,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class TestScore:
-    """One entry of the record's `test` list; `value` lies in [0, 1]."""
+    """One entry of the record's `test` list; `value` and the two shares of reasoning lie in [0, 1].
+
+    `questions_seen_in_pool` is None for the cell's own test set. Where several answers to each question were drawn, the
+    last three tell of all of them together.
+    """
 
     __test__ = False  # tells pytest that this is no test class
 
@@ -78,6 +82,12 @@ class TestScore:
     num_examples: int
     completion_tokens_per_answer: float | None
     seconds_per_answer: float | None
+    reasoning_accuracy: float | None = None
+    right_answer_wrong_reasoning: float | None = None
+    questions_seen_in_pool: float | None = None
+    samples_per_question: int | None = None
+    majority_at_k: float | None = None
+    pass_at_k: float | None = None
 
 
 @dataclass(frozen=True)
@@ -287,6 +297,7 @@ def _parse_tests(entries: list[Any]) -> tuple[TestScore, ...]:
 
 
 def _parse_test(entry: Mapping[str, Any], where: str) -> TestScore:
+    samples = _largest_size(entry, where)
     return TestScore(
         dataset=take(entry, "dataset", str, where=where),
         metric=take(entry, "metric", str, where=where),
@@ -294,7 +305,28 @@ def _parse_test(entry: Mapping[str, Any], where: str) -> TestScore:
         num_examples=take(entry, "n", int, where=where),
         completion_tokens_per_answer=_take_optional(entry, "completion_tokens_per_answer", where),
         seconds_per_answer=_take_optional(entry, "seconds_per_answer", where),
+        reasoning_accuracy=_take_optional(entry, "reasoning_accuracy", where),
+        right_answer_wrong_reasoning=_take_optional(entry, "right_answer_wrong_reasoning", where),
+        questions_seen_in_pool=_take_optional(entry, "questions_seen_in_pool", where),
+        samples_per_question=samples,
+        majority_at_k=None if samples is None else _take_at(entry, "majority_at", samples, where),
+        pass_at_k=None if samples is None else _take_at(entry, "pass_at", samples, where),
     )
+
+
+def _largest_size(entry: Mapping[str, Any], where: str) -> int | None:
+    """How many answers to each question were drawn; None for records of cells that drew none."""
+    by_size = take(entry, "majority_at", dict, type(None), where=where) if "majority_at" in entry else None
+    if by_size is None:
+        return None
+    if not by_size or not all(size.isdecimal() for size in by_size):
+        raise RecordError(f"{where}majority_at has the sizes {', '.join(by_size) or 'none'}, expected whole numbers")
+    return max(map(int, by_size))
+
+
+def _take_at(entry: Mapping[str, Any], name: str, size: int, where: str) -> float:
+    by_size = take(entry, name, dict, where=where)
+    return _take_fraction({"value": take(by_size, str(size), int, float, where=f"{where}{name}.")}, f"{where}{name}.")
 
 
 def _parse_reference(entry: Mapping[str, Any]) -> TeacherReference:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.grouping import BlockKey, Group
+from analysis.grouping import BlockKey, Group, Score
 from analysis.load import UNTRAINED_METHOD
 from analysis.references import TeacherGroup
 from analysis.settings import Settings, distinguishing_keys, varying_keys
@@ -26,6 +26,10 @@ GAP_NOTE = (
 COST_NOTE = (
     "questions, calls, tokens (prompt + completion) and USD are charged to the teacher per cell, as if it had bought "
     "everything itself; ~ marks an estimate; human labels are apart."
+)
+REASONING_NOTE = (
+    "right reasoning = the share of answers whose every step was checked and is right; wrong behind right = the share "
+    "of the right answers whose reasoning is not, empty where a seed has no right answer."
 )
 GOLD_NOTE = "gold: yes = the method read gold answers before training."
 
@@ -55,10 +59,23 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
     if not blocks:
         return
     yield from (INTERVAL_NOTE, GAP_NOTE, COST_NOTE, GOLD_NOTE)
+    if any(score.test.reasoning_accuracy is not None for score in _scores(blocks)):
+        yield REASONING_NOTE
     found = [note for block in blocks for note in (*_seed_notes(block), *_setting_notes(block), *_source_notes(block))]
     yield from dict.fromkeys(found)
+    yield from dict.fromkeys(note for block in blocks for note in _seen_notes(block))
     for block in blocks:
         yield from _reference_notes(block)
+
+
+def _scores(blocks: Iterable[BlockParts]) -> Iterator[Score]:
+    return (score for block in blocks for group in block.groups for score in group.scores)
+
+
+def _seen_notes(block: BlockParts) -> Iterator[str]:
+    most = max((score.test.questions_seen_in_pool or 0 for score in _scores([block])), default=0)
+    if most:
+        yield f"{title_of(block.key)}: up to {most:,.0f} of the test questions are in the pool of {block.key.dataset}."
 
 
 def _seed_notes(block: BlockParts) -> Iterator[str]:

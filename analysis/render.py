@@ -32,21 +32,50 @@ def render(table: Table, format_name: str) -> str:
     return FORMATS[format_name](table)
 
 
-def columns_of(metric: str) -> list[str]:
-    """The headings of a block that shows `metric`."""
+def columns_of(block: Block) -> list[str]:
+    """The headings of a block; those of reasoning and of sampled answers stand only where some row has them."""
+    sampled = ["majority@k %", "pass@k %", "k"] if _shows_samples(block) else []
+    reasoning = ["right reasoning %", "wrong behind right %"] if _shows_reasoning(block) else []
+    score = [f"{block.key.metric} %", *sampled, "gap closed %", *reasoning]
     cost = ["questions", "calls", "tokens", "USD", "human labels"]
-    return ["method", f"{metric} %", "gap closed %", *cost, "tokens/answer", "seeds", "gold", "records"]
+    return ["method", *score, *cost, "tokens/answer", "seeds", "gold", "records"]
 
 
-def shown_row(row: Row, short_ids: Mapping[str, str]) -> list[str]:
-    """The row as people read it, in the order of `columns_of`."""
+def shown_rows(block: Block, short_ids: Mapping[str, str]) -> list[list[str]]:
+    """The block's rows as people read them, in the order of `columns_of`."""
+    sampled, reasoning = _shows_samples(block), _shows_reasoning(block)
+    return [
+        _shown_row(row, short_ids, _shown_samples(row) if sampled else [], _shown_reasoning(row) if reasoning else [])
+        for row in block.rows
+    ]
+
+
+def _shows_reasoning(block: Block) -> bool:
+    return any(row.reasoning_accuracy is not None for row in block.rows)
+
+
+def _shows_samples(block: Block) -> bool:
+    return any(row.samples_per_question is not None for row in block.rows)
+
+
+def _shown_reasoning(row: Row) -> list[str]:
+    return [_shown_share(row.reasoning_accuracy), _shown_share(row.right_answer_wrong_reasoning)]
+
+
+def _shown_samples(row: Row) -> list[str]:
+    return [_shown_share(row.majority_at_k), _shown_share(row.pass_at_k), _shown_number(row.samples_per_question)]
+
+
+def _shown_row(row: Row, short_ids: Mapping[str, str], sampled: Sequence[str], reasoning: Sequence[str]) -> list[str]:
     tilde = "~" if row.cost_estimated else ""
     seeds = NO_VALUE if row.num_seeds is None else str(row.num_seeds)
     gold = NO_VALUE if row.uses_gold is None else "yes" if row.uses_gold else "no"
     return [
         row.name,
         _shown_result(row),
-        NO_VALUE if row.gap_closed is None else f"{100 * row.gap_closed:.1f}",
+        *sampled,
+        _shown_share(row.gap_closed),
+        *reasoning,
         _shown_number(row.teacher_questions),
         _shown_number(row.teacher_calls),
         _shown_number(_total_tokens(row), tilde),
@@ -64,6 +93,11 @@ def _shown_result(row: Row) -> str:
         return "not run"
     half_width = "" if row.high is None else f" ± {100 * (row.high - row.mean):.1f}"
     return f"{100 * row.mean:.1f}{half_width}"
+
+
+def _shown_share(share: float | None) -> str:
+    """A share in percent."""
+    return NO_VALUE if share is None else f"{100 * share:.1f}"
 
 
 def _shown_number(value: float | None, mark: str = "") -> str:
@@ -130,8 +164,8 @@ def to_markdown(table: Table) -> str:
     """All blocks, the failed cells and the notes as markdown that reads well in a terminal."""
     parts = []
     for block in table.blocks:
-        rows = [shown_row(row, table.short_ids) for row in block.rows]
-        parts.append(f"### {block_title(block)}\n\n{markdown_table(columns_of(block.key.metric), rows)}")
+        shown = markdown_table(columns_of(block), shown_rows(block, table.short_ids))
+        parts.append(f"### {block_title(block)}\n\n{shown}")
     if not table.blocks:
         parts.append("No cell is complete yet.")
     if table.failed:
@@ -146,8 +180,7 @@ def to_latex(table: Table) -> str:
     """One booktabs tabular per block, then the failed cells and the notes; needs booktabs and graphicx."""
     parts = ["% \\usepackage{booktabs,graphicx}"]
     for block in table.blocks:
-        rows = [shown_row(row, table.short_ids) for row in block.rows]
-        parts.append(_latex_block(block_title(block), columns_of(block.key.metric), rows))
+        parts.append(_latex_block(block_title(block), columns_of(block), shown_rows(block, table.short_ids)))
     if table.failed:
         parts.append(_latex_block("Failed cells", FAILED_COLUMNS, failed_rows(table.failed, table.short_ids)))
     notes = [f"\\par\\noindent {latex_escaped(note)}" for note in table.notes]
@@ -174,10 +207,7 @@ def to_csv(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A self-contained page."""
-    blocks = [
-        (block_title(block), columns_of(block.key.metric), [shown_row(row, table.short_ids) for row in block.rows])
-        for block in table.blocks
-    ]
+    blocks = [(block_title(block), columns_of(block), shown_rows(block, table.short_ids)) for block in table.blocks]
     if table.failed:
         rows = failed_rows(table.failed, table.short_ids)
         blocks.append((f"Failed cells ({len(rows)})", list(FAILED_COLUMNS), rows))

@@ -15,15 +15,22 @@ from analysis.record_ids import short_ids
 from analysis.references import TEACHER_NAME, UNTRAINED_NAME, TeacherGroup, gap_closed, teacher_groups
 from analysis.statistics import mean_with_t_interval
 
-INTEGER_COLUMNS = ("num_seeds", "test_examples", "data_seed", "budget_questions", "budget_calls")
+INTEGER_COLUMNS = (
+    "num_seeds",
+    "test_examples",
+    "data_seed",
+    "budget_questions",
+    "budget_calls",
+    "samples_per_question",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row; its fields are the columns of the csv. Fractions are in [0, 1], costs are means per cell.
 
-    `role` is untrained, teacher or method. `mean` is None where a reference was not run. Ids and seeds are
-    separated by spaces.
+    `role` is untrained, teacher or method. `mean` is None where a reference was not run. k in `majority_at_k` and
+    `pass_at_k` is `samples_per_question`. Ids and seeds are separated by spaces.
     """
 
     dataset: str
@@ -38,6 +45,8 @@ class Row:
     low: float | None = None
     high: float | None = None
     gap_closed: float | None = None
+    reasoning_accuracy: float | None = None
+    right_answer_wrong_reasoning: float | None = None
     num_seeds: int | None = None
     seeds: str | None = None
     test_examples: int | None = None
@@ -53,6 +62,9 @@ class Row:
     human_usd: float | None = None
     completion_tokens_per_answer: float | None = None
     seconds_per_answer: float | None = None
+    samples_per_question: int | None = None
+    majority_at_k: float | None = None
+    pass_at_k: float | None = None
     uses_gold: bool | None = None
     data_seed: int | None = None
     budget_questions: int | None = None
@@ -140,6 +152,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> Row:
         low=interval.low,
         high=interval.high,
         gap_closed=None if untrained else gap_closed(group, parts.untrained, parts.teachers),
+        reasoning_accuracy=_mean([test.reasoning_accuracy for test in tests]),
+        right_answer_wrong_reasoning=_mean([test.right_answer_wrong_reasoning for test in tests]),
         num_seeds=interval.num_values,
         seeds=" ".join(str(cell.identity.seed) for cell in cells),
         test_examples=tests[0].num_examples,
@@ -155,6 +169,9 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> Row:
         human_usd=_mean_cost(cells, "human", lambda cost: cost.usd),
         completion_tokens_per_answer=_mean([test.completion_tokens_per_answer for test in tests]),
         seconds_per_answer=_mean([test.seconds_per_answer for test in tests]),
+        samples_per_question=tests[0].samples_per_question,
+        majority_at_k=_mean([test.majority_at_k for test in tests]),
+        pass_at_k=_mean([test.pass_at_k for test in tests]),
         uses_gold=any(cell.uses_gold for cell in cells),
         data_seed=None if untrained else cells[0].data_seed,
         budget_questions=None if untrained else cells[0].budget_questions,

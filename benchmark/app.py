@@ -51,11 +51,15 @@ def run(config: DictConfig) -> Outcome:
 
 def _planned(cell: Cell) -> Outcome:
     """Prints the plan of a cell that stands alone."""
+    from benchmark.plan import student_download
     from benchmark.preview import Listed, names_of, preview
     from benchmark.run import Outcome
     from benchmark.runs.catalog import state_of
     from benchmark.runs.identity import cell_id
 
+    if student_download(cell) is not None:
+        sys.stdout.write(preview([Listed(names_of(cell), "", cell)]))
+        return Outcome("", cell.describe(), "planned", "")
     identifier = cell_id(cell)
     status = state_of(Path(cell.results_dir), identifier).status
     sys.stdout.write(preview([Listed(names_of(cell), "", cell, status)]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -64,7 +66,10 @@ SCALARS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that one run needs, built and checked. `config` is the resolved config as plain data."""
+    """Everything that one run needs, built and checked. `config` is the resolved config as plain data.
+
+    `extra_datasets` are those that `evaluation.extra` names; nothing but their test splits is used.
+    """
 
     method: Method
     mode: Literal["run", "plan"]
@@ -76,6 +81,7 @@ class Cell:
     optimization: Optimization
     trainer: TrainerSettings
     evaluation: EvaluationSettings
+    extra_datasets: tuple[Dataset, ...]
     logger: CellLogger
     seed: int
     data_seed: int
@@ -140,6 +146,7 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
         **{name: part for name, part in parts.items() if name not in AXES},
+        extra_datasets=tuple(_extra_datasets(parts["evaluation"].extra, parts["dataset"].name, config, hydra)),
         **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir")},
         config=plain,
     )
@@ -157,20 +164,55 @@ def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = _resolved(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    return {str(key): value for key, value in plain.items()}
+
+
+def _resolved(node: DictConfig) -> Any:
     try:
-        plain = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+
+
+def _extra_datasets(
+    options: Sequence[str], own: str, config: DictConfig, hydra: DictConfig | HydraConf
+) -> Iterator[Dataset]:
+    """The datasets of `evaluation.extra`. Raises ConfigError where one is unknown, or called like another one."""
+    names = [own]
+    for option in options:
+        dataset: Dataset = build(_dataset_node(option, config, hydra), f"evaluation.extra.{option}", Dataset)
+        if dataset.name in names:
+            raise ConfigError(
+                f"evaluation.extra: {option} is called {dataset.name!r}, and the student is tested on {dataset.name!r} "
+                "already; leave it out, or give one of the two another name in a YAML of its own"
+            )
+        if "/" in dataset.name:
+            raise ConfigError(
+                f"evaluation.extra: the name {dataset.name!r} of {option} cannot be part of a file's name"
+            )
+        names.append(dataset.name)
+        yield dataset
+
+
+def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf) -> Any:
+    """The config of `dataset=OPTION` as plain data, resolved as if it were this cell's own dataset."""
+    try:
+        node = _composed(f"dataset='{option}'", _search_path(hydra)).dataset
+    except MissingConfigException as error:
+        if error.missing_cfg_file != f"dataset/{option}":
+            raise
+        hint = nearest(option, error.options or ())
+        raise ConfigError(f"evaluation.extra: there is no dataset {option!r}{hint}") from error
+    ours = copy.deepcopy(config)
+    ours.dataset = node
+    return _resolved(ours.dataset)
 
 
 def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
     """The preset's name, followed by every axis on which this cell leaves the preset (`elad+selection=random`)."""
     chosen = hydra.runtime.choices
-    search_path = tuple(o for o in hydra.overrides.hydra if o.startswith("hydra.searchpath"))
-    preset = _preset(chosen["method"], search_path)
+    preset = _composed(f"method={chosen['method']}", _search_path(hydra))
     parts = [str(chosen["method"])]
     for axis in AXES:
         if chosen[axis] != preset.hydra.runtime.choices[axis]:
@@ -193,7 +235,13 @@ def _unresolved(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=False)
 
 
+def _search_path(hydra: DictConfig | HydraConf) -> tuple[str, ...]:
+    """The overrides that say where else options lie."""
+    return tuple(override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath"))
+
+
 @lru_cache(maxsize=64)
-def _preset(method: str, search_path: tuple[str, ...]) -> DictConfig:
+def _composed(choice: str, search_path: tuple[str, ...]) -> DictConfig:
+    """What the root config makes of one choice and nothing else."""
     loader = GlobalHydra.instance().config_loader()
-    return loader.load_configuration("config", [*search_path, f"method={method}"], RunMode.RUN)
+    return loader.load_configuration("config", [*search_path, choice], RunMode.RUN)

@@ -108,7 +108,13 @@ def _value(hint: Any, value: Any, at: str) -> Any:
     if sequence is not None and isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
         inner = typing.get_args(sequence)[0]
         return tuple(_value(inner, item, f"{at}[{i}]") for i, item in enumerate(value))
-    return leaf(hint, value, at)
+    return leaf(_plain_alternatives(hint), value, at)
+
+
+def _plain_alternatives(hint: Any) -> Any:
+    """What of a hint a plain value can be, where it can be one at all; the rest are protocols of components."""
+    plain = tuple(member for member in _members(hint) if not getattr(member, "_is_protocol", False))
+    return typing.Union[plain] if plain else hint  # noqa: UP007 - the members are known only now
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

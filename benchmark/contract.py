@@ -48,6 +48,7 @@ __all__ = [
     "Method",
     "Requirements",
     "Schedule",
+    "ScorableFormat",
     "Selection",
     "StepModel",
     "StepState",
@@ -251,6 +252,15 @@ class Format(Part, Protocol):
 
     def terms(self) -> Mapping[str, Term]:
         """The weighted terms that its tasks belong to."""
+        ...
+
+
+@runtime_checkable
+class ScorableFormat(Format, Protocol):
+    """A format whose targets on the answer path end in the answer, so that options can be scored in its place."""
+
+    def before_answer(self, text: str) -> str | None:
+        """What stands before the answer where a student has written `text`; None where a reply is the answer alone."""
         ...
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT, Schedule
-from benchmark.plan import covered_pool
+from benchmark.plan import covered_pool, student_download
 from benchmark.runs.catalog import complete_records
 from benchmark.runs.identity import identity
 from benchmark.tasks.dataset import Dataset, Splits
@@ -244,9 +244,11 @@ def expected_seconds(cell: Cell, known: Sequence[Timing]) -> Estimate:
 
     The median of the cells that did the same work (method, dataset, evaluation, steps, batch size, precision) with any
     seed or budget. Without one, the student's median pace is scaled: training time per example seen, times batch size,
-    steps and rounds, plus time per test answer, times test and validation questions. A live teacher's own time is not
-    in the second.
+    steps and rounds, plus time per test answer, times test answers (samples too) and validation questions. A live
+    teacher's own time is not in the second.
     """
+    if student_download(cell) is not None:
+        return UNKNOWN  # without its commit there is no identity to compare
     who = identity(cell)
     same = [each for each in known if each.method == cell.method.name and _work(each.identity) == _work(who)]
     if same:
@@ -274,7 +276,8 @@ def _scaled(cell: Cell, known: Sequence[Timing]) -> Estimate:
         return UNKNOWN
     splits = cell.dataset.load()
     validation = len(splits.validation[: cell.evaluation.validation_size])
-    answers = len(splits.test) + rounds * validation
+    tests = [splits.test, *(extra.load().test for extra in cell.extra_datasets)]
+    answers = sum(map(len, tests)) + len(splits.test) * cell.evaluation.samples + rounds * validation
     seconds = answers * median(each.seconds_per_answer for each in judges)
     if rounds:
         examples = rounds * cell.optimization.max_steps * cell.optimization.batch_size

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.context import CellContext
+from benchmark.contract import Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
+from benchmark.evaluation.extra import ExtraTest, count_seen
+from benchmark.evaluation.likelihood import choose, written_roles
+from benchmark.evaluation.reasoning import with_reasoning
 from benchmark.evaluation.reference import ROLE, teacher_accuracy
+from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.models import load_models
 from benchmark.plan import covered_pool
 from benchmark.progress import Display
@@ -20,6 +26,7 @@ from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
 from benchmark.student.stream import Validation
+from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import Answered, Bought, Meter, buy, reweighted
@@ -58,14 +65,40 @@ class Experiment:
             self._read_bought(round_folder(log.round.index))  # what an earlier round asked is not paid for again
         while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
             self._round(round_)
-        self.splits.test.unseal()  # nothing is decided from here on
-        test = self._evaluate("test", self.splits.test.open())
+        test = self._test(self.cell.dataset, self.splits, "test")
+        samples = self._sample(self.splits.test.open()) if self.cell.evaluation.samples else None
         self.state.counters["unparsed_answers"] += test.unparsed_answers
         self.state.counters["truncated_answers"] += test.truncated_answers
         self.state.counters["left_out_rows"] = self.splits.left_out
         self.folder.write_predictions("predictions", test.predictions)
+        if samples is not None:
+            self.folder.write_samples(samples.rows)
         self.folder.write_annotations(self.state.annotations)
-        return result(self.cell, self.state, test, self._teacher_reference())
+        extra = [self._extra_test(dataset) for dataset in self.cell.extra_datasets]
+        return result(self.cell, self.state, test, samples, extra, self._teacher_reference())
+
+    def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
+        """The student on a test split; whoever opens one has nothing left to decide."""
+        splits.test.unseal()
+        examples = splits.test.open()
+        return with_reasoning(self._evaluate(shown, examples, dataset.task), examples, dataset)
+
+    def _extra_test(self, dataset: Dataset) -> ExtraTest:
+        """A further test set; what was cut and could not be read there is counted apart."""
+        before, splits = Counter(self.student.counters), dataset.load()
+        evaluation = self._test(dataset, splits, dataset.name)
+        cut = self.student.counters - before
+        self.student.counters.subtract(cut)
+        counts = {
+            **cut,
+            "unparsed_answers": evaluation.unparsed_answers,
+            "truncated_answers": evaluation.truncated_answers,
+        }
+        self.state.counters.update({f"{what}/{dataset.name}": count for what, count in counts.items()})
+        self.folder.write_predictions(f"predictions-{dataset.name}", evaluation.predictions)
+        learnt = [*(row.without_gold() for row in self.splits.pool), *(row.question for row in self.state.annotations)]
+        asked = [row.without_gold() for row in splits.test.open()]
+        return ExtraTest(dataset.name, evaluation, count_seen(asked, learnt))
 
     def _round(self, round_: Round) -> None:
         state, method = self.state, self.cell.method
@@ -79,7 +112,7 @@ class Experiment:
         examples = method.format.examples(kept, self.cell.dataset.task)
         self._fit(examples, context)
         self._count_unused(kept, examples)
-        evaluation = self._evaluate("validation", self._validation_examples())
+        evaluation = self._evaluate("validation", self._validation_examples(), self.cell.dataset.task)
         self._log({f"validation/{evaluation.metric}": evaluation.value}, state.fits[-1].optimiser_steps)
         state.book_work()
         log = RoundLog(
@@ -178,26 +211,46 @@ class Experiment:
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit, while its bar stands."""
-        evaluation = self._measure(self._validation_examples(), lambda _: None)
+        evaluation = self._measure(self._validation_examples(), self.cell.dataset.task, lambda _: None)
         self._log({f"validation/{evaluation.metric}": evaluation.value}, step)
         return {evaluation.metric: evaluation.value}
 
     def _validation_examples(self) -> Sequence[Example]:
         return self.splits.validation[: self.cell.evaluation.validation_size]
 
-    def _evaluate(self, split: str, examples: Sequence[Example]) -> Evaluation:
-        answers = len(examples) * len(self.cell.method.format.answer_path)
-        with self.display.bar(f"evaluating on {split}", answers) as advance:
-            return self._measure(examples, advance)
+    def _evaluate(self, shown: str, examples: Sequence[Example], task: Task) -> Evaluation:
+        form, by_likelihood = self.cell.method.format, self.cell.evaluation.option_likelihood is not None
+        turns = len(written_roles(form)) + 1 if by_likelihood else len(form.answer_path)
+        with self.display.bar(f"evaluating on {shown}", len(examples) * turns) as advance:
+            return self._measure(examples, task, advance)
 
-    def _measure(self, examples: Sequence[Example], advance: Callable[[int], None]) -> Evaluation:
-        cell = self.cell
+    def _measure(self, examples: Sequence[Example], task: Task, advance: Callable[[int], None]) -> Evaluation:
+        form, settings = self.cell.method.format, self.cell.evaluation
         self.state.book_work()
-        evaluation = evaluate(
-            self.student, examples, cell.method.format, cell.dataset.task, cell.evaluation.max_new_tokens, advance
-        )
+        if settings.option_likelihood is None:
+            evaluation = evaluate(self.student, examples, form, task, settings.max_new_tokens, advance)
+        else:
+            by, longest = settings.option_likelihood, settings.max_new_tokens
+            evaluation = choose(self.student, examples, form, task, by, longest, advance)
         self.models.work()  # to be measured costs the method nothing
         return evaluation
+
+    def _sample(self, examples: Sequence[Example]) -> SampledAnswers:
+        form, task, settings = self.cell.method.format, self.cell.dataset.task, self.cell.evaluation
+        self.state.book_work()
+        with self.display.bar("sampling on test", len(examples) * len(form.answer_path) * settings.samples) as advance:
+            samples = draw(
+                self.student,
+                examples,
+                form,
+                task,
+                settings.samples,
+                settings.temperature,
+                settings.max_new_tokens,
+                advance,
+            )
+        self.models.work()
+        return samples
 
     def _context(self, round_: Round) -> CellContext:
         method, models = self.cell.method, self.models

@@ -53,6 +53,10 @@ class StepModel(Protocol):
         """[N, vocabulary] logits in float32, over the tokens that the student shares with all frozen models."""
         ...
 
+    def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """[N] nats of the tokens in float32, over the same vocabulary; much leaner than by way of all logits."""
+        ...
+
 
 class FrozenModel(TextModel, StepModel, Protocol):
     """A model beside the student whose weights never move: as text and, on the student's own tokens, on tensors."""

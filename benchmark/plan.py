@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmark.cell import Cell
-from benchmark.contract import ASSISTANT, STUDENT
-from benchmark.errors import ConfigError
+from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
+from benchmark.errors import ConfigError, DataError
 from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import refuse_other_vocabulary
-from benchmark.tasks.dataset import Splits
+from benchmark.student.source import PretrainedStudent
+from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import HUMAN
@@ -26,23 +28,48 @@ def check(cell: Cell) -> None:
 
 
 def check_without_trace(cell: Cell) -> None:
-    """The same, but writes nothing at all."""
-    _refuse_impossible(cell)
+    """The same, but writes and downloads nothing: what only a student that is not here can tell is left open."""
+    if student_download(cell) is None:
+        _refuse_impossible(cell)
+    else:
+        _check_machine(cell)
+        _refuse(cell, [*_reasons(cell)])
     refuse_write_protected(Path(cell.results_dir))
+
+
+def student_download(cell: Cell) -> str | None:
+    """What a run of the cell would first fetch from the hub for its student; None where nothing."""
+    source = cell.student
+    return source.download() if isinstance(source, PretrainedStudent) else None
 
 
 def _refuse_impossible(cell: Cell) -> None:
     cell.student.check()
     cell.student.fingerprint()  # its weights must be there
     _check_models_beside(cell)
+    _check_machine(cell)
+    _refuse(cell, [*_reasons(cell), *_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))])
+
+
+def _check_machine(cell: Cell) -> None:
     cell.logger.check()
     if cell.trainer.accelerator not in ("auto", "cpu"):
         from benchmark.student.load import device_of  # torch takes seconds to import, so only where it is needed
 
         device_of(cell.trainer.accelerator)
+
+
+def _reasons(cell: Cell) -> Iterator[str]:
     splits = cell.dataset.load()
-    reasons = [*_unmet(cell, splits), *_impossible_sizes(cell, splits)] if cell.method.trains() else []
-    reasons += _overlong_prompts(cell, splits)
+    if cell.method.trains():
+        yield from _unmet(cell, splits)
+        yield from _impossible_sizes(cell, splits)
+    extra = _extra_tests(cell)
+    yield from _unaskable(cell, extra)
+    yield from _impossible_measures(cell, splits, extra)
+
+
+def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
     if reasons:
         raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
 
@@ -124,6 +151,29 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
         yield f"it needs annotations of kind {', '.join(unwritten)}; this annotation writes {written}"
 
 
+def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:
+    """The further test sets, sealed. Raises DataError where one cannot be made."""
+    tests = []
+    for dataset in cell.extra_datasets:
+        try:
+            tests.append((dataset, dataset.load().test))
+        except DataError as error:
+            raise DataError(f"evaluation.extra, {dataset.name}: {error}") from error
+    return tests
+
+
+def _unaskable(cell: Cell, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """One reason per further test set whose questions the format cannot ask."""
+    if not cell.method.format.requires().choices:
+        return
+    for dataset, test in extra:
+        if test.count(lambda questions: [not question.choices for question in questions]):
+            yield (
+                f"its format works for multiple-choice questions only, and those of evaluation.extra={dataset.name} "
+                "have no choices"
+            )
+
+
 def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
     pool = covered_pool(cell, splits)
     wanted = cell.budget.questions
@@ -140,28 +190,65 @@ def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
         )
 
 
-def _overlong_prompts(cell: Cell, splits: Splits) -> Iterator[str]:
-    """One reason where prompts leave no room for an answer and the student's config says `refuse`."""
+def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """Reasons why the student cannot be measured as `evaluation` asks."""
+    settings, task = cell.evaluation, cell.dataset.task
+    if settings.option_likelihood is not None:
+        chosen = f"evaluation.option_likelihood={settings.option_likelihood}"
+        for dataset, test in [(cell.dataset, splits.test), *extra]:
+            if test.count(_without_options):
+                yield (
+                    f"{chosen} chooses among options, and questions of {dataset.name} (task {dataset.task.name}) have "
+                    "none; give evaluation.option_likelihood=null"
+                )
+        if not isinstance(cell.method.format, ScorableFormat):
+            yield (
+                f"{chosen} needs to know what stands before an answer, and the format "
+                f"{type(cell.method.format).__name__} has no `before_answer`; give evaluation.option_likelihood=null"
+            )
+        if settings.samples:
+            yield (
+                f"evaluation.samples={settings.samples} draws what the student writes, and {chosen} does not read "
+                "that; set one of the two to 0 or null"
+            )
+    if settings.samples and isinstance(task, GradedTask):
+        yield (
+            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, and those of task "
+            f"{task.name} are graded; give evaluation.samples=0"
+        )
+
+
+def _without_options(questions: Sequence[Question]) -> list[bool]:
+    return [not question.choices for question in questions]
+
+
+def _overlong_prompts(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """One reason per dataset where prompts leave no room for an answer and the student's config says `refuse`."""
     from benchmark.student.encoding import Encoder
 
-    student, form, task = cell.student, cell.method.format, cell.dataset.task
+    student, form = cell.student, cell.method.format
     if student.overlong != "refuse":
         return
     encoder = Encoder(student.tokenizer(), student.max_length, student.has_encoder())
     new_tokens = cell.evaluation.max_new_tokens or student.max_new_tokens
     limit = student.max_length - new_tokens
 
-    def too_long(questions: Sequence[Question]) -> list[bool]:
+    def too_long(task: Task, questions: Sequence[Question]) -> list[bool]:
         asks = [form.ask(question, role, task) for role in sorted(form.roles) for question in questions]
         lengths = [len(ids) for ids in encoder.prompts([ask.prompt for ask in asks])]
         by_role = [lengths[i : i + len(questions)] for i in range(0, len(lengths), len(questions))]
         return [max(of_question) > limit for of_question in zip(*by_role, strict=True)]
 
+    own = partial(too_long, cell.dataset.task)
     seen = (*splits.pool, *splits.validation) if cell.method.trains() else ()
-    overlong = splits.test.count(too_long) + (sum(too_long([row.without_gold() for row in seen])) if seen else 0)
-    if overlong:
-        yield (
-            f"{overlong} prompts are longer than {limit} tokens, which is what the window of student={student.name} "
-            f"(max_length={student.max_length}) leaves beside {new_tokens} new tokens; raise student.max_length, lower "
-            "student.max_new_tokens, or cut and count with student.overlong=truncate"
-        )
+    overlong = {"": splits.test.count(own) + (sum(own([row.without_gold() for row in seen])) if seen else 0)}
+    for dataset, test in extra:
+        overlong[f" of evaluation.extra={dataset.name}"] = test.count(partial(too_long, dataset.task))
+    for whose, count in overlong.items():
+        if count:
+            yield (
+                f"{count} prompts{whose} are longer than {limit} tokens, which is what the window of "
+                f"student={student.name} (max_length={student.max_length}) leaves beside {new_tokens} new tokens; "
+                "raise student.max_length, lower student.max_new_tokens, or cut and count with "
+                "student.overlong=truncate"
+            )

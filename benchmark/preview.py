@@ -10,6 +10,7 @@ from typing import Literal
 
 from benchmark.cell import Cell
 from benchmark.estimate import REHEARSED_QUESTIONS, Cost, Estimate, Timing, expected_cost, expected_seconds, timings
+from benchmark.plan import student_download
 
 Names = tuple[str, str, str, str]
 """Method, dataset, student and seed."""
@@ -54,14 +55,21 @@ class Row:
 
 
 def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
-    """The table with the totals of what is to run, then why cells are impossible, then what the marks mean."""
-    known = lru_cache(timings)
+    """The table with the totals of what is to run; then why cells are impossible, downloads, what the marks mean."""
+    cells, known = list(cells), lru_cache(timings)
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
     table = _table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines])
-    parts = [table, "\n".join(f"- {reason}" for reason in reasons), _legend(lines)]
+    notes = [*reasons, *_downloads(cells)]
+    parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _downloads(cells: Iterable[Listed]) -> list[str]:
+    """Every student that a run would fetch from the hub, once."""
+    downloads = [student_download(listed.cell) for listed in cells if listed.cell is not None]
+    return list(dict.fromkeys(download for download in downloads if download is not None))
 
 
 def names_of(cell: Cell) -> Names:

@@ -9,31 +9,50 @@ from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.evaluation.accuracy import Evaluation
+from benchmark.evaluation.extra import ExtraTest
+from benchmark.evaluation.reasoning import reasoning_accuracy, right_answer_wrong_reasoning
+from benchmark.evaluation.sampling import SampledAnswers
 from benchmark.state import CellState
 from benchmark.student.fit import FitReport
 from benchmark.teachers.ledger import as_numbers
 from benchmark.types import RoundLog
 
 
-def result(cell: Cell, state: CellState, test: Evaluation, reference: dict[str, Any] | None) -> dict[str, Any]:
+def result(
+    cell: Cell,
+    state: CellState,
+    test: Evaluation,
+    samples: SampledAnswers | None,
+    extra: Sequence[ExtraTest],
+    reference: dict[str, Any] | None,
+) -> dict[str, Any]:
     """Plain data. `reference` is the teacher's own score on the test questions, where it was measured."""
     return {
         "uses_gold": cell.method.requires().gold,
         "rounds": [_round_row(log) for log in state.history],
         "cost_estimated": cell.asks_teacher and any(t.token_counts_are_estimated for t in cell.teachers.values()),
-        "test": [_test_row(cell, test)],
+        "test": [_test_row(cell.dataset.name, test, samples), *map(_extra_row, extra)],
         "teacher_reference": reference,
         "train": _train_row(state.fits),
         "counters": dict(sorted({**state.counters, **_cuts(state)}.items())),
     }
 
 
-def _test_row(cell: Cell, test: Evaluation) -> dict[str, Any]:
+def _extra_row(extra: ExtraTest) -> dict[str, Any]:
+    return {**_test_row(extra.dataset, extra.evaluation, None), "questions_seen_in_pool": extra.questions_seen_in_pool}
+
+
+def _test_row(dataset: str, test: Evaluation, samples: SampledAnswers | None) -> dict[str, Any]:
     return {
-        "dataset": cell.dataset.name,
+        "dataset": dataset,
         "metric": test.metric,
         "value": test.value,
         "flexible_value": test.flexible_accuracy if test.metric == "accuracy" else None,
+        "answers_by": test.answers_by,
+        "majority_at": None if samples is None else samples.majority_at,
+        "pass_at": None if samples is None else samples.pass_at,
+        "reasoning_accuracy": reasoning_accuracy(test.predictions),
+        "right_answer_wrong_reasoning": right_answer_wrong_reasoning(test.predictions),
         "n": len(test.predictions),
         "completion_tokens_per_answer": test.completion_tokens_per_answer,
         "seconds_per_answer": test.seconds / len(test.predictions),

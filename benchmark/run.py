@@ -48,7 +48,7 @@ def run_cell(cell: Cell, display: Display) -> Outcome:
 
 
 def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Display) -> Outcome:
-    from benchmark.runs.memory import forget_peak
+    from benchmark.runs.memory import forget_peak, keep_freed_memory
 
     identifier = id_of(who)
     folder = CellFolder(results, identifier)
@@ -56,6 +56,7 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
     header = _header(cell, who)
     started = time.perf_counter()
     display.say("started")
+    keep_freed_memory()
     forget_peak()
     try:
         record = _complete(cell, header, folder, journal, display, started)
@@ -83,6 +84,7 @@ def _complete(
     import torch
 
     from benchmark.experiment import Experiment
+    from benchmark.model_card import card_of
     from benchmark.runs.memory import peak_bytes
     from benchmark.runs.provenance import provenance
     from benchmark.student.export import export
@@ -90,11 +92,13 @@ def _complete(
     with cell_loggers(cell.logger, folder.path, journal.path("curves"), cell.describe(), cell.config) as loggers:
         experiment = Experiment(cell, folder, journal, display, loggers)
         result = experiment.run()
-        scores = {f"test/{test['metric']}": test["value"] for test in result["test"]}
+        own, *extra = result["test"]
+        scores = {f"test/{own['metric']}": own["value"]}
+        scores |= {f"test/{test['dataset']}/{test['metric']}": test["value"] for test in extra}
         for logger in loggers:
             logger.log_metrics(scores, step=int(result["train"]["optimiser_steps"]))
     if cell.trainer.save_student and cell.method.trains():
-        export(experiment.student, folder.path / "student", {**header, **result})
+        export(experiment.student, folder.path / "student", card_of(experiment, {**header, **result}))
     result["train"]["peak_memory_bytes"] = peak_bytes()
     device = str(experiment.student.network.device)
     return {

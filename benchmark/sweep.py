@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from benchmark.cell import AXES, CHOICES, SCALARS, Cell, read_cell
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.plan import check, check_without_trace
+from benchmark.plan import check, check_without_trace, student_download
 from benchmark.preview import Listed, Names, names_of, preview
 from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import cell_id
@@ -111,6 +111,10 @@ class Sweep:
         return refused
 
     def _add(self, cell: Cell, overrides: Overrides) -> None:
+        if cell.mode == "plan" and student_download(cell) is not None:
+            name = " ".join(overrides)  # its id holds the commit that only the hub knows
+            self.cells[name] = PlannedCell(name, cell, overrides, "missing")
+            return
         identifier = cell_id(cell)
         if identifier not in self.cells:  # the same science twice in one grid runs once
             status = state_of(Path(cell.results_dir), identifier).status

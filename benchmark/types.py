@@ -245,9 +245,13 @@ class Prediction:
     `answer` is read strictly and decides the accuracy; `flexible_answer` is searched in the whole text. `truncated`
     says that the text was cut at the token cap; tokens are summed over all generations of the answer.
     `grade` is set where the task has a metric of its own, and says how good the answer is, in [0, 1].
+    `reasoning_right` is set where the dataset can check the steps of a rationale and the student wrote any. `prompt` is
+    what the student was asked in the last turn, before its chat template or line feed. `option_scores` are set where
+    the answer is the likeliest option: what each option was compared by, in the question's order.
     """
 
     example_id: str
+    prompt: str
     text: str
     rationale: str
     answer: str | None
@@ -259,3 +263,18 @@ class Prediction:
     prompt_tokens: int
     completion_tokens: int
     grade: float | None = None
+    reasoning_right: bool | None = None
+    option_scores: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """One of several answers drawn to a test question, read strictly; `sample` counts from 0 per question."""
+
+    example_id: str
+    sample: int
+    text: str
+    answer: str | None
+    correct: bool
+    truncated: bool
+    completion_tokens: int

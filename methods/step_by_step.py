@@ -45,6 +45,10 @@ class StepByStepFormat:
         """("", the whole text): the label task writes no rationale."""
         return "", text
 
+    def before_answer(self, text: str) -> str | None:
+        """None: the label is the whole reply."""
+        return None
+
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
         """A label example and a rationale example per question, in one group.
 

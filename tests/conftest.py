@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from benchmark.cell import Cell
 
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 REPOSITORY = Path(__file__).resolve().parents[1]
 MINIATURE = (
     "dataset.pool_size=40",

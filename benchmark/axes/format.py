@@ -29,6 +29,10 @@ class AnswerOnly:
         """("", the whole text)."""
         return "", text
 
+    def before_answer(self, text: str) -> str | None:
+        """None: a reply is the answer alone."""
+        return None
+
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
         """One example per annotation that has an answer."""
         return [
@@ -78,6 +82,10 @@ class RationaleThenAnswer:
         """(what stands before the last marker, what stands after it); without a marker there is no answer."""
         rationale, marker, answer = text.rpartition(self.answer_marker)
         return (rationale, answer) if marker else (text, "")
+
+    def before_answer(self, text: str) -> str | None:
+        """The rationale as it would be read, and the marker, which is put behind a text that lacks it."""
+        return self.read(text)[0] + self.answer_marker
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
         """One example per annotation that has both a rationale and an answer."""

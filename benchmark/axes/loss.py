@@ -57,8 +57,6 @@ class CrossEntropy:
         return of_format
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
-        """Per term the scaled sum of token losses in nats, from float32 logits."""
-        from torch.nn.functional import cross_entropy
-
-        nats = cross_entropy(student.logits(student.hidden(batch)), batch.tokens, reduction="none")
+        """Per term the scaled sum of token losses in nats."""
+        nats = student.negative_log_likelihoods(student.hidden(batch), batch.tokens)
         return {name: (scale * nats).sum() for name, scale in batch.scale.items()}

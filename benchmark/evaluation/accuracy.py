@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from benchmark.contract import Format, Task
+from benchmark.evaluation.answer_path import follow, last_text
 from benchmark.evaluation.reading import read_both
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import GradedTask
@@ -18,11 +19,12 @@ from benchmark.types import Example, Prediction, Reply
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions in the order of the examples, and how long the student took for all of them."""
+    """Predictions in the order of the examples, how long the student took for all of them, and how it answered."""
 
     predictions: tuple[Prediction, ...]
     seconds: float
     metric: str = "accuracy"
+    answers_by: str = "generation"
 
     @property
     def value(self) -> float:
@@ -68,17 +70,9 @@ def evaluate(
     """Greedy answers to all examples. `advance` is told how many generations each batch finished."""
     started = time.perf_counter()
     questions = [example.without_gold() for example in examples]
-    given = [""] * len(examples)
-    turns: list[list[Reply]] = []
-    for role in form.answer_path:
-        asks = [form.ask(question, role, task, text) for question, text in zip(questions, given, strict=True)]
-        capped = [replace(ask, max_new_tokens=ask.max_new_tokens or max_new_tokens) for ask in asks]
-        replies = [reply for [reply] in student.generate(capped, advance=advance)]
-        given = [reply.text for reply in replies]
-        turns.append(replies)
+    turns = follow(form.answer_path, student, questions, form, task, max_new_tokens, advance=advance)
     predictions = tuple(
-        _prediction(example, list(replies), form, task)
-        for example, replies in zip(examples, zip(*turns, strict=True), strict=True)
+        _prediction(example, replies, form, task) for example, replies in zip(examples, turns, strict=True)
     )
     return Evaluation(predictions, time.perf_counter() - started, metric_of(task))
 
@@ -90,11 +84,13 @@ def metric_of(task: Task) -> str:
 
 def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
     last = replies[-1].text
+    asked = form.ask(example.without_gold(), form.answer_path[-1], task, last_text(replies[:-1]))
     rationale, answer_text = form.read(last)
     read = read_both(task, example, answer_text, last)
     earlier = "\n".join(reply.text for reply in replies[:-1])
     return Prediction(
         example_id=example.id,
+        prompt=asked.prompt,
         text=last,
         rationale=rationale or earlier,
         answer=read.answer,

@@ -43,6 +43,8 @@ def identity(cell: Cell) -> dict[str, Any]:
     axes = tuple(AXES) if trains else ("format",)
     parts: dict[str, Any] = {axis: getattr(method, axis) for axis in axes}
     parts |= {"dataset": cell.dataset, "student": cell.student, "evaluation": cell.evaluation}
+    if cell.extra_datasets:
+        parts["extra_datasets"] = cell.extra_datasets
     if trains:
         parts |= {"budget": cell.budget, "optimization": cell.optimization}
     if cell.asks_teacher:
@@ -62,6 +64,7 @@ def identity(cell: Cell) -> dict[str, Any]:
 def _content(cell: Cell) -> dict[str, Any]:
     """Hashes of what lies outside the config: rows, weights, recordings, prompt templates."""
     content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
+    content |= {f"dataset {extra.name}": extra.fingerprint() for extra in cell.extra_datasets}
     needs, prompts = cell.method.requires(), beside(cell.method.parts)
     for role in sorted(needs.teacher_roles | needs.assistant_roles):
         content[f"prompt {role}"] = prompts.fingerprint(role)

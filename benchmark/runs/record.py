@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.runs.catalog import RECORD
 from benchmark.runs.contents import contents
-from benchmark.types import Annotation, Prediction
+from benchmark.types import Annotation, Prediction, SampledAnswer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,10 @@ class CellFolder:
         """One row per evaluated example, as Parquet."""
         self._write_table(name, [asdict(prediction) for prediction in predictions])
 
+    def write_samples(self, answers: Sequence[SampledAnswer]) -> None:
+        """One row per sampled answer."""
+        self._write_table("samples", [asdict(answer) for answer in answers])
+
     def write_annotations(self, annotations: Sequence[Annotation]) -> None:
         """One row per annotation; evidence, prompts and replies as JSON text."""
         self._write_table("annotations", [_annotation_row(row) for row in annotations])
@@ -50,7 +54,8 @@ class CellFolder:
 
     def finish(self, record: Mapping[str, Any]) -> Path:
         """Writes the record and gives the folder its name; what stood there before is kept under `.attempts`."""
-        files = contents(self.path, "predictions.parquet", "annotations.parquet", "student")
+        tables = sorted(path.name for path in self.path.glob("*.parquet"))
+        files = contents(self.path, *tables, "student")
         record = {**record, "files": files}
         text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
         with (self.path / RECORD).open("w", encoding="utf-8") as file:

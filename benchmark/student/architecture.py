@@ -8,7 +8,26 @@ from typing import Any, Protocol
 
 import torch
 
+from benchmark.student.attention import Rows, attends_end_to_end
 from benchmark.student.batch import MicroBatch
+from benchmark.student.cache import growing_cache
+
+NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+"""A mask of four dimensions is handed on as it is; without one, transformers would make a mask of all token pairs."""
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Token ids of a text with several endings: `prompt` and `begun` are what they share, the begun reply apart."""
+
+    prompt: tuple[int, ...]
+    begun: tuple[int, ...]
+    endings: tuple[tuple[int, ...], ...]
+
+    @property
+    def stem(self) -> tuple[int, ...]:
+        """What all endings share."""
+        return (*self.prompt, *self.begun)
 
 
 class Continuation(Protocol):
@@ -42,6 +61,10 @@ class Architecture(Protocol):
         """Rows that go on behind the prompts."""
         ...
 
+    def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
+        """[N, width]: the last hidden state before each token of all endings, in order."""
+        ...
+
 
 def architecture_of(network: Any) -> Architecture:
     """The architecture that a network's config names."""
@@ -62,10 +85,21 @@ class DecoderOnly:
 
     def hidden(self, network: Any, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the last hidden state at each position that predicts a response token."""
+        body = plain(network).base_model
+        if attends_end_to_end(body):
+            return self._end_to_end(body, batch)
         # Padding stands on the right of a causal model, so no position looks at it; without a mask attention is faster.
-        body = plain(network).base_model(input_ids=batch.input_ids, use_cache=False)
-        states: torch.Tensor = body.last_hidden_state
+        states: torch.Tensor = body(input_ids=batch.input_ids, use_cache=False).last_hidden_state
         return states[batch.rows, batch.columns]
+
+    def _end_to_end(self, body: Any, batch: MicroBatch) -> torch.Tensor:
+        rows = Rows.of(batch.attention_mask)
+        tokens, positions = batch.input_ids.flatten()[rows.places], rows.positions
+        states: torch.Tensor = body(
+            input_ids=tokens[None], position_ids=positions[None], attention_mask=NO_MASK, use_cache=False, rows=rows
+        ).last_hidden_state
+        lengths = batch.attention_mask.sum(1)
+        return states[0, (lengths.cumsum(0) - lengths)[batch.rows] + batch.columns]
 
     def whole_logits(self, network: Any, batch: MicroBatch) -> torch.Tensor:
         """[N, vocabulary]."""
@@ -74,12 +108,29 @@ class DecoderOnly:
 
     def continuation(self, network: Any, prompts: Sequence[Sequence[int]], padding_id: int) -> Continuation:
         """Rows padded on the left, so that the next token of every row is predicted at the same column."""
-        device, width = network.device, max(map(len, prompts))
-        tokens = [[padding_id] * (width - len(prompt)) + [*prompt] for prompt in prompts]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        return _CausalContinuation(
-            plain(network), torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
-        )
+        return _CausalContinuation(plain(network), *_padded_left(prompts, padding_id, network.device))
+
+    def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
+        """[N, width]; the stems are read once, and every ending goes on from a copy of its stem's keys and values."""
+        body: Any = plain(network).base_model
+        tokens, mask = _padded_left([text.stem for text in texts], padding_id, network.device)
+        stems = body(input_ids=tokens, attention_mask=mask, position_ids=_positions(mask), use_cache=True)
+        endings, owners = _endings(texts, network.device)
+        states: torch.Tensor = stems.last_hidden_state[owners, -1:]
+        tokens, behind = _padded_right([ending[:-1] for ending in endings], padding_id, network.device)
+        if tokens.shape[1]:
+            stems.past_key_values.batch_select_indices(owners)
+            mask = torch.cat([mask[owners], behind], dim=1)
+            read = body(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=_positions(mask)[:, -tokens.shape[1] :],
+                past_key_values=stems.past_key_values,
+                use_cache=True,
+            )
+            states = torch.cat([states, read.last_hidden_state], dim=1)
+        rows, columns = _cells([0] * len(endings), endings, network.device)
+        return states[rows, columns]
 
 
 class _CausalContinuation:
@@ -87,8 +138,8 @@ class _CausalContinuation:
         self.network = network
         self.tokens = tokens
         self.mask = mask
-        self.positions = (mask.cumsum(1) - 1).clamp(min=0)
-        self.cache: Any = None
+        self.positions = _positions(mask)
+        self.cache = growing_cache(network)
 
     def next_logits(self) -> torch.Tensor:
         out = self.network(
@@ -99,7 +150,6 @@ class _CausalContinuation:
             use_cache=True,
             logits_to_keep=1,
         )
-        self.cache = out.past_key_values
         logits: torch.Tensor = out.logits
         return logits[:, -1]
 
@@ -125,11 +175,7 @@ class EncoderDecoder:
         model = plain(network)
         prompts, mask, decoder_ids, columns = self._split(model, batch)
         encoded = model.get_encoder()(input_ids=prompts, attention_mask=mask).last_hidden_state
-        decoded = model.get_decoder()(
-            input_ids=decoder_ids, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
-        )
-        states: torch.Tensor = decoded.last_hidden_state[batch.rows, columns]
-        return states * model.model_dim**-0.5 if getattr(model.config, "scale_decoder_outputs", False) else states
+        return _decoded(model, decoder_ids, encoded, mask)[batch.rows, columns]
 
     def whole_logits(self, network: Any, batch: MicroBatch) -> torch.Tensor:
         """[N, vocabulary]."""
@@ -151,10 +197,22 @@ class EncoderDecoder:
 
     def continuation(self, network: Any, prompts: Sequence[Sequence[int]], padding_id: int) -> Continuation:
         """Prompts encoded once, padded on the right."""
-        model, device, width = plain(network), network.device, max(map(len, prompts))
-        tokens = torch.tensor([[*p] + [padding_id] * (width - len(p)) for p in prompts], device=device)
-        mask = torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts], device=device)
+        model = plain(network)
+        tokens, mask = _padded_right(prompts, padding_id, network.device)
         return _DecodedContinuation(model, model.get_encoder()(input_ids=tokens, attention_mask=mask), mask)
+
+    def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
+        """[N, width]; the prompts are encoded once, and every ending is decoded with the begun reply before it."""
+        model, device = plain(network), network.device
+        tokens, mask = _padded_right([text.prompt for text in texts], padding_id, device)
+        encoded = model.get_encoder()(input_ids=tokens, attention_mask=mask).last_hidden_state
+        endings, owners = _endings(texts, device)
+        begun = [text.begun for text in texts for _ in text.endings]
+        inputs = [(_start_token(model), *b, *ending[:-1]) for b, ending in zip(begun, endings, strict=True)]
+        decoder_ids, _ = _padded_right(inputs, padding_id, device)
+        rows, columns = _cells([len(b) for b in begun], endings, device)
+        states = _decoded(model, decoder_ids, encoded[owners], mask[owners])
+        return states[rows, columns]
 
 
 class _DecodedContinuation:
@@ -163,7 +221,7 @@ class _DecodedContinuation:
         self.encoded = encoded
         self.mask = mask
         self.tokens = torch.full((len(mask), 1), _start_token(network), device=mask.device)
-        self.cache: Any = None
+        self.cache = growing_cache(network)
 
     def next_logits(self) -> torch.Tensor:
         out = self.network(
@@ -173,7 +231,6 @@ class _DecodedContinuation:
             past_key_values=self.cache,
             use_cache=True,
         )
-        self.cache = out.past_key_values
         logits: torch.Tensor = out.logits
         return logits[:, -1]
 
@@ -186,5 +243,51 @@ class _DecodedContinuation:
         self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]
 
 
+def _decoded(model: Any, tokens: torch.Tensor, encoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[rows, length, width]: the decoder's last hidden states, as the output embedding takes them."""
+    decoded = model.get_decoder()(
+        input_ids=tokens, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+    )
+    states: torch.Tensor = decoded.last_hidden_state
+    return states * model.model_dim**-0.5 if getattr(model.config, "scale_decoder_outputs", False) else states
+
+
 def _start_token(model: Any) -> int:
     return int(model.config.decoder_start_token_id)
+
+
+# --- rows of unequal length ------------------------------------------------------------------------------------------
+
+
+def _padded_left(rows: Sequence[Sequence[int]], padding_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(tokens, mask), both [rows, longest]."""
+    width = max(map(len, rows))
+    tokens = [[padding_id] * (width - len(row)) + [*row] for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+
+def _padded_right(rows: Sequence[Sequence[int]], padding_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(tokens, mask), both [rows, longest]."""
+    width = max(map(len, rows))
+    tokens = [[*row] + [padding_id] * (width - len(row)) for row in rows]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    """Each token's place in its own row, padding not counted."""
+    return (mask.cumsum(1) - 1).clamp(min=0)
+
+
+def _endings(texts: Sequence[Branches], device: Any) -> tuple[list[tuple[int, ...]], torch.Tensor]:
+    """(all endings in order, the number of the text that each belongs to)."""
+    owners = [i for i, text in enumerate(texts) for _ in text.endings]
+    return [ending for text in texts for ending in text.endings], torch.tensor(owners, device=device)
+
+
+def _cells(starts: Sequence[int], endings: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows, columns), each [N]: for every ending as many cells of its row as it has tokens, from its start on."""
+    cells = [(i, s + j) for i, (s, ending) in enumerate(zip(starts, endings, strict=True)) for j in range(len(ending))]
+    rows, columns = torch.tensor(cells, device=device).T
+    return rows, columns

@@ -75,6 +75,15 @@ class Encoder:
         if not examples:
             return []
         prompts = self.prompts([example.prompt for example in examples])
+        return [
+            self._example(example, prompt, ids, owners)
+            for example, prompt, (ids, owners) in zip(examples, prompts, self.targets(examples), strict=True)
+        ]
+
+    def targets(self, examples: Sequence[TrainingExample]) -> list[tuple[list[int], list[int]]]:
+        """Of every example all target tokens, EOS last, and the number of the span in which each begins."""
+        if not examples:
+            return []
         encoded = self.tokenizer(
             [example.target_text for example in examples],
             add_special_tokens=False,
@@ -82,10 +91,8 @@ class Encoder:
             return_offsets_mapping=True,
         )
         return [
-            self._example(example, prompt, *self._target(example, ids, [start for start, _ in offsets]))
-            for example, prompt, ids, offsets in zip(
-                examples, prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True
-            )
+            self._target(example, ids, [start for start, _ in offsets])
+            for example, ids, offsets in zip(examples, encoded["input_ids"], encoded["offset_mapping"], strict=True)
         ]
 
     def _target(

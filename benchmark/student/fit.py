@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from benchmark.context import CellContext
 from benchmark.contract import Method
 from benchmark.student.checkpoint import Checkpointing, FitJournal
+from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
 from benchmark.student.module import StudentModule
 from benchmark.student.settings import Optimization, TrainerSettings
@@ -95,7 +97,11 @@ def fit(
     callbacks: list[pl.Callback] = [_Ticker(advance)]
     if journal is not None:
         callbacks.append(Checkpointing(journal, stream))
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with ExitStack() as around:
+        around.enter_context(warnings.catch_warnings())
+        around.enter_context(torch.random.fork_rng())
+        if settings.compile_layers:
+            around.enter_context(layers_compiled(student.network))
         warnings.simplefilter("ignore")
         _trainer(optimization, settings, loggers, callbacks).fit(
             module,

@@ -72,6 +72,13 @@ class Frozen:
         with self.model.evaluation(), torch.no_grad():
             return self.model.logits(hidden)[:, : self.vocabulary]
 
+    def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """[N] nats of the tokens in float32, without gradient, over the same vocabulary."""
+        import torch
+
+        with self.model.evaluation(), torch.no_grad():
+            return self.model.negative_log_likelihoods(hidden, tokens, self.vocabulary)
+
 
 def refuse_other_vocabulary(student: StudentSource, model: StudentSource) -> None:
     """Raises ConfigError where a token has not the same id in both, so that distributions cannot be compared."""

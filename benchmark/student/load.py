@@ -8,6 +8,7 @@ import torch
 
 from benchmark.errors import ConfigError
 from benchmark.student.architecture import architecture_of, plain
+from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import TrainerSettings
@@ -54,6 +55,7 @@ def initial_network(source: StudentSource, seed: int, settings: TrainerSettings)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # equal seeds must give equal numbers on every batch split
+    attend_end_to_end(plain(network))
     network.to(device_of(settings.accelerator))  # type: ignore[arg-type]  # its decorator hides the signature
     return network
 

@@ -47,6 +47,10 @@ class StudentModule(pl.LightningModule):
         """[N, vocabulary] logits in float32, over the tokens that the student shares with all frozen models."""
         return self.student.logits(hidden)[:, : self.vocabulary]
 
+    def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """[N] nats of the tokens in float32, over the same vocabulary."""
+        return self.student.negative_log_likelihoods(hidden, tokens, self.vocabulary)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""
         return self.optimization.optimiser(self.network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmark.student.source import FromScratch, Overlong, drawing, refuse_small, refuse_window
@@ -23,6 +23,7 @@ class TinyEncoderDecoder(FromScratch):
     max_length: int
     max_new_tokens: int
     overlong: Overlong = "refuse"
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
@@ -37,7 +38,10 @@ class TinyEncoderDecoder(FromScratch):
         return True
 
     def network(self, seed: int) -> PreTrainedModel:
-        """A T5 1.1 (gated GELU, output embedding of its own) with `layers` in encoder and decoder each."""
+        """A T5 with gated GELU and unscaled outputs, as 1.1, with `layers` in encoder and decoder each.
+
+        Unlike there, its output embedding is that of the input: transformers 5 ties those of every T5 that it makes.
+        """
         from transformers import T5Config, T5ForConditionalGeneration
 
         tokenizer = self.tokenizer()

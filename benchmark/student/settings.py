@@ -67,13 +67,15 @@ class TrainerSettings:
     """How the work is laid on this machine; nothing here moves a number beyond rounding.
 
     `threads` null means one for tiny students, and all that this process may use for others. A micro-batch is at most
-    `micro_batch_tokens` padded tokens, or one group. A checkpoint inside a long fit is written every
+    `micro_batch_tokens` padded tokens, or one group. `compile_layers` takes a while at the start of a fit and needs a
+    C++ compiler; then steps are faster and take less memory. A checkpoint inside a long fit is written every
     `checkpoint_minutes`; 0 writes one after every step.
     """
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     threads: int | None = None
     micro_batch_tokens: int = 4096
+    compile_layers: bool = False
     evaluation_batch_size: int = 64
     log_every_n_steps: int = 50
     checkpoint_minutes: float = 5.0

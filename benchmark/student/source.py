@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.hub_logs import quiet_hub
@@ -111,6 +111,7 @@ class TinyStudent(FromScratch):
     max_length: int
     max_new_tokens: int
     overlong: Overlong = "refuse"
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
@@ -188,6 +189,7 @@ class PretrainedStudent:
     overlong: Overlong = "refuse"
     revision: str = field(default="main", metadata={"identity": False})
     lora: Lora | None = None
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         refuse_window(self.max_length, self.max_new_tokens)
@@ -231,10 +233,20 @@ class PretrainedStudent:
         kind = AutoModelForSeq2SeqLM if self.has_encoder() else AutoModelForCausalLM
         dtype = torch.float32 if self.lora is None else getattr(torch, self.lora.base_dtype)
         network: PreTrainedModel = kind.from_pretrained(str(self.path), revision=self.revision, dtype=dtype)
+        _say_whether_tied(network)
         if self.lora is None:
             return network
         with drawing(seed):
             return self.lora.attach(network)
+
+    def download(self) -> str | None:
+        """What a run would fetch from the hub, in a sentence; None where there is nothing to fetch. Asks no network."""
+        if self.path is None or not _is_hub_id(self.path) or _in_cache(self.path, self.revision):
+            return None
+        return (
+            f"{self.slot}={self.name} is not on this disk: a run downloads {self.path} (revision {self.revision}) from "
+            f"the hub; licence: {self.licence}"
+        )
 
     def has_encoder(self) -> bool:
         """What the model's config says."""
@@ -252,9 +264,17 @@ class PretrainedStudent:
                     f"{self.slot}.path={self.path} has no config.json, so it is no Hugging Face model folder"
                 )
             return Path(self.path) / "config.json"
-        if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
+        if not _is_hub_id(self.path):
             raise ConfigError(f"{self.slot}.path={self.path}: there is no such folder")
         return Path(_hub_file(self.path, self.revision, self.slot))
+
+
+def _say_whether_tied(network: PreTrainedModel) -> None:
+    """The config of every T5 says tied, and whatever ties anew by it would lose T5 1.1's own output embedding."""
+    head: Any = network.get_output_embeddings()  # type: ignore[no-untyped-call]
+    embeddings: Any = network.get_input_embeddings()
+    if head is not None and head.weight is not embeddings.weight:
+        network.config.tie_word_embeddings = False
 
 
 def refuse_small(settings: object, *names: str) -> None:
@@ -272,8 +292,34 @@ def refuse_window(max_length: int, max_new_tokens: int) -> None:
         )
 
 
-@lru_cache(maxsize=16)
+def _is_hub_id(path: str) -> bool:
+    """Whether it names a model on the hub: no folder, and nothing that only a folder can be called."""
+    return not (Path(path).is_dir() or path.startswith((".", "/", "~")) or path.count("/") > 1)
+
+
+def _in_cache(repository: str, revision: str) -> bool:
+    """Whether an earlier download left config and weights here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repository, "config.json", revision=revision)
+    return isinstance(config, str) and any(Path(config).parent.glob("*.safetensors"))
+
+
 def _hub_file(repository: str, revision: str, slot: str) -> str:
+    file = _fetched(repository, revision)
+    if isinstance(file, str):
+        return file
+    gated = ", whose licence must be accepted on its page of the hub by the account that is logged in here"
+    raise ConfigError(
+        f"{slot}.path={repository} is neither a folder nor a model that can be fetched from the hub now "
+        f"({type(file).__name__}{gated if type(file).__name__ == 'GatedRepoError' else ''}); without a network, give "
+        f"the folder of a downloaded model as {slot}.path=FOLDER"
+    ) from file
+
+
+@lru_cache(maxsize=16)
+def _fetched(repository: str, revision: str) -> str | Exception:
+    """The path of its config on this disk, or why it cannot be had: a hub that is away is waited for once."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -281,10 +327,7 @@ def _hub_file(repository: str, revision: str, slot: str) -> str:
         with quiet_hub():
             return hf_hub_download(repository, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        raise ConfigError(
-            f"{slot}.path={repository} is neither a folder nor a model that can be fetched from the hub now "
-            f"({type(error).__name__}); without a network, give the folder of a downloaded model as {slot}.path=FOLDER"
-        ) from error
+        return error
 
 
 def _folder_hash(folder: Path, slot: str) -> str:

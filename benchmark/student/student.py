@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,12 @@ import torch
 from benchmark.random_streams import stream
 from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.batch import MicroBatch, collate
+from benchmark.student.compilation import not_compiled
 from benchmark.student.encoding import Encoder
 from benchmark.student.generation import Draft, write
+from benchmark.student.options import OptionRequest, encode, log_probabilities
+from benchmark.student.precision import projections_cast
+from benchmark.student.token_loss import negative_log_likelihoods
 from benchmark.types import Ask, Reply, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
@@ -62,9 +66,18 @@ class Student:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary] logits in float32."""
+        return self._projected(hidden).float()
+
+    def negative_log_likelihoods(
+        self, hidden: torch.Tensor, tokens: torch.Tensor, vocabulary: int | None = None
+    ) -> torch.Tensor:
+        """[N] nats of the tokens in float32, among the first tokens of the vocabulary or all."""
+        return negative_log_likelihoods(self._projected(hidden)[:, :vocabulary], tokens)
+
+    def _projected(self, hidden: torch.Tensor) -> torch.Tensor:
         head: Any = plain(self.network).get_output_embeddings()
         logits: torch.Tensor = head(hidden)
-        return logits.float()
+        return logits
 
     def generate(
         self,
@@ -128,8 +141,7 @@ class Student:
                 cut = order[start : start + self.batch_size]
                 step = collate([encoded[i] for i in cut], EVERY_TOKEN, self.padding_id, micro_batch_tokens=10**9)
                 [batch] = step.to(self.network.device).micro_batches
-                log_probabilities = torch.log_softmax(self.logits(self.hidden(batch)), dim=-1)
-                of_tokens = log_probabilities.gather(1, batch.tokens[:, None])[:, 0].tolist()
+                of_tokens = (-self.negative_log_likelihoods(self.hidden(batch), batch.tokens)).tolist()
                 by_row: list[list[float]] = [[] for _ in batch.examples]
                 for row, value in zip(batch.example_of.tolist(), of_tokens, strict=True):
                     by_row[row].append(value)
@@ -138,14 +150,27 @@ class Student:
                     scores[i] = of_example[examples[i]]
         return scores
 
+    def option_log_probabilities(
+        self, requests: Sequence[OptionRequest], advance: Callable[[int], None] = lambda questions: None
+    ) -> list[tuple[tuple[float, ...], ...]]:
+        """Per question and option the natural log-probabilities of the tokens in which options may differ, EOS last."""
+        encoded = encode(self.encoder, requests)
+        self.counters["truncated_option_prompts"] += sum(each.truncated for each in encoded)
+        self.usage += Usage(calls=len(encoded), prompt_tokens=sum(each.tokens for each in encoded))
+        with self.evaluation():
+            return log_probabilities(self.network, self.logits, encoded, self.padding_id, self.batch_size, advance)
+
     @contextmanager
     def evaluation(self) -> Iterator[None]:
         """Evaluation mode and the evaluation precision; training mode is put back."""
         training = self.network.training
         self.network.train(False)
-        device = self.network.device.type
         try:
-            with torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
+            with ExitStack() as around:
+                around.enter_context(not_compiled())
+                if self.autocast is not None:
+                    around.enter_context(projections_cast(self.network, self.autocast))
+                    around.enter_context(torch.autocast(self.network.device.type, dtype=self.autocast))
                 yield
         finally:
             self.network.train(training)

@@ -1,4 +1,4 @@
-"""Chain sums: add and subtract three to six one-digit terms, one step at a time.
+"""Chain sums: add and subtract one-digit terms, three to six or as many as `ChainSums` says, one step at a time.
 
 A question reads `4+3-5`, its rationale `4+3=7;7-5=2`, its answer `2`. Running totals may be negative.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from benchmark.tasks.steps import StepCheck, checked_against
 from benchmark.types import Example, Question
 
 LENGTHS = (3, 4, 5, 6)
@@ -18,26 +21,44 @@ PREFIX = "chain_sum/"
 """What the id of an example starts with; the question's text follows."""
 
 
+@dataclass(frozen=True)
+class ChainSums:
+    """The same task with another number of terms, every number from `fewest_terms` to `most_terms` equally frequent."""
+
+    fewest_terms: int
+    most_terms: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.fewest_terms <= self.most_terms:
+            raise ValueError(
+                f"fewest_terms={self.fewest_terms} and most_terms={self.most_terms}: a chain sum has at least 2 terms, "
+                "and the second number is not below the first"
+            )
+
+    def examples(self, count: int, generator: random.Random, taken: set[str]) -> list[Example]:
+        """As the module's own `examples`."""
+        return _draw_distinct(count, generator, taken, range(self.fewest_terms, self.most_terms + 1))
+
+    def solve(self, question: Question) -> tuple[str, str]:
+        """As the module's own `solve`."""
+        return solve(question)
+
+    def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
+        """As the module's own `solve_wrongly`."""
+        return solve_wrongly(question, generator)
+
+    def check_steps(self, question: Question, rationale: str) -> StepCheck:
+        """As the module's own `check_steps`."""
+        return check_steps(question, rationale)
+
+
 def examples(count: int, generator: random.Random, taken: set[str]) -> list[Example]:
     """Draws `count` examples with distinct questions, none of them in `taken`, and adds their texts to `taken`.
 
     Raises:
         ValueError: if fewer than `count` questions are left; nothing is drawn then.
     """
-    left = _questions_left(taken)
-    if count > sum(left.values()):
-        raise ValueError(f"chain_sum has at most {sum(left.values())} questions left, not {count}")
-    drawn: list[Example] = []
-    while len(drawn) < count:
-        length = generator.choice([length for length in LENGTHS if left[length]])
-        text = _draw(length, generator)
-        if text in taken:
-            continue
-        taken.add(text)
-        left[length] -= 1
-        rationale, answer = solve(Question(PREFIX + text, text))
-        drawn.append(Example(PREFIX + text, text, answer, rationale=rationale))
-    return drawn
+    return _draw_distinct(count, generator, taken, LENGTHS)
 
 
 def solve(question: Question) -> tuple[str, str]:
@@ -52,9 +73,31 @@ def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, st
     return _write_chain(terms, wrong_step=generator.randrange(1, len(terms)), slip=slip)
 
 
-def _questions_left(taken: set[str]) -> Counter[int]:
+def check_steps(question: Question, rationale: str) -> StepCheck:
+    """How many steps go on from the true running total, take the next term and have the right result."""
+    return checked_against(solve(question)[0], rationale, _without_spaces)
+
+
+def _draw_distinct(count: int, generator: random.Random, taken: set[str], lengths: Sequence[int]) -> list[Example]:
+    left = _questions_left(taken, lengths)
+    if count > sum(left.values()):
+        raise ValueError(f"chain_sum has at most {sum(left.values())} questions left, not {count}")
+    drawn: list[Example] = []
+    while len(drawn) < count:
+        length = generator.choice([length for length in lengths if left[length]])
+        text = _draw(length, generator)
+        if text in taken:
+            continue
+        taken.add(text)
+        left[length] -= 1
+        rationale, answer = solve(Question(PREFIX + text, text))
+        drawn.append(Example(PREFIX + text, text, answer, rationale=rationale))
+    return drawn
+
+
+def _questions_left(taken: set[str], lengths: Iterable[int]) -> Counter[int]:
     """Counts the questions of each length that are not in `taken`."""
-    left = Counter({length: 10**length * 2 ** (length - 1) for length in LENGTHS})
+    left = Counter({length: 10**length * 2 ** (length - 1) for length in lengths})
     for text in taken:
         if re.fullmatch(r"\d([+-]\d)+", text, flags=re.ASCII) and (len(text) + 1) // 2 in left:
             left[(len(text) + 1) // 2] -= 1
@@ -81,3 +124,8 @@ def _write_chain(terms: list[str], wrong_step: int = 0, slip: int = 0) -> tuple[
         steps.append(f"{total}{term}={result}")
         total = result
     return ";".join(steps), str(total)
+
+
+def _without_spaces(step: str) -> str:
+    """The step without white space around its signs; inside of a number it stays, and makes the step a wrong one."""
+    return re.sub(r"\s*([+=-])\s*", r"\1", step.strip())

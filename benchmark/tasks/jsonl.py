@@ -46,6 +46,7 @@ class JsonlDataset:
     test_size: int | None = None
     together: str | None = None
     split_seed: int = 0
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         if (self.validation is None) == (self.validation_size is None):

@@ -37,6 +37,7 @@ class ReasoningGymDataset:
     rationale: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     generation_seed: int = 0
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         for size in ("pool_size", "validation_size", "test_size"):

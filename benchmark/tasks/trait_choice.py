@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from math import comb
 
+from benchmark.tasks.steps import StepCheck, checked_against
 from benchmark.types import Example, Question
 
 TRAITS = ("big", "dry", "fat", "hot", "new", "odd", "red")
@@ -76,6 +77,17 @@ def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, st
     _, answer = solve(question)
     wrong = generator.choice([choice for choice in question.choices or () if choice != answer])
     return _write_lookup(question, {**TRAITS_OF, wrong: TRAITS_OF[answer], answer: TRAITS_OF[wrong]})
+
+
+def check_steps(question: Question, rationale: str) -> StepCheck:
+    """How many clauses name the next choice and exactly those of the two traits that it has, in any order."""
+    return checked_against(solve(question)[0], rationale, _sorted_traits)
+
+
+def _sorted_traits(clause: str) -> str:
+    """The clause with its traits in alphabetical order and without white space around its words."""
+    thing, colon, traits = clause.partition(":")
+    return f"{thing.strip()}{colon}{','.join(sorted(trait.strip() for trait in traits.split(',')))}"
 
 
 def _draw(generator: random.Random) -> Question:

@@ -40,6 +40,7 @@ class TransformersTeacher:
     accelerator: Accelerator = field(default="auto", metadata=NOT_SCIENCE)
     batch_size: int = field(default=64, metadata=NOT_SCIENCE)
     price: Price = field(default=Price(), metadata=NOT_SCIENCE)
+    licence: str = field(default="unknown", metadata=NOT_SCIENCE)
 
     @property
     def source(self) -> PretrainedStudent:

@@ -70,6 +70,11 @@ class Meter:
                 self._new.append(Answered(who, ask, tuple(replies)))
             return known_replies[:samples]
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The teachers that have answered in this cell, in an earlier attempt too."""
+        return frozenset(who for who, _ in self._seen)
+
     def newly_answered(self) -> list[Answered]:
         """What the teachers answered since this was asked last."""
         new, self._new = self._new, []

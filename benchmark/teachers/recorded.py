@@ -34,6 +34,7 @@ class RecordedTeacher:
     recording: str = field(default="", metadata={"identity": False})
     data_dir: str | None = field(default=None, metadata={"identity": False})
     price: Price = field(default=Price(), metadata={"identity": False})
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     @property
     def roles(self) -> Collection[str]:

@@ -38,6 +38,7 @@ class SimulatedTeacher:
     overconfidence: float = 1.0
     seed: int = 0
     price: Price = field(default=Price(), metadata={"identity": False})
+    licence: str = field(default="unknown", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         for name in ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate"):

@@ -47,9 +47,18 @@ def _without(name: str) -> dict[str, Any]:
     return {"cell_id": "abc"} | record
 
 
+def _sampled(majority: dict[str, float], passed: dict[str, float]) -> Record:
+    record = make_record()
+    record["test"][0] |= {"majority_at": majority, "pass_at": passed}
+    return record
+
+
 DAMAGED = {
     "lacks test": _without("test"),
     "lacks seed": _without("seed"),
+    "lacks test[0].pass_at.4": _sampled({"4": 0.5}, {"2": 0.5}),
+    "pass_at.value is 4.0": _sampled({"4": 0.5}, {"4": 4}),
+    "expected whole numbers": _sampled({"k": 0.5}, {"k": 0.5}),
     "lacks identity": _without("identity"),
     "test is empty": make_record(test=[]),
     "twice": make_record(test=2 * make_record()["test"]),

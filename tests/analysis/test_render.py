@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis.load import load_records
-from analysis.render import FORMATS, latex_escaped, markdown_table, render
+from analysis.render import FORMATS, columns_of, latex_escaped, markdown_table, render, shown_rows
 from analysis.tables import build_table
-from tests.analysis.record_files import make_record, write_record, write_small_sweep
+from tests.analysis.record_files import Record, make_record, write_record, write_small_sweep
 
 
 @pytest.fixture
@@ -111,3 +113,64 @@ def test_only_failed_cells_give_a_table_that_says_so(results: Path) -> None:
     text = rendered(results, "markdown")
     assert "No cell is complete yet." in text
     assert "no memory" in text
+
+
+@pytest.mark.parametrize("format_name", ["markdown", "latex", "html"])
+def test_reasoning_has_columns_only_in_blocks_that_know_of_it(results: Path, format_name: str) -> None:
+    write_record(results, make_record("elad", dataset="gsm8k"))
+    assert "right reasoning" not in rendered(results, format_name)
+    record = make_record("elad")
+    record["test"][0] |= {"reasoning_accuracy": 0.625, "right_answer_wrong_reasoning": 0.125}
+    write_record(results, record)
+    text = rendered(results, format_name)
+    assert text.count("wrong behind right") == 2  # one block and the note
+    assert "62.5" in text
+    assert "12.5" in text
+
+
+def test_every_row_has_as_many_cells_as_there_are_columns(results: Path) -> None:
+    record = make_record("elad")
+    record["test"][0] |= {"reasoning_accuracy": 0.625, "right_answer_wrong_reasoning": None}
+    write_record(results, record)
+    [block] = build_table(load_records(results)).blocks
+    assert {len(row) for row in shown_rows(block, {record["cell_id"]: "x"})} == {len(columns_of(block))}
+    place = columns_of(block).index("right reasoning %")
+    assert [row[place : place + 2] for row in shown_rows(block, {record["cell_id"]: "x"})][-1] == ["62.5", "-"]
+
+
+def sampled(majority: float, pass_rate: float, *sizes: int) -> dict[str, dict[str, float]]:
+    at = [str(size) for size in sizes]
+    return {"majority_at": {m: majority for m in at}, "pass_at": {m: pass_rate for m in at}}
+
+
+@pytest.mark.parametrize("format_name", ["markdown", "html", "latex"])
+def test_columns_of_sampled_answers_stand_only_where_some_row_has_them(results: Path, format_name: str) -> None:
+    write_record(results, with_samples(make_record("elad"), {"majority_at": None, "pass_at": None}))
+    write_record(results, make_record("older than samples"))
+    assert "@k" not in rendered(results, format_name)
+    write_record(results, with_samples(make_record("srd"), sampled(0.625, 0.875, 1, 2, 8)))
+    text = rendered(results, format_name)
+    assert "majority@k" in text
+    assert "62.5" in text
+    assert "87.5" in text
+
+
+def with_samples(record: Record, of_samples: Mapping[str, Any]) -> Record:
+    record["test"] = [{**record["test"][0], **of_samples}]
+    return record
+
+
+def test_a_row_shows_the_largest_sample_and_others_nothing(results: Path) -> None:
+    write_record(results, make_record("elad"))
+    for seed, share in ((1, 0.5), (2, 0.75)):
+        of_samples = sampled(0.1, 0.2, 1, 2, 4) | {"majority_at": {"1": 0.0, "2": 0.0, "4": share, "10": share}}
+        of_samples["pass_at"] = {"1": 0.0, "2": 0.0, "4": 0.0, "10": 1.0}
+        write_record(results, with_samples(make_record("srd", seed=seed), of_samples))
+    frame = build_table(load_records(results)).frame.set_index("name")
+    columns = ["samples_per_question", "majority_at_k", "pass_at_k"]
+    assert list(frame.loc["srd", columns]) == [10, pytest.approx(0.625), 1.0]
+    assert frame.loc["elad", columns].isna().all()
+    lines = {line.split()[1]: line for line in rendered(results, "markdown").splitlines() if line.startswith("| ")}
+    assert [cell.strip() for cell in lines["srd"].split("|")][3:6] == ["62.5", "100.0", "10"]
+    assert [cell.strip() for cell in lines["elad"].split("|")][3:6] == ["-", "-", "-"]
+    assert lines["srd"].count("|") == lines["elad"].count("|") == lines["method"].count("|")

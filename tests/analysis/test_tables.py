@@ -203,3 +203,34 @@ def test_every_number_traces_to_records(results: Path) -> None:
     shown = {cell_id for ids in frame["record_ids"] for cell_id in ids.split()}
     failed = {cell.identity.cell_id for cell in load_records(results).failed}
     assert shown | failed == written
+
+
+def with_reasoning(record: dict[str, Any], right: float | None, wrong: float | None) -> dict[str, Any]:
+    record["test"][0] |= {"reasoning_accuracy": right, "right_answer_wrong_reasoning": wrong}
+    return record
+
+
+def test_reasoning_is_averaged_over_seeds_and_absent_where_a_record_does_not_tell_it(results: Path) -> None:
+    told = [with_reasoning(make_record("elad", 0.9, seed), seed / 10, 0.5) for seed in (1, 2)]
+    partly = [with_reasoning(make_record("srd", 0.5, seed), 0.0, wrong) for seed, wrong in ((1, None), (2, 0.4))]
+    table = table_of(results, *told, *partly, make_record("answer_only", 0.3))
+    rows = rows_by_name(table)
+    assert (rows["elad"].reasoning_accuracy, rows["elad"].right_answer_wrong_reasoning) == pytest.approx((0.15, 0.5))
+    assert (rows["srd"].reasoning_accuracy, rows["srd"].right_answer_wrong_reasoning) == (0.0, None)
+    for name in ("answer_only", "teacher itself"):
+        assert (rows[name].reasoning_accuracy, rows[name].right_answer_wrong_reasoning) == (None, None)
+    assert {"reasoning_accuracy", "right_answer_wrong_reasoning"} <= set(table.frame.columns)
+    assert any(note.startswith("right reasoning = ") for note in table.notes)
+
+
+def test_test_questions_that_the_pool_holds_are_in_a_note(results: Path) -> None:
+    record = make_record("elad")
+    extra = record["test"][0] | {"dataset": "svamp", "questions_seen_in_pool": 0}
+    record["test"].append(extra)
+    assert not any("in the pool" in note for note in table_of(results, record).notes)
+    other = make_record("srd")
+    other["test"].append(extra | {"questions_seen_in_pool": 12})
+    notes = table_of(results, other).notes
+    assert any(
+        "tested on svamp" in n and "up to 12 of the test questions are in the pool of chain_sum" in n for n in notes
+    )

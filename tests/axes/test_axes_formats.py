@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,26 @@ def test_rationale_then_answer_round_trip(rationale: str, answer: str) -> None:
     form = RationaleThenAnswer()
     [example] = form.examples([annotation(SUM, rationale, answer)], NUMBER)
     assert form.read(example.target_text) == (rationale, answer)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: type(form).__name__)
+@pytest.mark.parametrize("rationale", ["so it is.", "with # and => inside"])
+def test_what_stands_before_an_answer_makes_the_target_of_training(form: Any, rationale: str) -> None:
+    """Whether a student has written the whole target, only its rationale, or another answer."""
+    asked = form.ask(SUM, form.answer_path[-1], NUMBER)
+    examples = form.examples([annotation(SUM, rationale, "2"), annotation(SUM, rationale, "7")], NUMBER)
+    two, seven = (example.target_text for example in examples if example.prompt == asked.prompt)
+    for written in (two, seven):
+        before = form.before_answer(written)
+        assert (before or "") + "2" == two
+        assert (before or "") + "7" == seven
+    assert (form.before_answer("") is None) == (two == "2")
+
+
+def test_a_marker_that_was_never_written_is_put_behind_the_text() -> None:
+    form = RationaleThenAnswer(" => ")
+    assert form.before_answer("4+3=7;7-5=") == "4+3=7;7-5= => "
+    assert form.before_answer("") == " => "
 
 
 @given(answer=TEXT.filter(bool))

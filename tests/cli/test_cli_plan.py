@@ -331,6 +331,20 @@ def test_impossible_cells_are_rows_with_their_reason(command: Run, miniature: tu
     assert second.startswith("answer_only on chain_sum: ")
 
 
+def test_options_cannot_be_scored_where_there_are_none(command: Run, miniature: tuple[str, ...]) -> None:
+    swept = ("dataset=chain_sum,trait_choice", "evaluation.option_likelihood=null,total,per_character")
+    done = command(*PLAN, *miniature, *swept, "method=gold_answers")
+    rows = table(done)[:-1]
+    impossible = {row["varied"] for row in rows if row["state"] == "impossible"}
+    assert len(rows) == 6
+    assert impossible == {f"evaluation.option_likelihood={by}" for by in ("total", "per_character")}
+    assert {row["dataset"] for row in rows if row["state"] == "impossible"} == {"chain_sum"}
+    for reason in reasons(done):
+        assert reason.startswith("gold_answers on chain_sum: evaluation.option_likelihood=")
+        assert "questions of chain_sum (task generated_answer) have none" in reason
+        assert "evaluation.option_likelihood=null" in reason
+
+
 def test_a_cell_that_cannot_be_composed_is_named_as_the_command_names_it(
     command: Run, miniature: tuple[str, ...]
 ) -> None:

@@ -102,6 +102,45 @@ def test_every_student_has_its_optimisation() -> None:
     assert set(files("student")) <= set(files("optimization"))
 
 
+@pytest.mark.parametrize("name", files("student"))
+def test_the_plan_of_a_student_names_its_download_and_licence_and_asks_no_network(
+    name: str, command: Run, results: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import socket
+
+    import huggingface_hub
+
+    asked: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *address: asked.append(address))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    small = ("dataset.pool_size=40", "dataset.validation_size=8", "dataset.test_size=8", "budget.questions=20")
+    done = command(f"student={name}", *small, f"results_dir={results.path}", "method=gold_answers", "mode=plan")
+    assert (done.status, done.err, asked) == (0, "", [])
+    student = raw("student", name)
+    [note] = [line for line in done.out.splitlines() if line.startswith("- ")] or [""]
+    if "path" not in student:
+        assert note == ""
+    else:
+        assert f"student={name} is not on this disk: a run downloads {student['path']} (revision main)" in note
+        assert note.endswith(f"licence: {student['licence']}")
+    assert "accepted" in note or name != "llama2_7b_lora"
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_what_students_are_made_from_says_its_licence(group: str, option: str) -> None:
+    """It may say `unknown`, or nothing where a user's YAML leaves it out; and no licence may change a cell's id."""
+    if group not in ("dataset", "teacher", "assistant", "student") or (group, option) == ("assistant", "none"):
+        return
+    node = raw(group, option)
+    assert node["licence"]
+    module, _, name = node["_target_"].rpartition(".")
+    [licence] = [
+        each for each in dataclasses.fields(getattr(importlib.import_module(module), name)) if each.name == "licence"
+    ]
+    assert licence.default == "unknown"
+    assert licence.metadata["identity"] is False
+
+
 def overridden(entries: list[Any], allowed: tuple[str, ...]) -> None:
     for entry in entries:
         if isinstance(entry, str):  # a parent preset, whose choices are taken over

@@ -36,7 +36,9 @@ class FakeStudent:
     turns: list[list[Ask]] = field(default_factory=list)
     advanced: int = 0
 
-    def generate(self, asks: Sequence[Ask], samples: int = 1, advance: Any = lambda rows: None) -> list[list[Reply]]:
+    def generate(
+        self, asks: Sequence[Ask], samples: int = 1, key: str = "", advance: Any = lambda rows: None
+    ) -> list[list[Reply]]:
         self.turns.append(list(asks))
         advance(len(asks))
         return [[self.script[ask.prompt]] * samples for ask in asks]
@@ -72,6 +74,7 @@ def test_a_path_of_two_turns_gives_the_first_text_to_the_second() -> None:
     assert [ask.question_id for turn in student.turns for ask in turn] == ["a", "b", "c"] * 2
     assert [{ask.max_new_tokens for ask in turn} for turn in student.turns] == [{50}, {7}]
     a, b, c = evaluation.predictions
+    assert a.prompt == "answer 1+1+1 after two three"  # of the last turn
     assert (a.example_id, a.text, a.rationale, a.answer, a.gold, a.correct) == ("a", "3", "two three", "3", "3", True)
     assert (b.answer, b.correct, b.truncated) == ("7", False, True)  # cut in the first turn
     assert (c.answer, c.correct, c.truncated, c.rationale) == (None, False, False, "")

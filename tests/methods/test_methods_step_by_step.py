@@ -82,13 +82,13 @@ def test_alpha_one_is_label_only_training_on_the_same_batch(student: Student) ->
     whole, _, gradient = loss_and_gradient(student, both)
     alone, _, expected = loss_and_gradient(student, both, labels)
     assert whole == pytest.approx(alone, rel=1e-6)
-    assert torch.allclose(gradient, expected, rtol=1e-5, atol=1e-8)
+    assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-7)
     assert float(gradient.norm()) > 0.01
     # The same as plain answers behind the label prefix, computed by another format.
     prefixed = [TrainingExample(e.group, "answer", e.prompt, e.target, annotations=e.annotations) for e in labels]
     plain, _, plain_gradient = loss_and_gradient(student, AnswerOnly(), prefixed)
     assert plain == pytest.approx(whole, rel=1e-6)
-    assert torch.allclose(plain_gradient, gradient, rtol=1e-5, atol=1e-8)
+    assert torch.allclose(plain_gradient, gradient, rtol=1e-4, atol=1e-7)
 
 
 def test_alpha_zero_is_rationale_only(student: Student) -> None:
@@ -97,7 +97,7 @@ def test_alpha_zero_is_rationale_only(student: Student) -> None:
     whole, _, gradient = loss_and_gradient(student, both)
     alone, _, expected = loss_and_gradient(student, both, rationales)
     assert whole == pytest.approx(alone, rel=1e-6)
-    assert torch.allclose(gradient, expected, rtol=1e-5, atol=1e-8)
+    assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-7)
     _, _, of_labels = loss_and_gradient(student, StepByStepFormat(alpha=1.0))
     assert not torch.allclose(gradient, of_labels, rtol=1e-2, atol=1e-4)
 
@@ -235,7 +235,9 @@ def test_only_the_label_task_runs_at_test() -> None:
     asked: list[Ask] = []
 
     class Parrot:
-        def generate(self, asks: Sequence[Ask], samples: int = 1, advance: Any = None) -> list[list[Reply]]:
+        def generate(
+            self, asks: Sequence[Ask], samples: int = 1, key: str = "", advance: Any = None
+        ) -> list[list[Reply]]:
             asked.extend(asks)
             return [[Reply("2", "stop", 9, 1)] for _ in asks]
 

@@ -100,11 +100,13 @@ def test_the_accuracy_follows_from_the_predictions(folder: Path) -> None:
     record = record_of(folder)
     rows = pd.read_parquet(folder / "predictions.parquet")
     assert list(rows.columns) == [
-        "example_id", "text", "rationale", "answer", "gold", "correct", "flexible_answer",
-        "flexible_correct", "truncated", "prompt_tokens", "completion_tokens", "grade",
+        "example_id", "prompt", "text", "rationale", "answer", "gold", "correct", "flexible_answer",
+        "flexible_correct", "truncated", "prompt_tokens", "completion_tokens", "grade", "reasoning_right",
+        "option_scores",
     ]  # fmt: skip
     assert len(rows) == record["test"][0]["n"]
     assert rows["example_id"].is_unique
+    assert rows["prompt"].is_unique
     assert math.isclose(rows["correct"].mean(), record["test"][0]["value"])
     assert math.isclose(rows["flexible_correct"].mean(), record["test"][0]["flexible_value"])
     assert rows["flexible_correct"][rows["correct"]].all()

@@ -23,6 +23,7 @@ from benchmark.axes.format import AnswerOnly
 from benchmark.axes.loss import CrossEntropy
 from benchmark.context import CellContext
 from benchmark.contract import Method
+from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import Step
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import Optimization, TrainerSettings
@@ -109,6 +110,7 @@ def student_of(
     batch_size: int = 8,
     seed: int = 1,
 ) -> Student:
+    attend_end_to_end(network)
     return Student(
         network=network,
         tokenizer=tokenizer or characters(),

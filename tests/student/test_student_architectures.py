@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from benchmark.axes.loss import CrossEntropy
@@ -128,7 +130,7 @@ def test_it_learns_by_heart_and_its_folder_says_the_same_without_us(tmp_path: Pa
     asks = [Ask("answer", row.prompt, row.group) for row in sums(8)]
     texts = [reply.text for [reply] in student.generate(asks)]
     assert texts == [row.target_text for row in sums(8)]
-    export(student, tmp_path, RECORD)
+    export(student, tmp_path, "")
     network, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     for ask, text in zip(asks, texts, strict=True):
         output = network.generate(**tokenizer(ask.prompt, return_tensors="pt"), do_sample=False, max_new_tokens=16)
@@ -143,6 +145,54 @@ def test_tied_embeddings_with_scaled_decoder_outputs_are_reproduced(tmp_path: Pa
     source = PretrainedStudent("t5", saved(network, tmp_path, T5.tokenizer()), 64, 16)
     assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path).config.scale_decoder_outputs
     assert load(source).target_log_probabilities(sums(2)) != plain_scores  # and loading has compared the two ways
+
+
+@pytest.fixture
+def t5_v1_1(tmp_path: Path) -> PretrainedStudent:
+    """A folder as the hub's T5 1.1 and Flan-T5 are: an output embedding of its own, and a config that says untied."""
+    folder = Path(saved(sharpened(T5.network(1)), tmp_path / "t5_v1_1", T5.tokenizer()))
+    weights = load_file(folder / "model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    weights["lm_head.weight"] = torch.randn(weights["shared.weight"].shape, generator=generator)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    del config["scale_decoder_outputs"]
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    return PretrainedStudent("t5_v1_1", str(folder), 64, 16)
+
+
+def test_an_output_embedding_of_its_own_stays_apart_and_learns_apart(
+    t5_v1_1: PretrainedStudent, tmp_path: Path
+) -> None:
+    """transformers 5 calls every T5 tied: whatever ties anew by the config would overwrite one matrix by the other."""
+    given = load_file(Path(str(t5_v1_1.path)) / "model.safetensors")
+    student = load(t5_v1_1)
+    student.network.tie_weights()
+    heads = {"shared.weight": student.network.shared.weight, "lm_head.weight": student.network.lm_head.weight}
+    assert all(torch.equal(weight, given[name]) for name, weight in heads.items())
+
+    ids = student.tokenizer("1+2+3", return_tensors="pt").input_ids
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(str(t5_v1_1.path))
+    assert torch.equal(*(network(input_ids=ids, decoder_input_ids=ids).logits for network in (student.network, theirs)))
+
+    trained(student, 2)
+    moved = {name: weight.detach() - given[name] for name, weight in heads.items()}
+    assert all(change.abs().max() > 1e-4 for change in moved.values())
+    assert not torch.allclose(*moved.values())
+
+    export(student, tmp_path / "out", "")
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out")
+    assert not again.config.scale_decoder_outputs
+    student.network.eval()
+    assert torch.equal(*(network(input_ids=ids, decoder_input_ids=ids).logits for network in (student.network, again)))
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_adapters_leave_an_output_embedding_of_its_own_alone(t5_v1_1: PretrainedStudent, tmp_path: Path) -> None:
+    given = load_file(Path(str(t5_v1_1.path)) / "model.safetensors")
+    export(trained(load(replace(t5_v1_1, lora=LORA)), 2), tmp_path / "out", "")
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(merged[name], given[name]) for name in ("shared.weight", "lm_head.weight"))
 
 
 def test_a_whole_cell_of_an_encoder_decoder(tmp_path: Path) -> None:
@@ -173,7 +223,7 @@ def test_only_adapters_learn_and_their_merged_folder_answers_the_same(
     assert all("lora_" in name for name in moved)
     asks = [Ask("answer", row.prompt, row.group) for row in sums(8)]
     scores, texts = student.target_log_probabilities(sums(8)), [reply.text for [reply] in student.generate(asks)]
-    export(student, tmp_path / "out", RECORD)
+    export(student, tmp_path / "out", "")
     again = load(replace(source, path=str(tmp_path / "out"), lora=None))
     assert not any("lora_" in name for name, _ in again.network.named_parameters())
     assert [reply.text for [reply] in again.generate(asks)] == texts
@@ -227,15 +277,3 @@ def test_a_loss_of_cross_entropy_knows_every_row(t5: PretrainedStudent) -> None:
     assert CrossEntropy().requires().distributions == frozenset()
     [score] = load(t5).target_log_probabilities([TrainingExample("q", "answer", "1", (Span(""),))])
     assert len(score) == 1  # EOS alone
-
-
-RECORD: dict[str, Any] = {
-    "method": "answer_only",
-    "dataset": "chain_sum",
-    "cell_id": "abc",
-    "teacher": None,
-    "student": "tiny",
-    "seed": 1,
-    "rounds": [],
-    "test": [{"metric": "accuracy", "value": 0.5, "n": 2}],
-}

@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmark.axes.loss import CrossEntropy
+from benchmark.student.attention import Rows
 from benchmark.student.batch import MicroBatch, Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.student import Student
@@ -163,7 +164,8 @@ def test_loss_reaches_exactly_the_positions_before_response_tokens(small: Studen
         handle.remove()
         small.network.zero_grad()
     assert states[0].grad is not None
-    touched = {(int(r), int(c)) for r, c in states[0].grad.abs().sum(-1).nonzero()}
+    places = Rows.of(batch.attention_mask).places[states[0].grad[0].abs().sum(-1).nonzero()[:, 0]]
+    touched = {divmod(place, batch.input_ids.shape[1]) for place in places.tolist()}
     by_length = sorted(rows, key=lambda row: row.length)
     expected = {(i, j) for i, row in enumerate(by_length) for j in range(len(row.prompt) - 1, row.length - 1)}
     assert touched == expected

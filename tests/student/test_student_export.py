@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from benchmark.errors import ConfigError
-from benchmark.student.export import export, model_card
+from benchmark.student.export import export
 from benchmark.student.fit import fit
 from benchmark.student.load import initial_network, load_student
 from benchmark.student.source import PretrainedStudent
@@ -40,16 +40,6 @@ from tests.student.student_parts import (
     sums,
 )
 
-RECORD: dict[str, Any] = {
-    "cell_id": "abc",
-    "method": "elad",
-    "dataset": "chain_sum",
-    "teacher": "simulated",
-    "student": "tiny",
-    "seed": 3,
-    "rounds": [{"annotated": 10}, {"annotated": 40}],
-    "test": [{"dataset": "chain_sum", "metric": "accuracy", "value": 0.61249, "n": 200}],
-}
 SIZES: dict[str, Any] = {
     "vocab_size": 100,
     "hidden_size": 16,
@@ -171,7 +161,7 @@ def test_the_exported_folder_writes_the_same_greedy_text_in_plain_transformers_a
     method = method_of()
     optimization = optimization_of(max_steps=100, learning_rate=1e-2)
     fit(student, sums(8), method, context_of(student, method), optimization, CPU)
-    export(student, tmp_path, RECORD)
+    export(student, tmp_path, "the card")
     assert {file.name for file in tmp_path.iterdir()} >= {
         "config.json",
         "model.safetensors",
@@ -179,6 +169,7 @@ def test_the_exported_folder_writes_the_same_greedy_text_in_plain_transformers_a
         "tokenizer_config.json",
         "README.md",
     }
+    assert (tmp_path / "README.md").read_text() == "the card"
     asks = [Ask("answer", row.prompt, row.group) for row in sums(8)]
     ours = [row[0] for row in student.generate(asks)]
     assert len({reply.text for reply in ours}) > 2
@@ -196,20 +187,3 @@ def test_the_exported_folder_writes_the_same_greedy_text_in_plain_transformers_a
     source.check()
     again = load_student(source, student.seed, CPU, "32-true")
     assert [row[0] for row in again.generate(asks)] == ours
-
-
-def test_the_model_card_tells_where_the_weights_come_from() -> None:
-    card = model_card(RECORD)
-    assert card.startswith("---\nlibrary_name: transformers\n")
-    for line in (
-        "# elad on chain_sum",
-        "made by cell `abc`",
-        "| teacher | simulated |",
-        "| seed | 3 |",
-        "| annotated questions | 40 |",
-        "| test accuracy | 0.612 (n = 200) |",
-    ):
-        assert line in card
-    untrained = model_card({**RECORD, "teacher": None, "rounds": []})
-    assert "| teacher | none |" in untrained
-    assert "| annotated questions | 0 |" in untrained

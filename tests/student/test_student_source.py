@@ -184,6 +184,48 @@ def test_a_hub_id_without_a_network_is_refused_with_the_way_out(monkeypatch: pyt
     assert set(asked) == {("someone/model", "config.json", "main"), ("model", "config.json", "main")}
 
 
+def test_a_hub_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def offline(*_: Any, **__: Any) -> str:
+        asked.append(1)
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    assert refusal("someone/far-model") == refusal("someone/far-model")
+    assert asked == [1]
+
+
+def test_a_gated_model_is_refused_with_what_to_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from huggingface_hub.errors import GatedRepoError
+
+    def gated(*_: Any, **__: Any) -> str:
+        raise GatedRepoError("no", response=httpx.Response(403, request=httpx.Request("GET", "https://hub.example")))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", gated)
+    assert "whose licence must be accepted on its page of the hub" in refusal("someone/gated-model")
+
+
+def test_what_a_run_would_download_is_what_no_disk_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    source = replace(student_in("someone/model"), licence="MIT")
+    where = "a run downloads someone/model (revision main) from the hub"
+    said = f"student=from_folder is not on this disk: {where}; licence: MIT"
+    assert source.download() == said
+    snapshot = tmp_path / "models--someone--model" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--someone--model" / "refs").mkdir()
+    (tmp_path / "models--someone--model" / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").touch()
+    assert source.download() == said  # the weights are still missing
+    (snapshot / "model.safetensors").touch()
+    assert source.download() is None
+    assert student_in(tmp_path).download() is None
+    assert student_in("/no/such/folder").download() is None
+    assert student_in(None).download() is None
+
+
 def test_a_hub_model_is_named_by_the_commit_of_its_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "snapshots" / "abc123" / "config.json"
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: str(config))

@@ -155,8 +155,8 @@ def test_a_wrong_solution_is_always_wrong_and_readable(dataset: GeneratedDataset
 
 
 def test_more_questions_than_there_are_is_an_error_with_the_name_of_the_setting(dataset: GeneratedDataset) -> None:
-    with pytest.raises(DataError, match=r"dataset\.test_size=100000000"):
-        replace(dataset, test_size=100_000_000).load()
+    with pytest.raises(DataError, match=r"dataset\.test_size=1000000000000"):
+        replace(dataset, test_size=10**12).load()
     with pytest.raises(ValueError, match="pool_size is 0"):
         replace(dataset, pool_size=0)
 

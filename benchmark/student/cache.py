@@ -1,0 +1,56 @@
+"""A key-value cache that grows in blocks: transformers' own copies all that it holds for every token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicLayer
+
+BLOCK = 64
+"""How many more tokens are made room for when a layer is full."""
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its hook for subclasses is untyped
+    """Keys and values [rows, heads, tokens, size] of one layer: views of buffers with room for tokens to come."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adds the states of further tokens; returns those of all tokens."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.buffers = [key_states[:, :, :0], value_states[:, :, :0]]
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        self.buffers = [_with_room(buffer, before, after) for buffer in self.buffers]
+        self.keys, self.values = (buffer[:, :, :after] for buffer in self.buffers)
+        self.keys[:, :, before:] = key_states
+        self.values[:, :, before:] = value_states
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keeps these rows only."""
+        tokens = self.get_seq_length()
+        self.buffers = [buffer[indices] for buffer in self.buffers]
+        self.keys, self.values = (buffer[:, :, :tokens] for buffer in self.buffers)
+
+
+def _with_room(buffer: torch.Tensor, filled: int, tokens: int) -> torch.Tensor:
+    if tokens <= buffer.shape[-2]:
+        return buffer
+    rows, heads, _, size = buffer.shape
+    larger = buffer.new_empty(rows, heads, -(-tokens // BLOCK) * BLOCK, size)
+    larger[:, :, :filled] = buffer[:, :, :filled]
+    return larger
+
+
+def growing_cache(network: Any) -> DynamicCache | EncoderDecoderCache:
+    """An empty cache for a network; layers with a window of their own stay as transformers makes them."""
+    cache = DynamicCache(config=network.config)
+    grows: Any = GrowingLayer
+    cache.layers = [grows() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    if network.config.is_encoder_decoder:
+        return EncoderDecoderCache(cache, DynamicCache(config=network.config))
+    return cache

@@ -1,0 +1,42 @@
+"""How lm-evaluation-harness reads a student's text: copied beside the task, independent of the benchmark's own code.
+
+It needs nothing but Python. The answer is what stands behind the last mark of the format, or the whole text where the
+format has none, and must be one number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+SIGN_AND_CURRENCY = r"(?P<sign>[+-]?)(?:[$€£¥]\s*)?(?P<later_sign>(?<=[$€£¥ ])[+-])?"
+NUMBER = re.compile(
+    rf"{SIGN_AND_CURRENCY}(?P<digits>(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?|\.\d+)\s*[%$€£¥]?", re.ASCII
+)
+FULL_WIDTH = {code + 0xFEE0: code for code in map(ord, "0123456789.,+-")} | {0x2212: ord("-")}
+BOX = re.compile(r"\$?\\boxed\s?\{([^{}]*)\}\$?")
+
+
+def process_results(document: Mapping[str, str], results: list[str]) -> dict[str, float]:
+    """1 where the text's answer is the gold number within 1e-4, else 0."""
+    said, gold = number(answer_of(results[0], document["marker"])), number(document["gold"])
+    return {"strict_accuracy": float(said is not None and gold is not None and abs(said - gold) <= 1e-4)}
+
+
+def answer_of(text: str, marker: str) -> str:
+    """What stands behind the last mark, empty without one; the whole text where there is no mark."""
+    if not marker:
+        return text
+    _, found, behind = text.rpartition(marker)
+    return behind if found else ""
+
+
+def number(text: str) -> float | None:
+    """The number that the text is, Markdown, LaTeX and one full stop aside; None where it is none or says more."""
+    text = text.translate(FULL_WIDTH).replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
+    text = text.strip().strip("*_`").strip().removesuffix(".").strip().strip("*_`").strip()
+    boxed = BOX.fullmatch(text)
+    found = NUMBER.fullmatch(boxed[1].strip() if boxed else text)
+    if found is None or (found["sign"] and found["later_sign"]):
+        return None
+    return float(found["sign"] + (found["later_sign"] or "") + found["digits"].replace(",", ""))
