@@ -10,8 +10,10 @@ import torch
 
 from benchmark.student.attention import Rows, attends_end_to_end
 from benchmark.student.batch import MicroBatch
-from benchmark.student.cache import growing_cache
+from benchmark.student.cache import growing_cache, joined
 
+PROMPT_TOKENS_AT_ONCE = 2048
+"""How many tokens of prompts are read together: what lies between two matrix products should stay in the cache."""
 NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
 """A mask of four dimensions is handed on as it is; without one, transformers would make a mask of all token pairs."""
 
@@ -139,18 +141,28 @@ class _CausalContinuation:
         self.tokens = tokens
         self.mask = mask
         self.positions = _positions(mask)
-        self.cache = growing_cache(network)
+        self.cache: Any = None
 
     def next_logits(self) -> torch.Tensor:
-        out = self.network(
-            input_ids=self.tokens,
-            attention_mask=self.mask,
-            position_ids=self.positions,
-            past_key_values=self.cache,
+        if self.cache is not None:
+            return self._read(slice(None), self.cache)
+        logits, caches = [], []
+        rows_at_once = max(1, PROMPT_TOKENS_AT_ONCE // self.tokens.shape[1])
+        for start in range(0, len(self.tokens), rows_at_once):
+            caches.append(growing_cache(self.network))
+            logits.append(self._read(slice(start, start + rows_at_once), caches[-1]))
+        self.cache = joined(caches)
+        return torch.cat(logits)
+
+    def _read(self, rows: slice, cache: Any) -> torch.Tensor:
+        logits: torch.Tensor = self.network(
+            input_ids=self.tokens[rows],
+            attention_mask=self.mask[rows],
+            position_ids=self.positions[rows],
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-        )
-        logits: torch.Tensor = out.logits
+        ).logits
         return logits[:, -1]
 
     def extend(self, tokens: Sequence[int]) -> None:

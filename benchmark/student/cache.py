@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,6 +36,18 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its hook f
         tokens = self.get_seq_length()
         self.buffers = [buffer[indices] for buffer in self.buffers]
         self.keys, self.values = (buffer[:, :, :tokens] for buffer in self.buffers)
+
+
+def joined(caches: Sequence[Any]) -> Any:
+    """One `DynamicCache` with the rows of all, which hold equally many tokens; the first of them is changed."""
+    first, *others = caches
+    for number, layer in enumerate(first.layers if others else ()):
+        same = [cache.layers[number] for cache in caches]
+        layer.keys = torch.cat([each.keys for each in same])
+        layer.values = torch.cat([each.values for each in same])
+        if isinstance(layer, GrowingLayer):
+            layer.buffers = [layer.keys, layer.values]
+    return first
 
 
 def _with_room(buffer: torch.Tensor, filled: int, tokens: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from scipy import stats
 from transformers import PreTrainedModel
 
 from benchmark.random_streams import stream
-from benchmark.student import generation
+from benchmark.student import architecture, generation
 from benchmark.student.generation import Draft, write
 from benchmark.types import Ask
 from tests.student.student_parts import NETWORKS, characters, shared_student, student_of
@@ -90,6 +90,21 @@ def test_compaction_changes_no_token_and_saves_rows(monkeypatch: pytest.MonkeyPa
     assert [(draft.tokens, draft.finished) for draft in drafts] == expected("gpt2")
     assert (rows[-1] < rows[0]) is (share > 0)
     assert rows == sorted(rows, reverse=True)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_prompts_read_in_parts_are_written_on_as_before(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(architecture, "PROMPT_TOKENS_AT_ONCE", 130)
+    read: list[int] = []
+    handle = network_of(kind).register_forward_pre_hook(
+        lambda _, __, kwargs: read.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        drafts = drafts_of(kind, 100)
+    finally:
+        handle.remove()
+    assert max(read) <= 130
+    assert [(draft.tokens, draft.finished) for draft in drafts] == expected(kind)
 
 
 def test_rows_with_different_limits_stop_each_at_its_own() -> None:
