@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
@@ -25,6 +26,7 @@ def forget_peak() -> None:
     """Starts a new measurement, where the system allows it; processes that run several cells need it."""
     import torch
 
+    gc.collect()  # models of earlier cells stand in cycles, which Python looks for only now and then
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError, AttributeError):

@@ -73,12 +73,20 @@ def device_of(accelerator: str) -> torch.device:
     raise ConfigError(f"trainer.accelerator={accelerator}, but this machine has none; use trainer.accelerator=auto")
 
 
+def _row(prompt: tuple[int, ...], target: tuple[int, ...]) -> EncodedExample:
+    example = TrainingExample(str(prompt), "", "", ())
+    return EncodedExample(example, prompt, target, (1.0,) * len(target), ("",) * len(target), False)
+
+
 @torch.inference_mode()
 def _refuse_other_heads(student: Student, slot: str) -> None:
-    """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly."""
+    """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly.
+
+    The rows that are compared also tell whether the network keeps rows apart that stand end to end.
+    """
     network, eos = student.network, int(student.tokenizer.eos_token_id)
-    some = EncodedExample(TrainingExample("", "", "", ()), (eos, eos), (eos, eos, eos), (1.0,) * 3, ("",) * 3, False)
-    [batch] = collate([some], {}, student.padding_id, micro_batch_tokens=5).to(network.device).micro_batches
+    rows = [_row((eos, 0), (1, 2, eos)), _row((3, 4, 5, 6), (7, eos))]
+    [batch] = collate(rows, {}, student.padding_id, micro_batch_tokens=12).to(network.device).micro_batches
     plain_logits = student.logits(student.hidden(batch))
     # Blown up to about 100, because a cap is the identity near 0, where the logits of an untrained model are.
     factor = 100 / plain_logits.abs().max().clamp(min=1e-9)
@@ -91,6 +99,6 @@ def _refuse_other_heads(student: Student, slot: str) -> None:
         blow_up.remove()
     if not torch.allclose(whole, ours, rtol=1e-2, atol=1e-1):
         raise ConfigError(
-            f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), "
-            f"which this engine does not reproduce; choose another {slot}"
+            f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), or "
+            f"attends in a way of its own, which this engine does not reproduce; choose another {slot}"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import random
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 from benchmark.isolation import isolated
+from benchmark.runs.memory import forget_peak, keep_freed_memory
 
 Run = Callable[..., Any]
 
@@ -130,3 +133,27 @@ def test_a_cell_leaves_the_process_as_it_was(cell: Run, miniature: tuple[str, ..
     run(cell, tmp_path / "second", *miniature)
     after = state()
     assert {name for name in before if before[name] != after[name]} == set()
+
+
+def test_what_an_earlier_cell_left_in_cycles_is_freed_before_memory_is_measured() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.trainer = self
+
+    left = weakref.ref(Model())
+    gc.disable()
+    try:
+        assert left() is not None
+        forget_peak()
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_keeping_freed_memory_is_harmless_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    keep_freed_memory()
+    forget_peak()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AttentionInterface,
     DynamicCache,
     MistralConfig,
     MistralForCausalLM,
@@ -16,9 +17,12 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from benchmark.errors import ConfigError
+from benchmark.student import load
 from benchmark.student.architecture import DecoderOnly
-from benchmark.student.attention import Rows, attend_end_to_end, attends_end_to_end
+from benchmark.student.attention import END_TO_END, Rows, attend, attend_end_to_end, attends_end_to_end
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.cache import BLOCK, GrowingLayer, growing_cache
 from benchmark.student.compilation import layers_compiled
@@ -96,6 +100,21 @@ def test_layers_that_look_through_a_window_keep_padded_rows() -> None:
     whole = MistralForCausalLM(MistralConfig(num_key_value_heads=1, sliding_window=None, **sizes))
     attend_end_to_end(whole)
     assert attends_end_to_end(whole)
+
+
+def test_a_network_that_mixes_up_its_rows_is_refused_when_it_is_loaded() -> None:
+    def mixes(*states: Any, rows: Rows | None = None, **settings: Any) -> Any:
+        return sdpa_attention_forward(*states, **settings)  # causal over all rows as if they were one
+
+    tokenizer = characters()
+    student = student_of(NETWORKS["llama"](len(tokenizer)), tokenizer)
+    load._refuse_other_heads(student, "student")
+    AttentionInterface.register(END_TO_END, mixes)
+    try:
+        with pytest.raises(ConfigError, match="attends in a way of its own"):
+            load._refuse_other_heads(student, "student")
+    finally:
+        AttentionInterface.register(END_TO_END, attend)
 
 
 def test_a_saved_network_says_nothing_of_it(tmp_path: Any) -> None:
