@@ -108,7 +108,7 @@ def test_the_plan_of_a_student_names_its_download_and_licence_and_asks_no_networ
 ) -> None:
     import socket
 
-    import huggingface_hub
+    import huggingface_hub.constants
 
     asked: list[Any] = []
     monkeypatch.setattr(socket.socket, "connect", lambda *address: asked.append(address))
