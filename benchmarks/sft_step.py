@@ -64,7 +64,7 @@ def main() -> None:
     finished: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         journal = Journal(Path(scratch), lambda told: None)
-        minutes = 60 * settings.checkpoint_minutes
+        every_seconds = 60 * settings.checkpoint_minutes
         report = fit(
             student,
             worked_solutions(Path(data), BATCH_SIZE * steps),
@@ -72,7 +72,7 @@ def main() -> None:
             cast(Any, CellContext)(**context_of_nothing(student)),
             optimization,
             settings,
-            journal=FitJournal(journal, "fit", minutes, NoTallies()),
+            journal=FitJournal(journal, "fit", every_seconds, NoTallies()),
             loggers=[CSVLogger(scratch)],
             advance=lambda _: finished.append(time.perf_counter()),
         )

@@ -87,10 +87,10 @@ def _shared(targets: Sequence[tuple[list[int], list[int]]]) -> int:
     return next((i for i, column in enumerate(columns) if len(set(column)) > 1), border)
 
 
-@torch.no_grad()  # in inference mode autocast would cast all weights anew for every batch
+@torch.inference_mode()
 def log_probabilities(
     network: Any,
-    logits: Callable[[torch.Tensor], torch.Tensor],
+    negative_log_likelihoods: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     encoded: Sequence[EncodedOptions],
     padding_id: int,
     batch_size: int,
@@ -98,7 +98,8 @@ def log_probabilities(
 ) -> list[tuple[tuple[float, ...], ...]]:
     """Per question, option and token of its ending the natural log-probability, EOS last.
 
-    `logits` projects hidden states to the vocabulary; `advance` is told how many questions each batch finished.
+    `negative_log_likelihoods` are those of tokens behind hidden states; `advance` is told how many questions each batch
+    finished.
     """
     architecture = architecture_of(network)
     found: list[tuple[tuple[float, ...], ...]] = [()] * len(encoded)
@@ -106,7 +107,7 @@ def log_probabilities(
         texts = [encoded[i].branches for i in batch]
         tokens = torch.tensor([token for text in texts for ending in text.endings for token in ending])
         hidden = architecture.before_endings(network, texts, padding_id)
-        values = iter(_of_tokens(logits, hidden, tokens.to(hidden.device)))
+        values = iter(_of_tokens(negative_log_likelihoods, hidden, tokens.to(hidden.device)))
         for i, text in zip(batch, texts, strict=True):
             found[i] = tuple(tuple(next(values) for _ in ending) for ending in text.endings)
         advance(len(batch))
@@ -114,13 +115,14 @@ def log_probabilities(
 
 
 def _of_tokens(
-    logits: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, tokens: torch.Tensor
+    negative_log_likelihoods: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    hidden: torch.Tensor,
+    tokens: torch.Tensor,
 ) -> list[float]:
     values: list[float] = []
-    for start in range(0, len(tokens), PROJECTED_TOKENS):
-        projected, chosen = logits(hidden[start : start + PROJECTED_TOKENS]), tokens[start : start + PROJECTED_TOKENS]
-        of_chosen = projected.gather(1, chosen[:, None])[:, 0] - projected.logsumexp(dim=1)
-        values += of_chosen.tolist()
+    parts = (torch.split(tensor, PROJECTED_TOKENS) for tensor in (hidden, tokens))
+    for some, chosen in zip(*parts, strict=True):
+        values += (-negative_log_likelihoods(some, chosen)).tolist()
     return values
 
 

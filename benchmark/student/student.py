@@ -158,7 +158,8 @@ class Student:
         self.counters["truncated_option_prompts"] += sum(each.truncated for each in encoded)
         self.usage += Usage(calls=len(encoded), prompt_tokens=sum(each.tokens for each in encoded))
         with self.evaluation():
-            return log_probabilities(self.network, self.logits, encoded, self.padding_id, self.batch_size, advance)
+            nats = self.negative_log_likelihoods
+            return log_probabilities(self.network, nats, encoded, self.padding_id, self.batch_size, advance)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
