@@ -7,10 +7,12 @@ import string
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -197,11 +199,8 @@ def test_a_hub_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_gated_model_is_refused_with_what_to_accept(monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-    from huggingface_hub.errors import GatedRepoError
-
     def gated(*_: Any, **__: Any) -> str:
-        raise GatedRepoError("no", response=httpx.Response(403, request=httpx.Request("GET", "https://hub.example")))
+        raise GatedRepoError("no", response=Mock(headers={}))
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", gated)
     assert "whose licence must be accepted on its page of the hub" in refusal("someone/gated-model")
