@@ -60,6 +60,7 @@ SCALARS: Mapping[str, Any] = {
     "pool": Literal["all", "covered"],
     "results_dir": str,
     "data_dir": str | None,
+    "store_path": str | None,
     "references": bool,
 }
 
@@ -87,6 +88,7 @@ class Cell:
     data_seed: int
     pool: Literal["all", "covered"]
     results_dir: str
+    store_path: str | None
     references: bool
     config: Mapping[str, Any]
 
@@ -96,6 +98,16 @@ class Cell:
         needs = self.method.requires()
         reads = bool(needs.teacher_roles) or "teacher" in needs.distributions
         return reads or (self.method.trains() and self.pool == "covered")
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether the cell asks a teacher whose replies are kept."""
+        return self.asks_teacher and any(teacher.stored for teacher in self.teachers.values())
+
+    @property
+    def store(self) -> Path:
+        """The file that keeps what teachers said, for all cells that name it."""
+        return Path(self.results_dir) / "teacher_store.sqlite" if self.store_path is None else Path(self.store_path)
 
     @property
     def uses_assistant(self) -> bool:
@@ -142,6 +154,8 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
     scalars = {name: leaf(hint, plain[name], name) for name, hint in SCALARS.items()}
     if not scalars["results_dir"]:
         raise ConfigError("results_dir is empty; give the folder that records are written to")
+    if scalars["store_path"] == "":
+        raise ConfigError("store_path is empty; give a file, or null for teacher_store.sqlite in results_dir")
     parts = {name: build(plain[name], name, expected) for name, expected in GROUPS.items()}
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),

@@ -19,3 +19,24 @@ def components(value: Any) -> Iterator[Any]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from components(item)
+
+
+def canonical(value: Any) -> Any:
+    """A component as plain data: every setting with its default, fields marked `identity: False` left out.
+
+    Raises TypeError for a value that has no canonical form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field for field in dataclasses.fields(value) if field.metadata.get("identity", True)]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        return {"_target_": name} | {field.name: canonical(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        # As pairs: their order may count (a panel's first teacher), and a JSON object would lose it.
+        return [[str(key), canonical(item)] for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(canonical(item) for item in value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a cell's identity; mark its field identity=False")

@@ -9,6 +9,10 @@ class DataError(ConfigError):
     """A dataset or a recording that cannot be used as it is."""
 
 
+class TeacherError(Exception):
+    """A live teacher that does not answer, or no longer: nothing is wrong with the input, and later it may."""
+
+
 class LeakError(Exception):
     """Test data or gold answers were touched by something that must not see them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ class Experiment:
         self.splits = cell.dataset.load()
         self.pool = covered_pool(cell, self.splits)
         self.prompts = beside(cell.method.parts)
-        self.models = load_models(cell)
+        self.models = load_models(cell, _buyer(journal), display.say)
         self.student = self.models.student
         set_threads(cell.trainer, self.student.parameters)
         self.state = CellState(self.models, Ledger())
@@ -60,6 +61,12 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """The corridor; returns what the record says of rounds, training, test and costs."""
+        try:
+            return self._run()
+        finally:
+            self.models.close()
+
+    def _run(self) -> dict[str, Any]:
         self.state.go_on(self.journal, self.policy)
         for log in self.state.history:
             self._read_bought(round_folder(log.round.index))  # what an earlier round asked is not paid for again
@@ -301,6 +308,15 @@ def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
                 f"the selection picked {pick.question.id!r}, which is not in the pool or was picked already"
             )
         seen.add(pick.question.id)
+
+
+def _buyer(journal: Journal) -> str:
+    """The mark of what this cell buys, the same for all attempts at it: after a death it shows what was paid for."""
+    found = journal.read("buyer.json")
+    if found is None:
+        found = uuid.uuid4().hex
+        journal.write("buyer.json", found)
+    return str(found)
 
 
 def _in_round(activity: str, round_: Round) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from benchmark.cell import Cell
@@ -13,23 +13,36 @@ from benchmark.student.frozen import Frozen, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.teachers.purchase import Supplier
+from benchmark.teachers.request import teacher_identity
+from benchmark.teachers.store import TeacherStore
+from benchmark.teachers.stored_teacher import StoredTeacher
+from benchmark.teachers.teacher import OpenTeacher, Teacher
 from benchmark.types import Usage
 
 
 @dataclass
 class Models:
-    """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name."""
+    """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name.
+
+    `store` keeps what the teachers say, where one of them needs it.
+    """
 
     student: Student
     assistant: Student | None
     frozen: Mapping[str, Frozen]
     suppliers: Mapping[str, Supplier]
+    store: TeacherStore | None = None
     _told: dict[str, Usage] = field(default_factory=dict)
 
     @property
     def local(self) -> dict[str, Student]:
         """The models whose text costs nothing here, by the name under which an annotator asks them."""
         return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
+
+    def close(self) -> None:
+        """Closes the store."""
+        if self.store is not None:
+            self.store.close()
 
     def work(self) -> dict[str, Usage]:
         """What each local model wrote and read since this was asked last."""
@@ -40,8 +53,11 @@ class Models:
         return since
 
 
-def load_models(cell: Cell) -> Models:
-    """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve."""
+def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda line: None) -> Models:
+    """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve.
+
+    `buyer` marks what the cell buys for the store, and `say` is told what is damaged in it.
+    """
     needs = cell.method.requires()
     assistant = _assistant(cell)
     frozen: dict[str, Frozen] = {}
@@ -50,11 +66,24 @@ def load_models(cell: Cell) -> Models:
         model = assistant if name == ASSISTANT else _own(distribution_teacher(cell).model(), cell.seed)
         assert model is not None  # the plan refuses a cell without an assistant where one is needed
         frozen[name] = Frozen(model, len(student.tokenizer))
+    opened = {name: teacher.open(cell.dataset) for name, teacher in _asked(cell).items()}
+    store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
-        name: Supplier(teacher.open(cell.dataset), teacher.price)
-        for name, teacher in (cell.teachers.items() if cell.asks_teacher else ())
+        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price)
+        for name, teacher in _asked(cell).items()
     }
-    return Models(student, assistant, frozen, suppliers)
+    return Models(student, assistant, frozen, suppliers, store)
+
+
+def _asked(cell: Cell) -> Mapping[str, Teacher]:
+    return cell.teachers if cell.asks_teacher else {}
+
+
+def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, cell: Cell, buyer: str) -> OpenTeacher:
+    """The teacher behind the store, where its replies cost something to get."""
+    if store is None or not teacher.stored:
+        return opened
+    return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer)
 
 
 def _assistant(cell: Cell) -> Student | None:

@@ -13,6 +13,7 @@ from benchmark.runs.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import refuse_other_vocabulary
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
+from benchmark.teachers.database import open_database
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import HUMAN
@@ -22,9 +23,14 @@ TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
 
 def check(cell: Cell) -> None:
-    """Raises ConfigError with every reason why the cell cannot run, before any work; makes its results folder."""
+    """Raises ConfigError with every reason why the cell cannot run, before any work; makes its results folder.
+
+    It makes the teacher store too, where the cell needs one.
+    """
     _refuse_impossible(cell)
     refuse_unwritable(Path(cell.results_dir))
+    if cell.needs_store:
+        open_database(cell.store).close()
 
 
 def check_without_trace(cell: Cell) -> None:

@@ -50,7 +50,8 @@ class Ask:
     """One request to a language model, teacher or student.
 
     `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
-    model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given.
+    model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given;
+    `cap_is_final` says that it is part of the recipe, so that a reply cut there is as good as one that ended by itself.
     """
 
     role: str
@@ -59,15 +60,18 @@ class Ask:
     max_new_tokens: int | None = None
     temperature: float = 0.0
     prefix: str = ""
+    cap_is_final: bool = False
 
 
 @dataclass(frozen=True)
 class Reply:
     """One answer to an `Ask`.
 
-    `finish` is `stop`, `length` (cut at the token cap) or `not_asked` (the question was not in the prompt).
+    `finish` is `stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or
+    `content_filter` (the model or its provider refused: the text is empty, and asking again would not help).
     `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one. `token_ids`
-    are those that a local model wrote, EOS included where it ended by itself.
+    are those that a local model wrote, EOS included where it ended by itself. `log_probability` is the sum of
+    the natural logarithms of its tokens' probabilities, where a server tells them.
     """
 
     text: str
@@ -76,6 +80,7 @@ class Reply:
     completion_tokens: int = 0
     confidence: float | None = None
     token_ids: tuple[int, ...] | None = None
+    log_probability: float | None = None
 
 
 @dataclass(frozen=True)

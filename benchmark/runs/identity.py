@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import hashlib
 import importlib
 import json
@@ -15,7 +14,7 @@ from typing import Any
 
 from benchmark import ENGINE_VERSION
 from benchmark.cell import AXES, Cell
-from benchmark.components import components
+from benchmark.components import canonical, components
 from benchmark.teachers.prompts import beside
 
 ID_LENGTH = 16
@@ -73,27 +72,6 @@ def _content(cell: Cell) -> dict[str, Any]:
     if cell.used_assistant is not None:
         content["assistant"] = cell.used_assistant.fingerprint()
     return content
-
-
-def canonical(value: Any) -> Any:
-    """A component as plain data: every setting with its default, fields marked `identity: False` left out.
-
-    Raises TypeError for a value that has no canonical form.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if field.metadata.get("identity", True)]
-        name = f"{type(value).__module__}.{type(value).__qualname__}"
-        return {"_target_": name} | {field.name: canonical(getattr(value, field.name)) for field in fields}
-    if isinstance(value, Mapping):
-        # As pairs: their order may count (a panel's first teacher), and a JSON object would lose it.
-        return [[str(key), canonical(item)] for key, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [canonical(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(canonical(item) for item in value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise TypeError(f"{type(value).__name__} cannot be part of a cell's identity; mark its field identity=False")
 
 
 def _sources(parts: list[Any]) -> dict[str, str]:

@@ -30,6 +30,7 @@ class TransformersTeacher:
     It takes any prompt, in its chat template where it has one; `seed` decides what it samples above temperature 0.
     """
 
+    stored: ClassVar[bool] = True
     name: str
     path: str | None = field(metadata=NOT_SCIENCE)
     max_length: int
@@ -79,7 +80,7 @@ class _InProcess:
     def covers(self, question_id: str) -> bool:
         return True
 
-    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         model = self.teacher.model()
         [prompt] = model.encoder.requests([ask])
         room = ask.max_new_tokens or model.max_new_tokens
@@ -89,4 +90,4 @@ class _InProcess:
                 f"room for {room} new ones in teacher.max_length={model.max_length}; raise it, or lower "
                 "teacher.max_new_tokens"
             )
-        return model.generate([ask], samples)[0]
+        return model.generate([ask], first + samples)[0][first:]

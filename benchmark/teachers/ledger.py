@@ -36,8 +36,9 @@ def _within(used: int, limit: int | None, share: float) -> bool:
 class Ledger:
     """Three books of one cell.
 
-    `charged`: as if it had bought every distinct request itself; `spent`: what was really paid; `computed`: what the
-    student, the assistant and other local models wrote and read for the method, its gradients and its tests apart.
+    `charged`: as if it had bought every distinct request itself; `spent`: what was really paid, so neither replies that
+    the store held or that cost nothing to get, nor questions with no other reply; `computed`: what the student, the
+    assistant and other local models wrote and read for the method, its gradients and its tests apart.
     """
 
     charged: dict[str, Usage] = field(default_factory=dict)
@@ -47,6 +48,10 @@ class Ledger:
     def charge(self, source: str, usage: Usage) -> None:
         """Books an entry under `teacher` or `human`."""
         self.charged[source] = self.charged.get(source, Usage()) + usage
+
+    def spend(self, source: str, usage: Usage) -> None:
+        """Books what was really paid; it is charged as well."""
+        self.spent[source] = self.spent.get(source, Usage()) + usage
 
     def compute(self, source: str, usage: Usage) -> None:
         """Books the work of a local model in one phase, such as `student/selection`; nothing where there was none."""

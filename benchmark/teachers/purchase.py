@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, Context, TextModel
 from benchmark.teachers.ledger import Budget, Ledger
+from benchmark.teachers.stored_teacher import Delivery, StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Annotation, Ask, Pick, Reply, Usage
 
@@ -17,10 +18,19 @@ TEACHER, HUMAN = "teacher", "human"
 
 @dataclass(frozen=True)
 class Supplier:
-    """A teacher that is ready to answer, and what its replies cost."""
+    """A teacher that is ready to answer, and what its replies cost.
+
+    Only what a `StoredTeacher` buys is really paid for; any other teacher's replies cost nothing to get.
+    """
 
     teacher: OpenTeacher
     price: Price
+
+    async def deliver(self, ask: Ask, samples: int, known: int) -> list[Delivery]:
+        """The replies behind the first `known`, up to `samples` in all."""
+        if isinstance(self.teacher, StoredTeacher):
+            return await self.teacher.deliver(ask, samples - known, known)
+        return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,17 @@ class Meter:
         async with self._locks.setdefault(request, asyncio.Lock()):
             known_replies = self._seen.get(request, [])
             if len(known_replies) < samples:
-                replies = await supplier.teacher.reply(ask, samples)
-                for reply in replies[len(known_replies) :]:
-                    self.ledger.charge(TEACHER, supplier.price.of(reply))
-                self._seen[request] = known_replies = replies
-                self._new.append(Answered(who, ask, tuple(replies)))
+                deliveries = await supplier.deliver(ask, samples, len(known_replies))
+                for delivery in deliveries:
+                    self._book(supplier.price.of(delivery.reply), delivery.paid)
+                self._seen[request] = known_replies = [*known_replies, *(new.reply for new in deliveries)]
+                self._new.append(Answered(who, ask, tuple(known_replies)))
             return known_replies[:samples]
+
+    def _book(self, usage: Usage, paid: bool) -> None:
+        self.ledger.charge(TEACHER, usage)
+        if paid:
+            self.ledger.spend(TEACHER, usage)
 
     @property
     def asked(self) -> frozenset[str]:
@@ -82,7 +97,11 @@ class Meter:
 
     def remember(self, answered: Sequence[Answered]) -> None:
         """Requests that were paid for before, so that they are not charged again."""
-        self._seen.update({(row.who, row.ask): list(row.replies) for row in answered})
+        for row in answered:
+            self._seen[row.who, row.ask] = list(row.replies)
+            teacher = self.suppliers[row.who].teacher
+            if isinstance(teacher, StoredTeacher):
+                teacher.has_booked(row.ask, len(row.replies))
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,7 @@ def buy(
         purchase: list[Bought] = []
         for number, pick in enumerate(picks, already_bought + 1):
             before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
+            spent_before = meter.ledger.spent.get(TEACHER)
             if not budget.admits(number, before + most, share):
                 break
             rows = await annotator.annotate(pick, context, meter)
@@ -125,6 +145,8 @@ def buy(
                 )
             for source in {HUMAN if row.source == HUMAN else TEACHER for row in rows} or {TEACHER}:
                 meter.ledger.charge(source, Usage(questions=1))
+            if meter.ledger.spent.get(TEACHER) != spent_before:
+                meter.ledger.spend(TEACHER, Usage(questions=1))
             purchase.append(keep(Bought(pick.question.id, tuple(rows))))
         return purchase
 

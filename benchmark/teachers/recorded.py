@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmark.errors import DataError
 from benchmark.tasks.dataset import Dataset
@@ -29,6 +29,7 @@ class RecordedTeacher:
     by number. Rows of questions outside the dataset are ignored.
     """
 
+    stored: ClassVar[bool] = False
     name: str
     file: str | None = field(default=None, metadata={"identity": False})
     recording: str = field(default="", metadata={"identity": False})
@@ -76,18 +77,19 @@ class _Replay:
     def covers(self, question_id: str) -> bool:
         return question_id in self.replies
 
-    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         if self.shown[ask.question_id] not in ask.prompt:
             # A recording that answered a question it was not asked would hide a broken template.
             return [Reply("", finish="not_asked", prompt_tokens=estimated_tokens(ask.prompt))] * samples
         texts = self.replies[ask.question_id]
-        if samples > len(texts):
+        wanted = first + samples
+        if wanted > len(texts):
             raise DataError(
-                f"{samples} samples of question {ask.question_id!r} are asked for; the recording holds {len(texts)}"
+                f"{wanted} samples of question {ask.question_id!r} are asked for; the recording holds {len(texts)}"
             )
         return [
             Reply(text, prompt_tokens=estimated_tokens(ask.prompt), completion_tokens=estimated_tokens(text))
-            for text in texts[:samples]
+            for text in texts[first:wanted]
         ]
 
 

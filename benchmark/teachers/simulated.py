@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import ClassVar, cast
 
 from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
@@ -29,6 +29,7 @@ class SimulatedTeacher:
     calibrated exactly where `overconfidence` is 1; above 1 its log-odds are reported that many times larger.
     """
 
+    stored: ClassVar[bool] = False
     name: str = "simulated"
     wrong_step_rate: float = 0.0
     wrong_answer_rate: float = 0.0
@@ -84,8 +85,8 @@ class _Simulation:
     def covers(self, question_id: str) -> bool:
         return question_id in self.questions
 
-    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
-        return [self._one(ask, sample) for sample in range(samples)]
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        return [self._one(ask, sample) for sample in range(first, first + samples)]
 
     def _one(self, ask: Ask, sample: int) -> Reply:
         prompt_tokens = estimated_tokens(ask.prompt)

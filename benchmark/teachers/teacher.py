@@ -33,8 +33,11 @@ class Price:
 class OpenTeacher(Protocol):
     """A teacher that is ready to answer about one dataset."""
 
-    async def reply(self, ask: Ask, samples: int) -> list[Reply]:
-        """`samples` replies to a rendered prompt. It sees the prompt and the question's id and nothing else."""
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        """`samples` replies to a rendered prompt, from number `first` on.
+
+        It sees the prompt and the question's id and nothing else.
+        """
         ...
 
     def covers(self, question_id: str) -> bool:
@@ -57,6 +60,11 @@ class Teacher(Protocol):
     @property
     def token_counts_are_estimated(self) -> bool:
         """Whether its calls are booked by a rule of thumb."""
+        ...
+
+    @property
+    def stored(self) -> bool:
+        """Whether its replies cost something to get (money, or a large model's time), so that each is got only once."""
         ...
 
     def open(self, dataset: Dataset) -> OpenTeacher:

@@ -87,6 +87,7 @@ class ScriptedTeacher:
     books: Books = field(default_factory=Books)
     roles: None = None
     token_counts_are_estimated: bool = True
+    stored: bool = False
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         return self

@@ -169,6 +169,10 @@ class WatchedTeacher:
     def token_counts_are_estimated(self) -> bool:
         return self.real.token_counts_are_estimated
 
+    @property
+    def stored(self) -> bool:
+        return self.real.stored
+
     def open(self, dataset: Dataset) -> OpenTeacher:
         return WatchedReplies(self.real.open(self.dataset), self.watch)
 

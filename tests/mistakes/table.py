@@ -47,6 +47,7 @@ RESUME = "tests/corridor/test_corridor_resume.py"
 RULES = "tests/corridor/test_corridor_rules.py"
 SPLITS = "tests/tasks/test_tasks_splits.py"
 STEP_BY_STEP = "tests/methods/test_methods_step_by_step.py"
+STORE = "tests/teachers/test_teachers_store.py"
 STREAM = "tests/student/test_student_stream.py"
 SWEEP = "tests/cli/test_cli_sweep.py"
 
@@ -411,6 +412,54 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 f"{PURCHASE}::test_a_repeated_request_is_charged_once_within_a_purchase",
                 f"{ROUNDS}::test_a_request_that_is_repeated_in_a_later_round_is_not_charged_again",
             ),
+        ),
+        Mistake(
+            "a reply that the store held counts as paid",
+            (
+                Edit(
+                    "benchmark/teachers/stored_teacher.py",
+                    "found[key].buyer == self.buyer and self._book(key)",
+                    "self._book(key)",
+                ),
+            ),
+            (
+                f"{STORE}::test_what_the_store_held_is_charged_and_not_spent",
+                f"{STORE}::test_a_second_sweep_calls_nobody_and_is_charged_alike",
+            ),
+        ),
+        Mistake(
+            "what was paid for before a death is forgotten",
+            (Edit("benchmark/teachers/stored_teacher.py", "found[key].buyer == self.buyer and", "False and"),),
+            (f"{STORE}::test_what_was_paid_for_before_a_death_is_spent_and_never_twice",),
+        ),
+        Mistake(
+            "two processes buy one question",
+            (Edit("benchmark/teachers/store.py", "return claim is None or not _stands(*claim)", "return True"),),
+            (
+                f"{STORE}::test_processes_that_fill_one_store_buy_no_question_twice",
+                f"{STORE}::test_a_request_that_a_living_process_buys_is_waited_for",
+            ),
+        ),
+        Mistake(
+            "a reply that was cut is replayed for good",
+            (
+                Edit(
+                    "benchmark/teachers/stored_teacher.py",
+                    '(reply.finish == "length" and ask.cap_is_final)',
+                    'reply.finish == "length"',
+                ),
+            ),
+            (f"{STORE}::test_what_is_not_final_is_delivered_and_counted_and_asked_again",),
+        ),
+        Mistake(
+            "a damaged reply is replayed",
+            (Edit("benchmark/teachers/stored_reply.py", "!= checksum.hex():", "is None:"),),
+            (f"{STORE}::test_a_damaged_row_is_told_and_bought_again",),
+        ),
+        Mistake(
+            "replies of another temperature are replayed",
+            (Edit("benchmark/teachers/request.py", '"temperature": float(ask.temperature),', ""),),
+            (f"{STORE}::test_another_request_is_bought",),
         ),
         Mistake(
             "a budget admits one question too many",

@@ -1,0 +1,143 @@
+"""What goes to an OpenAI-compatible server and what comes back: bodies of requests, and replies read out of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.teachers.teacher import estimated_tokens
+from benchmark.types import Json, Reply
+
+CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a server says that it charged."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
+
+
+class UnreadableReply(Exception):
+    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says."""
+
+    def __init__(self, reason: str, tokens: Tokens | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.tokens = tokens
+
+
+@dataclass(frozen=True)
+class _Choice:
+    text: str
+    finish: str
+    log_probabilities: tuple[float, ...] | None
+
+    @property
+    def weight(self) -> int:
+        """Its share of the completion's tokens: counted where log-probabilities tell, or else estimated."""
+        return estimated_tokens(self.text) if self.log_probabilities is None else len(self.log_probabilities)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The replies of one request; their tokens add up to `tokens`, which are `estimated` where the server told none."""
+
+    replies: tuple[Reply, ...]
+    tokens: Tokens
+    estimated: bool
+
+
+def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
+    """The tokens that the server charged for a request; None where it left them out."""
+    usage = payload.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
+        return None
+    return Tokens(prompt, completion)
+
+
+def read_answer(payload: Json, prompt_text: str, samples: int) -> Answer:
+    """The replies in what a server sent, be it of the chat or of the completion kind.
+
+    The prompt of a request is charged once, so its tokens stand with the first reply. Raises UnreadableReply for what
+    has another shape, or fewer replies than asked for.
+    """
+    if not isinstance(payload, Mapping):
+        raise UnreadableReply("malformed reply")
+    charged = usage_of(payload)
+    choices = payload.get("choices")
+    if not isinstance(choices, list):
+        raise UnreadableReply("malformed reply", charged)
+    if not choices:
+        raise UnreadableReply("no choices", charged)
+    if len(choices) < samples:
+        raise UnreadableReply("too few choices", charged)
+    try:
+        read = [_choice(choice) for choice in choices[:samples]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreadableReply("malformed reply", charged) from error
+    completion = sum(estimated_tokens(choice.text) for choice in read)
+    tokens = Tokens(estimated_tokens(prompt_text), completion) if charged is None else charged
+    shares = _shares(tokens.completion, [choice.weight for choice in read])
+    replies = tuple(
+        Reply(
+            text=choice.text,
+            finish=choice.finish,
+            prompt_tokens=0 if i else tokens.prompt,
+            completion_tokens=share,
+            log_probability=None if choice.log_probabilities is None else sum(choice.log_probabilities),
+        )
+        for i, (choice, share) in enumerate(zip(read, shares, strict=True))
+    )
+    return Answer(replies, tokens, charged is None)
+
+
+def filtered(samples: int) -> Json:
+    """What a server would have sent for a prompt that its filter refused outright: no text, and nothing charged."""
+    choices = [{"text": "", "finish_reason": CONTENT_FILTER}] * samples
+    return {"choices": choices, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+
+
+def _choice(choice: Mapping[str, Any]) -> _Choice:
+    """One reply. What was filtered or refused has no text: nobody may learn from it."""
+    finish = choice.get("finish_reason") or "stop"
+    if "message" in choice:
+        message = choice["message"]
+        text = message.get("content") or ""
+        finish = CONTENT_FILTER if message.get("refusal") else finish
+    else:
+        text = choice["text"]
+    if not isinstance(text, str) or not isinstance(finish, str):
+        raise TypeError("text and finish_reason must be texts")
+    return _Choice("" if finish == CONTENT_FILTER else text, finish, _log_probabilities(choice.get("logprobs")))
+
+
+def _log_probabilities(found: Mapping[str, Any] | None) -> tuple[float, ...] | None:
+    """Those of the reply's tokens; None where the server gives none."""
+    if not found:
+        return None
+    if found.get("content"):
+        return tuple(float(token["logprob"]) for token in found["content"])
+    if found.get("token_logprobs"):
+        return tuple(float(value) for value in found["token_logprobs"])
+    return None
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the weights that add up to the total exactly."""
+    every, shares, given, weighed = sum(weights) or 1, [], 0, 0
+    for weight in weights:
+        weighed += weight
+        upto = total * weighed // every
+        shares.append(upto - given)
+        given = upto
+    shares[-1] += total - given
+    return shares

@@ -1,0 +1,118 @@
+"""The SQLite file behind the teacher store: how it is made, opened, recognised and refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.errors import ConfigError
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 60.0
+"""How long a process waits for another one's transaction; each takes milliseconds."""
+SCHEMA = (
+    """CREATE TABLE replies (
+        key BLOB PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, teacher TEXT NOT NULL, created TEXT NOT NULL,
+        buyer TEXT NOT NULL, checksum BLOB NOT NULL
+    )""",
+    "CREATE TABLE attempts (key BLOB NOT NULL, outcome TEXT NOT NULL, teacher TEXT NOT NULL, reply TEXT, created TEXT)",
+    """CREATE TABLE claims (
+        key BLOB PRIMARY KEY, owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, expires REAL NOT NULL
+    ) WITHOUT ROWID""",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to a store, made where there is no file.
+
+    Raises ConfigError for a file of another kind or version; it is left as it is.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the teacher store {path} cannot be made ({error.strerror}); give another store_path"
+        ) from error
+    with told(path):
+        database = connect(path)
+        try:
+            if _is_new(database, path):
+                _make(database, path)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that waits for other processes, and writes through to the disk: a reply is paid for only once."""
+    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA cache_size = -65536")  # 64 MiB: keys come in no order, so the index of a million must fit
+    database.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; its pages are written many times in between
+    database.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged byte must not lose its neighbours
+    return database
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turns what SQLite says into one line with the way out."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if "not a database" in str(error):
+            raise ConfigError(
+                f"{path} is no teacher store, but a file of another kind; give another store_path, or move it away"
+            ) from error
+        if isinstance(error, sqlite3.OperationalError):
+            raise ConfigError(
+                f"the teacher store {path} cannot be used ({error}); see to its disk and its permissions, or give "
+                "another store_path"
+            ) from error
+        raise ConfigError(
+            f"the teacher store {path} is damaged ({error}); save what can be read with `python -m benchmark.teachers "
+            f"export --store {path} FILE`, move it away, and import FILE into a new one"
+        ) from error
+
+
+def _is_new(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether there is nothing in the file yet. Raises ConfigError for what another program or version wrote."""
+    [version] = database.execute("PRAGMA user_version").fetchone()
+    [tables] = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    if version == 0 and tables == 0:
+        return True
+    if version == 0:
+        raise ConfigError(f"{path} is a database of another program; give another store_path")
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"the teacher store {path} has version {version}, and this program reads version {SCHEMA_VERSION}; export "
+            "it with the program that wrote it, and import it into a new one"
+        )
+    return False
+
+
+def _make(database: sqlite3.Connection, path: Path) -> None:
+    """Several processes may be at this point at once."""
+    _use_write_ahead_log(database)
+    database.execute("BEGIN IMMEDIATE")
+    if _is_new(database, path):
+        for statement in SCHEMA:
+            database.execute(statement)
+    database.execute("COMMIT")
+
+
+def _use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """SQLite does not wait here by itself while another process does the same."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,335 @@
+"""Asking a live teacher: bounded concurrency, limits per minute, retries, and one line for what no retry can cure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import ConfigError, TeacherError
+from benchmark.teachers.completions import CONTENT_FILTER, Answer, Tokens, UnreadableReply, filtered, read_answer
+from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
+from benchmark.teachers.teacher import estimated_tokens
+from benchmark.types import Ask, Json, Reply
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+    from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
+
+NO_KEY = "none-needed"
+"""Sent to servers that need no key: of nothing at all, the package would make the user's OPENAI_API_KEY."""
+PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
+LONGEST_QUOTE, LONGEST_LIST = 300, 20
+OVERFLOW_WORDS = ("context length", "context window", "context size", "context_length", "maximum context", "too long")
+
+
+@dataclass
+class Traffic:
+    """What went to a teacher's server in this process.
+
+    `requests` counts every attempt; `retries` and `failures` go by reason. Tokens are those that the server reported,
+    or estimates for as many as `estimated_requests`. `uncounted_requests` broke off, so that it is not known whether
+    they were charged: they are in nobody's ledger.
+    """
+
+    requests: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated_requests: int = 0
+    uncounted_requests: int = 0
+
+    def book(self, tokens: Tokens) -> None:
+        """Adds what an attempt was charged."""
+        self.prompt_tokens += tokens.prompt
+        self.completion_tokens += tokens.completion
+
+
+class _Fault(Exception):
+    """An attempt that is worth another: why, how long the server asks to wait, what it charged (None: unknown)."""
+
+    def __init__(self, reason: str, wait: float | None = None, tokens: Tokens | None = None, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.wait, self.tokens, self.detail = reason, wait, tokens, detail
+
+
+@dataclass
+class _Connection:
+    """What may live in one event loop only."""
+
+    loop: asyncio.AbstractEventLoop
+    client: AsyncOpenAI
+    room: asyncio.Semaphore
+    held: AsyncGenerator[None, None]
+
+
+class LiveTeacher:
+    """The open door of an `OpenAICompatibleTeacher`. It keeps no replies: what is asked twice is sent twice."""
+
+    def __init__(self, teacher: OpenAICompatibleTeacher, clock: Clock) -> None:
+        self.teacher = teacher
+        self.traffic = teacher.traffic
+        self._clock = clock
+        self._requests = RateLimit(teacher.requests_per_minute, clock)
+        self._tokens = RateLimit(teacher.tokens_per_minute, clock)
+        self._connection: _Connection | None = None
+
+    def covers(self, question_id: str) -> bool:
+        """True: a live model can be asked about anything."""
+        return True
+
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
+
+        Their tokens add up to all that the server charged, unreadable attempts included; a prompt that was charged once
+        for several samples stands with the first. Raises ConfigError for what the server refuses and TeacherError where
+        it does not answer, each in one line.
+        """
+        if ask.prefix and self.teacher.api == "chat":
+            raise self._refusal(
+                "begun reply",
+                f"a chat cannot go on from a reply that is begun (the {ask.role} prompt does that); choose "
+                "teacher.api=completions",
+            )
+        connection = await self._connected()
+        sizes = [samples] if self.teacher.n_per_request else [1] * samples
+        answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
+        return [reply for answer in answers for reply in answer]
+
+    # --- one request and its retries ----------------------------------------------------------------------------------
+
+    async def _answer(self, connection: _Connection, ask: Ask, samples: int) -> list[Reply]:
+        """Holds its place while it waits to try again: a server in trouble gets fewer requests."""
+        wasted = Tokens()
+        async with connection.room:
+            for attempt in range(self.teacher.max_retries + 1):
+                try:
+                    answer = await self._attempt(connection, ask, samples)
+                except _Fault as fault:
+                    wasted += self._book_fault(fault)
+                    await self._clock.sleep(self._wait_after(fault, attempt))
+                else:
+                    first, *others = answer.replies
+                    return [_with_tokens(first, wasted), *others]
+        raise AssertionError("the last attempt has returned or raised")
+
+    def _book_fault(self, fault: _Fault) -> Tokens:
+        if fault.tokens is None:
+            self.traffic.uncounted_requests += 1
+            return Tokens()
+        self.traffic.book(fault.tokens)
+        return fault.tokens
+
+    def _wait_after(self, fault: _Fault, attempt: int) -> float:
+        """Seconds until the next attempt. Raises TeacherError where this one was the last."""
+        teacher = self.teacher
+        if attempt == teacher.max_retries:
+            raise self._silence(fault.reason, f"{_times(attempt + 1)}: {fault.reason}{fault.detail}") from None
+        wait, longest = fault.wait, teacher.longest_wait_seconds
+        if wait is None:
+            wait = back_off_seconds(attempt, self._clock)
+        elif wait > longest:
+            told = f"and asks to wait {wait:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
+            raise self._silence(fault.reason, told) from None
+        self.traffic.retries[fault.reason] += 1
+        return wait
+
+    async def _attempt(self, connection: _Connection, ask: Ask, samples: int) -> Answer:
+        body, prompt = self._body(ask, samples), self._prompt(ask)
+        most = estimated_tokens(prompt) + samples * (ask.max_new_tokens or self.teacher.max_tokens)
+        await self._requests.take(1)
+        await self._tokens.take(most)
+        self.traffic.requests += 1
+        try:
+            answer = read_answer(await self._sent(connection, ask, body, samples), prompt, samples)
+        except UnreadableReply as problem:
+            if problem.reason == "too few choices":
+                self._book_fault(_Fault(problem.reason, tokens=problem.tokens))
+                raise self._refusal(
+                    problem.reason,
+                    f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false",
+                ) from None
+            raise _Fault(problem.reason, tokens=problem.tokens) from None
+        self.traffic.book(answer.tokens)
+        self.traffic.estimated_requests += answer.estimated
+        self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
+        return answer
+
+    async def _sent(self, connection: _Connection, ask: Ask, body: Json, samples: int) -> Json:
+        """The JSON that comes back. The package's exceptions end here: they carry requests, and those carry the key."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self.teacher.timeout_seconds):
+                return await connection.client.post(PATHS[self.teacher.api], body=body, cast_to=object)
+        except (TimeoutError, openai.APITimeoutError):
+            raise _Fault("time-out", detail=f" after {self.teacher.timeout_seconds:g} s") from None
+        except openai.APIConnectionError as error:
+            if type(error.__cause__).__name__.startswith("Connect"):  # of httpx: nothing was sent
+                raise _Fault("no connection", tokens=Tokens()) from None
+            raise _Fault("connection cut") from None
+        except openai.APIStatusError as error:
+            return await self._after_status(connection, ask, error, samples)
+        except ValueError:  # not JSON, or not even text
+            raise UnreadableReply("malformed reply") from None
+
+    # --- what a status means ------------------------------------------------------------------------------------------
+
+    async def _after_status(self, connection: _Connection, ask: Ask, error: APIStatusError, samples: int) -> Json:
+        """A reply for a prompt that a filter refused. Raises _Fault for what may pass, or else what is to be told."""
+        status, said = error.status_code, self._said(error)
+        if status == 429 and error.code == "insufficient_quota":
+            raise self._silence("no credit", f"there is no credit left: {said}") from None
+        if status in RETRIED_STATUS or status >= 500:
+            wait = retry_after_seconds(error.response.headers.get("retry-after"), self._clock)
+            reason = RETRIED_STATUS.get(status, "server error")
+            raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {said})") from None
+        if status == 400 and error.code == CONTENT_FILTER:
+            return filtered(samples)
+        raise await self._final(connection, ask, status, said) from None
+
+    async def _final(self, connection: _Connection, ask: Ask, status: int, said: str) -> ConfigError:
+        variable = self.teacher.api_key_variable
+        if status in (401, 403) and variable is None:
+            return self._refusal(
+                "key",
+                f"it asks for a key (HTTP {status}); give teacher.api_key_variable=NAME of the variable that holds it",
+            )
+        if status in (401, 403):
+            return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
+        if status == 404:
+            return self._refusal("not found", await self._what_there_is(connection, said))
+        if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
+            room = ask.max_new_tokens or self.teacher.max_tokens
+            return self._refusal(
+                "context overflow",
+                f"the {ask.role} prompt of question {ask.question_id!r} and {room} new tokens do not fit into the "
+                f"window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
+            )
+        return self._refusal(f"HTTP {status}", f"it refuses the request (HTTP {status}): {said}")
+
+    async def _what_there_is(self, connection: _Connection, said: str) -> str:
+        """What to do about a 404: the model or the path may be unknown."""
+        model, path = self.teacher.model, PATHS[self.teacher.api]
+        known = await self._models(connection)
+        if known and model not in known:
+            more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
+            return f"it has no model {model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
+        other = next(api for api in PATHS if api != self.teacher.api)
+        return (
+            f"it does not know {path} or the model {model!r} (HTTP 404: {said}); most addresses end in /v1, and some "
+            f"servers know only teacher.api={other}"
+        )
+
+    async def _models(self, connection: _Connection) -> list[str]:
+        """The server's own list; empty where it gives none."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self.teacher.timeout_seconds):
+                listed: Any = await connection.client.get("/models", cast_to=object)
+            return sorted(str(row["id"]) for row in listed["data"])
+        except (openai.APIError, TimeoutError, ValueError, TypeError, KeyError):
+            return []
+
+    def _said(self, error: APIStatusError) -> str:
+        """The server's own words in one line, without the key."""
+        words = error.body.get("message") if isinstance(error.body, dict) else error.response.text
+        line = " ".join(str(words or "no reason given").split())
+        key = os.environ.get(self.teacher.api_key_variable or "")
+        return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
+
+    def _refusal(self, reason: str, told: str) -> ConfigError:
+        self.traffic.failures[reason] += 1
+        return ConfigError(f"teacher={self.teacher.name} at {self.teacher.base_url}: {told}")
+
+    def _silence(self, reason: str, told: str) -> TeacherError:
+        self.traffic.failures[reason] += 1
+        return TeacherError(
+            f"teacher={self.teacher.name} at {self.teacher.base_url} gave no answer, {told}; what was bought is kept, "
+            "and the same command goes on"
+        )
+
+    # --- what is sent -------------------------------------------------------------------------------------------------
+
+    def _body(self, ask: Ask, samples: int) -> dict[str, Json]:
+        teacher = self.teacher
+        body: dict[str, Json] = {
+            "model": teacher.model,
+            "temperature": ask.temperature,
+            teacher.token_cap_name: ask.max_new_tokens or teacher.max_tokens,
+        }
+        if teacher.api == "chat":
+            system = [] if teacher.system_prompt is None else [{"role": "system", "content": teacher.system_prompt}]
+            body["messages"] = [*system, {"role": "user", "content": ask.prompt}]
+        else:
+            body["prompt"] = ask.prompt + ask.prefix
+        if teacher.top_p is not None:
+            body["top_p"] = teacher.top_p
+        if teacher.stop:
+            body["stop"] = list(teacher.stop)
+        if teacher.logprobs:
+            body["logprobs"] = True if teacher.api == "chat" else 1
+        if samples > 1:
+            body["n"] = samples
+        return body
+
+    def _prompt(self, ask: Ask) -> str:
+        return (self.teacher.system_prompt or "") + ask.prompt + ask.prefix
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    async def _connected(self) -> _Connection:
+        """The connection of the running event loop; every purchase runs in a loop of its own."""
+        loop, found = asyncio.get_running_loop(), self._connection
+        if found is None or found.loop is not loop:
+            client = self._client()
+            found = _Connection(loop, client, asyncio.Semaphore(self.teacher.concurrency), _held_open(client))
+            self._connection = found
+            await anext(found.held)
+        return found
+
+    def _client(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
+
+        key = os.environ.get(self.teacher.api_key_variable or "") or NO_KEY
+        # Retries and time-outs are ours, or nobody could count them.
+        return AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
+
+
+async def _held_open(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
+    """Closes the client when its event loop ends: a loop closes its asynchronous generators before itself."""
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+async def _all_or_none(requests: Sequence[Coroutine[Any, Any, list[Reply]]]) -> list[list[Reply]]:
+    """All results in order; after the first failure the others are broken off, so that nobody pays for them."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _with_tokens(reply: Reply, more: Tokens) -> Reply:
+    if more == Tokens():
+        return reply
+    return replace(
+        reply,
+        prompt_tokens=reply.prompt_tokens + more.prompt,
+        completion_tokens=reply.completion_tokens + more.completion,
+    )
+
+
+def _times(count: int) -> str:
+    return "once asked" if count == 1 else f"asked {count} times"

@@ -1,0 +1,101 @@
+"""A stored reply: as a row of the database, as a line of JSON, and how damage is seen in either."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import pydantic
+
+from benchmark.teachers.request import canonical_json, key_of
+from benchmark.types import Json, Reply
+
+
+@dataclass(frozen=True)
+class StoredReply:
+    """A final outcome. `teacher` is its name for people, `created` the time in UTC.
+
+    `buyer` marks the cell that paid for it; empty where it was imported.
+    """
+
+    request: Json
+    reply: Reply
+    teacher: str
+    created: str
+    buyer: str = ""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A row that is not what was written."""
+
+    problem: str
+    teacher: str = "unknown"
+
+
+Columns = tuple[bytes, str, str, str, str, str, bytes]
+"""key, request, reply, teacher, created, buyer, checksum."""
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def to_columns(key: str, stored: StoredReply) -> Columns:
+    """The row that keeps a reply."""
+    request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
+    checksum = _checksum(key, request, reply, stored.teacher, stored.created)
+    return bytes.fromhex(key), request, reply, stored.teacher, stored.created, stored.buyer, bytes.fromhex(checksum)
+
+
+def from_columns(row: Columns) -> StoredReply | Damaged:
+    """The reply that a row keeps, equal in every bit to the one that was put there."""
+    key, request, reply, teacher, created, buyer, checksum = row
+    try:
+        if _checksum(key.hex(), request, reply, teacher, created) != checksum.hex():
+            return Damaged("its checksum does not match", str(teacher))
+        return StoredReply(json.loads(request), _reply(json.loads(reply)), teacher, created, buyer)
+    except (ValueError, TypeError, AttributeError) as error:  # SQLite lets any column hold any type
+        return Damaged(f"it cannot be read, {type(error).__name__}", str(teacher))
+
+
+def to_line(key: str, stored: StoredReply) -> str:
+    """One line of JSON, to be carried to another store; who bought it stays behind."""
+    request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
+    checksum = _checksum(key, request, reply, stored.teacher, stored.created)
+    row = {"key": key, "teacher": stored.teacher, "created": stored.created, "checksum": checksum}
+    return json.dumps({**row, "request": stored.request, "reply": asdict(stored.reply)}) + "\n"
+
+
+def from_line(line: str) -> tuple[str, StoredReply]:
+    """(key, reply) of a line. Raises ValueError with the reason where it is not as it was written."""
+    row = json.loads(line)
+    try:
+        key, request, reply = row["key"], row["request"], row["reply"]
+        teacher, created, checksum = str(row["teacher"]), str(row["created"]), row["checksum"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("it is no exported reply") from error
+    if key != key_of(request):
+        raise ValueError("its key is not that of its request")
+    if checksum != _checksum(key, canonical_json(request), canonical_json(reply), teacher, created):
+        raise ValueError("its checksum does not match")
+    return key, StoredReply(request, _reply(reply), teacher, created)
+
+
+def _checksum(key: str, request: str, reply: str, teacher: str, created: str) -> str:
+    return hashlib.sha256("\0".join((key, request, reply, teacher, created)).encode("utf-8", "replace")).hexdigest()
+
+
+def _reply(value: Any) -> Reply:
+    reply: Reply = _adapter().validate_python(value)
+    return reply
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(Reply)

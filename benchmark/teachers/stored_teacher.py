@@ -1,0 +1,138 @@
+"""A teacher behind the store: what was ever bought is replayed, and what is missing is bought by one process alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from benchmark.teachers.request import key_of, request_of
+from benchmark.teachers.store import Attempt, TeacherStore
+from benchmark.teachers.stored_reply import StoredReply, now
+from benchmark.teachers.teacher import OpenTeacher
+from benchmark.types import Ask, Json, Reply
+
+SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
+"""Seconds between two looks at a request that another process is buying."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A reply, and whether this cell paid for it, now or before its process died."""
+
+    reply: Reply
+    paid: bool = False
+
+
+@dataclass(frozen=True)
+class StoredTeacher:
+    """Asks `teacher` only for what the store does not hold.
+
+    `identity` is that of `teacher_identity`, `name` for people. `buyer` marks what is bought here, so that a cell that
+    goes on after a death knows what it has paid for; `booked` are the requests whose costs its ledger holds.
+    """
+
+    teacher: OpenTeacher
+    identity: Json
+    name: str
+    store: TeacherStore
+    buyer: str
+    booked: set[str] = field(default_factory=set)
+
+    def covers(self, question_id: str) -> bool:
+        """What the teacher itself covers."""
+        return self.teacher.covers(question_id)
+
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        """Replies that nobody books."""
+        return [delivery.reply for delivery in await self.deliver(ask, samples, first)]
+
+    async def deliver(self, ask: Ask, samples: int, first: int = 0) -> list[Delivery]:
+        """`samples` replies from number `first` on, with what this cell paid for and has not booked yet.
+
+        Waits while another process is buying one of them. A reply that is not final is delivered, but never replayed.
+        """
+        requests = {sample: request_of(self.identity, ask, sample) for sample in range(first, first + samples)}
+        keys = {sample: key_of(request) for sample, request in requests.items()}
+        delivered: dict[int, Delivery] = {}
+        wait = SHORTEST_WAIT
+        while True:
+            delivered |= self._from_store({n: key for n, key in keys.items() if n not in delivered})
+            missing = {n: key for n, key in keys.items() if n not in delivered}
+            if not missing:
+                return [delivered[sample] for sample in keys]
+            claimed = self.store.claim(list(missing.values()))
+            mine = {n: key for n, key in missing.items() if key in claimed}
+            if mine:
+                delivered |= await self._buy(ask, {n: (key, requests[n]) for n, key in mine.items()})
+                wait = SHORTEST_WAIT
+            else:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    def has_booked(self, ask: Ask, samples: int) -> None:
+        """Tells of replies that the ledger holds already, from an earlier attempt at the cell."""
+        self.booked.update(key_of(request_of(self.identity, ask, sample)) for sample in range(samples))
+
+    def _from_store(self, keys: dict[int, str]) -> dict[int, Delivery]:
+        found = self.store.lookup(keys.values())
+        return {
+            sample: Delivery(found[key].reply, paid=found[key].buyer == self.buyer and self._book(key))
+            for sample, key in keys.items()
+            if key in found
+        }
+
+    def _book(self, key: str) -> bool:
+        """Whether it is the first time that the request is booked here."""
+        new = key not in self.booked
+        self.booked.add(key)
+        return new
+
+    async def _buy(self, ask: Ask, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+        bought: dict[int, Delivery] = {}
+        try:
+            for run in _runs(sorted(claimed)):
+                replies = await self.teacher.reply(ask, len(run), run[0])
+                bought |= self._keep(ask, dict(zip(run, replies, strict=True)), claimed)
+        except Exception as error:
+            # Its message is left out: what a server says may hold what nobody should keep.
+            failed = Attempt(f"failed: {type(error).__name__}", self.name)
+            self.store.log({key: failed for n, (key, _) in claimed.items() if n not in bought})
+            raise
+        except BaseException:
+            self.store.release([key for n, (key, _) in claimed.items() if n not in bought])
+            raise
+        return bought
+
+    def _keep(self, ask: Ask, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+        final: dict[str, StoredReply] = {}
+        other: dict[str, Attempt] = {}
+        for number, reply in replies.items():
+            key, request = claimed[number]
+            if is_final(ask, reply):
+                final[key] = StoredReply(request, reply, self.name, now(), self.buyer)
+            else:
+                other[key] = Attempt(reply.finish, self.name, reply)
+            self.booked.add(key)
+        standing = self.store.put(final) if final else {}
+        if other:
+            self.store.log(other)
+        stands = {key: stored.reply for key, stored in standing.items()}
+        return {n: Delivery(stands.get(claimed[n][0], reply), paid=True) for n, reply in replies.items()}
+
+
+def is_final(ask: Ask, reply: Reply) -> bool:
+    """Whether a reply may be replayed: it ended by itself, or at a cap that is part of the recipe."""
+    return reply.finish == "stop" or (reply.finish == "length" and ask.cap_is_final)
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Sorted numbers in stretches without a gap, since a teacher is asked for samples from one number on."""
+    run: list[int] = []
+    for number in numbers:
+        if run and number != run[-1] + 1:
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run

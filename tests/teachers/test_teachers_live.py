@@ -1,0 +1,642 @@
+"""A live teacher against a server that fails as it is told: exact numbers of requests, retries and tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+
+from benchmark.errors import ConfigError, TeacherError
+from benchmark.runs.identity import cell_id
+from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.live import LiveTeacher, Traffic
+from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
+from benchmark.teachers.pacing import Clock
+from benchmark.teachers.purchase import TEACHER, Meter, Supplier
+from benchmark.teachers.teacher import Price, Teacher, estimated_tokens
+from benchmark.types import Ask, Reply, Usage
+from tests.corridor.corridor_parts import miniature
+from tests.teachers.fault_server import TEXT, FaultServer, Step, error, serving, words
+
+ASK = Ask("few_shot_cot", "Q: What is two and two?\nA:", "q1")
+KEY = "sk-very-secret-0123456789"
+VARIABLE = "BENCHMARK_TEST_TEACHER_KEY"
+TODAY = 1_800_000_000.0
+
+
+@dataclass
+class Hours:
+    """A clock that goes only by sleeping, and chance that always takes the most."""
+
+    time: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.time, lambda: TODAY + self.time, self.sleep, lambda least, most: most)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def hours() -> Hours:
+    return Hours()
+
+
+def teacher(server: FaultServer, **settings: Any) -> OpenAICompatibleTeacher:
+    return OpenAICompatibleTeacher(**{"name": "live", "base_url": server.url, "model": "small"} | settings)
+
+
+def opened(server: FaultServer, hours: Hours, **settings: Any) -> LiveTeacher:
+    return teacher(server, **settings).open_with(hours.clock())
+
+
+def asked(live: LiveTeacher, ask: Ask = ASK, samples: int = 1) -> list[Reply]:
+    return asyncio.run(live.reply(ask, samples))
+
+
+def assert_books_agree(live: LiveTeacher, server: FaultServer, replies: list[Reply] | None = None) -> None:
+    """Requests and tokens: the server's count, the traffic's and, where there are replies, theirs."""
+    traffic = live.traffic
+    assert traffic.requests == server.requests
+    assert (traffic.prompt_tokens, traffic.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
+    if replies is not None:
+        assert sum(reply.prompt_tokens for reply in replies) == server.prompt_tokens
+        assert sum(reply.completion_tokens for reply in replies) == server.completion_tokens
+
+
+# --- what is sent and read --------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_teacher(server: FaultServer) -> None:
+    assert isinstance(teacher(server), Teacher)
+
+
+def test_a_chat_sends_all_settings(server: FaultServer, hours: Hours) -> None:
+    live = opened(server, hours, top_p=0.9, stop=("\nQ:",), system_prompt="Be brief.", max_tokens=77)
+    replies = asked(live, replace(ASK, temperature=0.7))
+    assert server.bodies == [
+        {
+            "model": "small",
+            "temperature": 0.7,
+            "max_tokens": 77,
+            "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ASK.prompt}],
+            "top_p": 0.9,
+            "stop": ["\nQ:"],
+        }
+    ]
+    assert server.paths == ["/v1/chat/completions"]
+    assert [(reply.text, reply.finish, reply.log_probability) for reply in replies] == [(TEXT, "stop", None)]
+    assert_books_agree(live, server, replies)
+
+
+def test_a_raw_completion_goes_on_from_the_begun_reply(server: FaultServer, hours: Hours) -> None:
+    live = opened(server, hours, api="completions", token_cap_name="max_completion_tokens")
+    replies = asked(live, replace(ASK, prefix=" Two and", max_new_tokens=5))
+    assert server.bodies == [
+        {
+            "model": "small",
+            "temperature": 0.0,
+            "max_completion_tokens": 5,
+            "prompt": "Q: What is two and two?\nA: Two and",
+        }
+    ]
+    assert server.paths == ["/v1/completions"]
+    assert replies[0].text == TEXT
+    assert_books_agree(live, server, replies)
+
+
+def test_a_chat_cannot_go_on_from_a_begun_reply(server: FaultServer, hours: Hours) -> None:
+    with pytest.raises(ConfigError, match=r"few_shot_cot.*api=completions"):
+        asked(opened(server, hours), replace(ASK, prefix="Two"))
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_log_probabilities_are_summed(api: str, server: FaultServer, hours: Hours) -> None:
+    [reply] = asked(opened(server, hours, api=api, logprobs=True))
+    assert reply.log_probability == -0.5 * words(TEXT)
+    assert reply.completion_tokens == words(TEXT)
+
+
+@pytest.mark.parametrize("logprobs", [False, True])
+def test_samples_in_one_request_share_its_tokens_exactly(logprobs: bool, hours: Hours) -> None:
+    texts = ("one", "one two three four five", "one two three")
+    with serving(texts=texts) as server:
+        live = opened(server, hours, n_per_request=True, logprobs=logprobs)
+        replies = asked(live, samples=3)
+    assert [reply.text for reply in replies] == [*texts]
+    assert server.requests == 1
+    assert server.bodies[0]["n"] == 3
+    assert [reply.prompt_tokens for reply in replies[1:]] == [0, 0]
+    if logprobs:
+        assert [reply.completion_tokens for reply in replies] == [1, 5, 3]
+    assert_books_agree(live, server, replies)
+
+
+def test_samples_in_requests_of_their_own_are_charged_one_by_one(server: FaultServer, hours: Hours) -> None:
+    live = opened(server, hours)
+    replies = asked(live, samples=3)
+    assert server.requests == 3
+    assert all("n" not in body for body in server.bodies)
+    assert len({reply.prompt_tokens for reply in replies}) == 1
+    assert_books_agree(live, server, replies)
+
+
+def test_a_server_that_ignores_n_is_named_and_booked(server: FaultServer, hours: Hours) -> None:
+    server.script = [Step(obeys_n=False)]
+    live = opened(server, hours, n_per_request=True)
+    with pytest.raises(ConfigError, match=r"3 samples .*n_per_request=false"):
+        asked(live, samples=3)
+    assert server.requests == 1
+    assert_books_agree(live, server)
+
+
+def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultServer, hours: Hours) -> None:
+    live = opened(server, hours)
+    asked(live)
+    asked(live)
+    assert server.requests == 2
+    ledger = Ledger()
+    meter = Meter({"live": Supplier(live, Price(1.0, 2.0))}, ledger)
+
+    async def twice() -> None:
+        assert await asyncio.gather(meter("live", ASK), meter("live", ASK))
+
+    asyncio.run(twice())
+    assert server.requests == 3
+    prompt, completion = words(ASK.prompt), words(TEXT)
+    assert ledger.charged[TEACHER] == Usage(1, prompt, completion, (prompt + 2 * completion) / 1e6)
+    assert_books_agree(live, server)
+
+
+# --- faults that pass -------------------------------------------------------------------------------------------------
+
+DATE = formatdate(TODAY + 20, usegmt=True)
+PASSING = [
+    pytest.param(error(429, Retry_After="7"), "rate limit", [7.0], 0, id="429, seconds"),
+    pytest.param(error(429, Retry_After="0.25"), "rate limit", [0.25], 0, id="429, fraction of a second"),
+    pytest.param(error(429, Retry_After=DATE), "rate limit", [20.0], 0, id="429, HTTP date"),
+    pytest.param(error(429, Retry_After="soon"), "rate limit", [0.5], 0, id="429, unreadable"),
+    pytest.param(error(429), "rate limit", [0.5], 0, id="429 without Retry-After"),
+    pytest.param(error(503, Retry_After="3"), "server error", [3.0], 0, id="503, seconds"),
+    pytest.param(error(500), "server error", [0.5], 0, id="500"),
+    pytest.param(error(408), "time-out", [0.5], 0, id="408"),
+    pytest.param(error(409), "conflict", [0.5], 0, id="409"),
+    pytest.param(Step(hang=True), "time-out", [0.5], 1, id="hangs"),
+    pytest.param(Step(cut=True), "connection cut", [0.5], 1, id="cut in mid-body"),
+    pytest.param(Step(body=b'{"choices": ['), "malformed reply", [0.5], 1, id="half a JSON"),
+    pytest.param(Step(body=b"\xff\xfe"), "malformed reply", [0.5], 1, id="no text at all"),
+    pytest.param(Step(body=b"[]"), "malformed reply", [0.5], 1, id="a list"),
+    pytest.param(Step(body=b'{"choices": [{"message": "four"}]}'), "malformed reply", [0.5], 1, id="another shape"),
+    pytest.param(Step(body=b'{"choices": [{"index": 0}]}'), "malformed reply", [0.5], 1, id="no text in a choice"),
+    pytest.param(Step(choices=False), "no choices", [0.5], 0, id="empty choices, charged"),
+    pytest.param(Step(choices=False, usage=False, texts=("",)), "no choices", [0.5], 1, id="empty choices, no usage"),
+]
+
+
+@pytest.mark.parametrize(("step", "reason", "waits", "uncounted"), PASSING)
+def test_a_fault_is_retried(
+    step: Step, reason: str, waits: list[float], uncounted: int, server: FaultServer, hours: Hours
+) -> None:
+    server.script = [step]
+    live = opened(server, hours, timeout_seconds=0.3 if step.hang else 10.0)
+    replies = asked(live)
+    assert [(reply.text, reply.finish) for reply in replies] == [(TEXT, "stop")]
+    assert server.requests == 2
+    assert hours.waits == waits
+    assert live.traffic.retries == {reason: 1}
+    assert not live.traffic.failures
+    assert live.traffic.uncounted_requests == uncounted
+    if not (step.choices is False and not step.usage):
+        assert_books_agree(live, server, replies)
+
+
+def test_a_slow_first_byte_is_waited_for(server: FaultServer, hours: Hours) -> None:
+    server.script = [Step(delay=0.3)]
+    live = opened(server, hours, timeout_seconds=10.0)
+    replies = asked(live)
+    assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
+    assert_books_agree(live, server, replies)
+
+
+def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: FaultServer, hours: Hours) -> None:
+    server.script = [Step(choices=False)] * 8
+    live = opened(server, hours, max_retries=8)
+    replies = asked(live)
+    assert hours.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert replies[0].prompt_tokens == 9 * words(ASK.prompt)
+    assert_books_agree(live, server, replies)
+
+
+def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(500), error(429), Step(choices=False)]
+    live = opened(server, hours)
+    replies = asked(live, samples=4)
+    assert [reply.text for reply in replies] == [TEXT] * 4
+    assert server.requests == 7
+    assert live.traffic.retries == {"server error": 1, "rate limit": 1, "no choices": 1}
+    assert_books_agree(live, server, replies)
+
+
+# --- faults that stay -------------------------------------------------------------------------------------------------
+
+
+def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(500, "on fire"), Step(choices=False), error(500, "still on\nfire")]
+    live = opened(server, hours, max_retries=2)
+    with pytest.raises(TeacherError) as raised:
+        asked(live)
+    assert str(raised.value) == (
+        f"teacher=live at {server.url} gave no answer, asked 3 times: server error (HTTP 500: still on fire); what was "
+        "bought is kept, and the same command goes on"
+    )
+    assert server.requests == 3
+    assert live.traffic.retries == {"server error": 1, "no choices": 1}
+    assert live.traffic.failures == {"server error": 1}
+    assert_books_agree(live, server)
+
+
+def test_after_a_failure_the_other_samples_are_not_bought(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(400, "no such thing")]
+    live = opened(server, hours, concurrency=1)
+    with pytest.raises(ConfigError):
+        asked(live, samples=20)
+    assert server.requests <= 2
+
+
+def test_a_server_that_is_down_is_named(hours: Hours) -> None:
+    with serving() as server:
+        pass
+    live = opened(server, hours, max_retries=1)
+    with pytest.raises(TeacherError, match=rf"{re.escape(server.url)} gave no answer, asked 2 times: no connection"):
+        asked(live)
+    assert live.traffic == Traffic(requests=2, retries=live.traffic.retries, failures=live.traffic.failures)
+    assert (live.traffic.retries, live.traffic.failures) == ({"no connection": 1}, {"no connection": 1})
+
+
+def test_a_wait_beyond_patience_ends_it(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(429, Retry_After="3600")]
+    with pytest.raises(TeacherError, match=r"asks to wait 3600 s, longer than teacher\.longest_wait_seconds=60"):
+        asked(opened(server, hours, longest_wait_seconds=60.0))
+    assert (server.requests, hours.waits) == (1, [])
+
+
+FINAL = [
+    pytest.param({}, error(401, "bad"), ConfigError, ["asks for a key", "api_key_variable"], "key", id="401, no key"),
+    pytest.param(
+        {"api_key_variable": VARIABLE},
+        error(401, f"Incorrect API key: {KEY}"),
+        ConfigError,
+        ["refuses the key", VARIABLE],
+        "key",
+        id="401, wrong key",
+    ),
+    pytest.param(
+        {"api_key_variable": VARIABLE}, error(403), ConfigError, ["HTTP 403", VARIABLE], "key", id="403, wrong key"
+    ),
+    pytest.param(
+        {"model": "smal"},
+        error(404, "The model `smal` does not exist"),
+        ConfigError,
+        ["no model 'smal'; it has large, small"],
+        "not found",
+        id="404, unknown model",
+    ),
+    pytest.param({}, error(404), ConfigError, ["/v1", "teacher.api=completions"], "not found", id="404, wrong path"),
+    pytest.param(
+        {},
+        error(400, "This model's maximum context length is 4096 tokens", "context_length_exceeded"),
+        ConfigError,
+        ["few_shot_cot prompt of question 'q1' and 512 new tokens", "4096", "teacher.max_tokens"],
+        "context overflow",
+        id="400, context overflow",
+    ),
+    pytest.param(
+        {},
+        error(400, "the request exceeds the available context size. try increasing it"),
+        ConfigError,
+        ["window of small"],
+        "context overflow",
+        id="400, context overflow in other words",
+    ),
+    pytest.param(
+        {"api_key_variable": VARIABLE},
+        error(400, f"unknown\nargument {KEY} " + "x" * 500),
+        ConfigError,
+        ["HTTP 400", "unknown argument [key]"],
+        "HTTP 400",
+        id="400, anything else",
+    ),
+    pytest.param({}, error(422, "no"), ConfigError, ["HTTP 422"], "HTTP 422", id="422"),
+    pytest.param(
+        {}, error(429, "quota", "insufficient_quota"), TeacherError, ["no credit left"], "no credit", id="no credit"
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "step", "kind", "words_", "reason"), FINAL)
+def test_what_no_retry_cures_is_told_in_one_line(
+    settings: dict[str, Any],
+    step: Step,
+    kind: type[Exception],
+    words_: list[str],
+    reason: str,
+    server: FaultServer,
+    hours: Hours,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import traceback
+
+    monkeypatch.setenv(VARIABLE, KEY)
+    server.script = [step]
+    live = opened(server, hours, **settings)
+    with pytest.raises(kind) as raised:
+        asked(live)
+    message = str(raised.value)
+    assert all(word in message for word in [*words_, server.url, "teacher=live"]), message
+    assert "\n" not in message
+    assert len(message) < 700
+    assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
+    assert live.traffic.failures == {reason: 1}
+    assert_books_agree(live, server)
+    told = "".join(traceback.format_exception(raised.value))
+    assert KEY not in told
+    assert "openai" not in told.replace("openai_compatible", "")
+
+
+def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) -> None:
+    server.script, server.models = [error(404, "model not found")], None
+    with pytest.raises(ConfigError, match=r"does not know /chat/completions or the model 'small'.*model not found"):
+        asked(opened(server, hours))
+
+
+# --- replies that are final but not whole -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "finish"),
+    [
+        pytest.param(Step(finish="length"), TEXT, "length", id="cut at the cap"),
+        pytest.param(Step(finish="content_filter"), "", "content_filter", id="reply filtered"),
+        pytest.param(Step(refusal="I cannot help"), "", "content_filter", id="refused"),
+        pytest.param(error(400, "filtered", "content_filter"), "", "content_filter", id="prompt filtered"),
+        pytest.param(Step(finish=None), TEXT, "stop", id="no reason given"),
+        pytest.param(Step(texts=("",)), "", "stop", id="says nothing"),
+    ],
+)
+def test_how_a_reply_ended(step: Step, text: str, finish: str, server: FaultServer, hours: Hours) -> None:
+    server.script = [step]
+    live = opened(server, hours)
+    replies = asked(live)
+    assert [(reply.text, reply.finish) for reply in replies] == [(text, finish)]
+    assert (server.requests, live.traffic.retries, live.traffic.failures) == (1, {}, {})
+    assert_books_agree(live, server, replies)
+
+
+def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours) -> None:
+    server.script = [Step(), Step(usage=False)]
+    live = opened(server, hours)
+    asked(live)
+    assert not live.teacher.token_counts_are_estimated
+    [reply] = asked(live)
+    assert live.teacher.token_counts_are_estimated
+    assert live.traffic.estimated_requests == 1
+    assert (reply.prompt_tokens, reply.completion_tokens) == (estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
+    assert live.traffic.requests == server.requests == 2
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def _gather(live: LiveTeacher, count: int) -> list[list[Reply]]:
+    async def everything() -> list[list[Reply]]:
+        asks = [replace(ASK, question_id=str(number)) for number in range(count)]
+        return await asyncio.gather(*(live.reply(ask, 1) for ask in asks))
+
+    return asyncio.run(everything())
+
+
+def test_no_more_requests_are_in_flight_than_allowed(hours: Hours) -> None:
+    with serving(latency=0.03) as server:
+        live = opened(server, hours, concurrency=4)
+        replies = [reply for each in _gather(live, 24) for reply in each]
+        assert server.most_in_flight == 4
+        assert_books_agree(live, server, replies)
+
+
+@dataclass
+class Starts:
+    """A clock that stands still: a wait says when its request would have started."""
+
+    at: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.at.append(seconds)
+
+    def clock(self) -> Clock:
+        return Clock(lambda: 0.0, lambda: TODAY, self.sleep, lambda least, most: most)
+
+
+def test_requests_per_minute_are_kept_in_any_minute_and_in_order(server: FaultServer) -> None:
+    starts = Starts()
+    _gather(teacher(server, requests_per_minute=30.0).open_with(starts.clock()), 70)
+    at = [0.0, *starts.at]
+    assert at == sorted(at)
+    assert max(sum(start <= other < start + 60 for other in at) for start in at) == 30
+    assert server.requests == 70
+
+
+def test_tokens_per_minute_count_prompt_and_cap_first_and_what_was_used_then(server: FaultServer, hours: Hours) -> None:
+    live = opened(server, hours, tokens_per_minute=600.0, max_tokens=100)
+    for _ in range(3):
+        asked(live)
+    used = words(ASK.prompt) + words(TEXT)
+    assert hours.waits == pytest.approx([used / 10, used / 10])
+    starts = Starts()
+    _gather(teacher(server, tokens_per_minute=600.0, max_tokens=100).open_with(starts.clock()), 3)
+    most = estimated_tokens(ASK.prompt) + 100
+    assert starts.at == pytest.approx([most / 10, 2 * most / 10])
+
+
+def test_retries_are_within_the_limit_too(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(500)]
+    asked(opened(server, hours, requests_per_minute=6.0))
+    assert hours.waits == [0.5, 9.5]
+
+
+# --- event loops ------------------------------------------------------------------------------------------------------
+
+
+def test_every_event_loop_has_its_own_client_closed_at_its_end(server: FaultServer, hours: Hours) -> None:
+    import gc
+
+    live = opened(server, hours)
+    clients: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            _gather(live, 3)
+            clients.append(live._connection and live._connection.client)
+        gc.collect()
+    assert clients[0] is not clients[1]
+    assert all(client.is_closed() for client in clients)
+
+
+def test_the_users_own_key_is_not_sent_to_a_server_that_needs_none(
+    server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv(VARIABLE, "another")
+    asked(opened(server, hours))
+    asked(opened(server, hours, api_key_variable=VARIABLE))
+    assert server.keys == ["Bearer none-needed", "Bearer another"]
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base_url": "127.0.0.1:8000"}, "base_url='127.0.0.1:8000' must begin with http"),
+        ({"base_url": f"http://me:{KEY}@host/v1"}, "must not hold a user name"),
+        ({"base_url": f"http://host/v1?key={KEY}"}, "must not hold a user name"),
+        ({"api_key_variable": KEY}, "must be the name of an environment variable"),
+        ({"max_tokens": 0}, "max_tokens=0 must be above 0"),
+        ({"concurrency": 0}, "concurrency=0"),
+        ({"requests_per_minute": 0.0}, "requests_per_minute=0.0"),
+        ({"tokens_per_minute": -1.0}, "tokens_per_minute=-1.0"),
+        ({"timeout_seconds": 0.0}, "timeout_seconds=0.0"),
+        ({"max_retries": -1}, "max_retries=-1"),
+        ({"top_p": 1.5}, "top_p=1.5"),
+        ({"api": "completions", "system_prompt": "Be brief."}, "system_prompt=null"),
+    ],
+)
+def test_wrong_settings_are_refused_without_repeating_a_secret(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
+        OpenAICompatibleTeacher(**{"name": "live", "base_url": "http://host/v1", "model": "small"} | settings)
+    assert KEY not in str(raised.value)
+
+
+SCIENCE = [
+    {"model": "large"},
+    {"revision": "2"},
+    {"api": "completions"},
+    {"max_tokens": 1},
+    {"top_p": 0.5},
+    {"stop": ("\n",)},
+    {"system_prompt": "Be brief."},
+    {"logprobs": True},
+]
+ELSEWHERE = [
+    {"base_url": "http://elsewhere/v1"},
+    {"api_key_variable": VARIABLE},
+    {"n_per_request": True},
+    {"token_cap_name": "max_completion_tokens"},
+    {"concurrency": 1},
+    {"requests_per_minute": 1.0},
+    {"tokens_per_minute": 1.0},
+    {"timeout_seconds": 1.0},
+    {"max_retries": 1},
+    {"longest_wait_seconds": 1.0},
+    {"price": Price(1.0, 1.0)},
+    {"licence": "MIT"},
+]
+
+
+def test_what_changes_the_replies_is_the_identity_and_nothing_else() -> None:
+    base = OpenAICompatibleTeacher("live", "http://host/v1", "small")
+    cell = miniature()
+    own = cell_id(replace(cell, teacher=base))
+    named = {name for settings in [*SCIENCE, *ELSEWHERE] for name in settings} | {"name", "traffic"}
+    assert named == {each.name for each in fields(base)}
+    for settings in SCIENCE:
+        assert cell_id(replace(cell, teacher=replace(base, **settings))) != own, settings
+    for settings in ELSEWHERE:
+        assert cell_id(replace(cell, teacher=replace(base, **settings))) == own, settings
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+Run = Callable[..., Any]
+LIVE = ("teacher=openai_compatible", "teacher.model=small", "teacher.max_retries=0")
+
+
+def test_a_missing_variable_is_refused_before_any_work(
+    command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    arguments = (*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}")
+    for more in ((), ("mode=plan",)):
+        done = command(*arguments, f"teacher.api_key_variable={VARIABLE}", *more)
+        assert done.status == 2
+        assert VARIABLE in done.complaint
+    assert (server.requests, results.cells()) == (0, set())
+
+
+def test_a_missing_address_is_refused_before_any_work(command: Run, results: Any) -> None:
+    done = command("teacher=openai_compatible", f"results_dir={results.path}")
+    assert done.status == 2
+    assert "teacher.base_url=URL" in done.complaint
+
+
+def test_a_plan_asks_no_server(command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any) -> None:
+    done = command(*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}", "mode=plan")
+    assert (done.status, server.requests) == (0, 0), done.err
+
+
+def test_a_server_that_is_down_is_one_line(command: Run, miniature: tuple[str, ...], results: Any) -> None:
+    with serving() as server:
+        pass
+    done = command(*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}")
+    assert done.status == 1
+    assert "Traceback" not in done.err
+    assert server.url in done.err.splitlines()[-1]
+
+
+def test_a_cell_learns_from_a_live_teacher_and_the_key_is_nowhere(
+    command: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setenv(VARIABLE, KEY)
+    logger = "wandb" if importlib.util.find_spec("wandb") else "csv"
+    with serving() as server:
+        arguments = (
+            *LIVE,
+            f"teacher.base_url={server.url}",
+            f"teacher.api_key_variable={VARIABLE}",
+            f"logger={logger}",
+            *miniature,
+            f"results_dir={results.path}",
+        )
+        done, shown = command(*arguments), command(*arguments, "--cfg", "job")
+    assert done.status == 0, done.err
+    assert set(server.keys) == {f"Bearer {KEY}"}
+    assert "HTTP Request" not in done.err
+    record = results.record()
+    charged = record["rounds"][-1]["charged"]["teacher"]
+    assert charged["calls"] == 20 == server.requests - record["teacher_reference"]["n"]
+    assert VARIABLE in shown.out
+    assert not [text for text in (done.out, done.err, shown.out, shown.err) if KEY in text]
+    files = [path for path in results.path.parent.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
