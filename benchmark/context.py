@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from benchmark.cell import Cell
 from benchmark.contract import Format, Task, TextModel
 from benchmark.errors import LeakError
 from benchmark.random_streams import stream
-from benchmark.student.student import Student
-from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.types import Ask, Example, Json, Question, Round, RoundLog
+
+AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class CellContext:
 
     dataset: Dataset
     format: Format
-    student: Student
-    local_assistant: Student | None
+    student: TextModel
+    local_assistant: TextModel | None
     teachers: Sequence[str]
     loss_settings: Mapping[str, float]
     prompts: PromptLibrary
@@ -80,3 +82,33 @@ class CellContext:
     def note(self, **counts: float) -> None:
         """Adds to the sums that the round's log will show."""
         self.notes.update(counts)
+
+
+def context_of(
+    cell: Cell,
+    splits: Splits,
+    prompts: PromptLibrary,
+    round_: Round,
+    student: TextModel,
+    assistant: TextModel | None,
+    history: Sequence[RoundLog] = (),
+    notes: Counter[str] | None = None,
+) -> CellContext:
+    """A round of the cell, before it is seen from one axis. `assistant` reaches a method that declared it alone."""
+    method = cell.method
+    return CellContext(
+        dataset=cell.dataset,
+        format=method.format,
+        student=student,
+        local_assistant=assistant if method.requires().assistant else None,
+        teachers=tuple(cell.teachers),
+        loss_settings=method.loss.settings,
+        prompts=prompts,
+        seed=cell.seed,
+        data_seed=cell.data_seed,
+        round=round_,
+        history=tuple(history),
+        gold_rows={row.id: row for row in splits.pool},
+        gold_axes=frozenset(axis for axis in AXES_WITH_CONTEXT if getattr(method, axis).requires().gold),
+        notes=Counter() if notes is None else notes,
+    )

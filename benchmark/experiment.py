@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmark.cell import Cell
-from benchmark.context import CellContext
+from benchmark.context import CellContext, context_of
 from benchmark.contract import Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.extra import ExtraTest, count_seen
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
-from benchmark.evaluation.reference import ROLE, teacher_accuracy
+from benchmark.evaluation.reference import concurrency_of, reference_teacher, teacher_accuracy
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.models import load_models
 from benchmark.plan import covered_pool
 from benchmark.progress import Display
 from benchmark.result import result
+from benchmark.round_purchase import RoundPurchase
 from benchmark.runs.journal import Journal, as_json, from_json
 from benchmark.runs.record import CellFolder
 from benchmark.state import CellState, round_folder
@@ -30,10 +31,9 @@ from benchmark.student.stream import Validation
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import beside
-from benchmark.teachers.purchase import Answered, Bought, Meter, buy, reweighted
-from benchmark.types import Annotation, Example, Json, Pick, Question, Round, RoundLog, TrainingExample
-
-AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
+from benchmark.teachers.purchase import Answered, Bought, Meter, reweighted
+from benchmark.teachers.traffic import traffic_of, traffic_since
+from benchmark.types import Annotation, Example, Json, Pick, Round, RoundLog, TrainingExample
 
 
 class Experiment:
@@ -56,6 +56,8 @@ class Experiment:
         self.state = CellState(self.models, Ledger())
         roles = cell.method.requires().teacher_roles
         self.meter = Meter(self.models.suppliers, self.state.ledger, roles, self.models.local)
+        self.purchase = RoundPurchase(cell, self.pool, self.meter)
+        self.traffic_before = traffic_of(cell.teachers)
         self.policy = cell.method.loss.data_policy
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 
@@ -82,7 +84,9 @@ class Experiment:
             self.folder.write_samples(samples.rows)
         self.folder.write_annotations(self.state.annotations)
         extra = [self._extra_test(dataset) for dataset in self.cell.extra_datasets]
-        return result(self.cell, self.state, test, samples, extra, self._teacher_reference())
+        reference = self._teacher_reference()
+        traffic = traffic_since(self.traffic_before, self.cell.teachers)
+        return result(self.cell, self.state, test, samples, extra, reference, traffic)
 
     def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
         """The student on a test split; whoever opens one has nothing left to decide."""
@@ -134,17 +138,13 @@ class Experiment:
         state.finish_round(self.journal, log, self.policy)
 
     def _buy(self, context: CellContext) -> list[Annotation]:
-        cell, state, folder = self.cell, self.state, round_folder(context.round.index)
-        share = sum(log.round.share for log in state.history) + context.round.share
-        if share > 1 + 1e-9:
-            raise ValueError(
-                f"the schedule's rounds share {share:.3f} of the budget; together they may share all of it"
-            )
+        state, folder = self.state, round_folder(context.round.index)
+        share = self.purchase.share(context)
         picks = self._ranked(context, f"{folder}/picks.json")
         state.enter("annotation")
         before = self._bought_before(folder)
         done = len(state.bought) + len(before)
-        total = min(len(picks), round((cell.budget.questions or len(picks)) * share) - len(state.bought))
+        total = self.purchase.most_questions(len(picks), share, len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), total) as advance:
             advance(len(before))
 
@@ -155,8 +155,7 @@ class Experiment:
                 kept: Bought = from_json(Bought, row["bought"])
                 return kept
 
-            annotator, of_axis = cell.method.annotation, context.for_axis("annotation")
-            new = buy(picks[len(before) :], annotator, of_axis, self.meter, cell.budget, share, done, keep)
+            new = self.purchase.buy(picks[len(before) :], context, share, done, keep)
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]
 
@@ -165,10 +164,7 @@ class Experiment:
         found = self.journal.read(name)
         if found is None:
             self.state.enter("selection")
-            bought = set(self.state.bought)
-            pool = [row.without_gold() for row in self.pool if row.id not in bought]
-            picks = self.cell.method.selection.rank(pool, context.for_axis("selection"))
-            _refuse_strangers(picks, pool)
+            picks = self.purchase.rank(self.state.bought, context)
             found = {"picks": as_json(picks), "tallies": self.state.tallies()}
             self.journal.write(name, found)
         else:
@@ -260,22 +256,9 @@ class Experiment:
         return samples
 
     def _context(self, round_: Round) -> CellContext:
-        method, models = self.cell.method, self.models
-        return CellContext(
-            dataset=self.cell.dataset,
-            format=method.format,
-            student=self.student,
-            local_assistant=models.assistant if method.requires().assistant else None,
-            teachers=tuple(self.cell.teachers),
-            loss_settings=method.loss.settings,
-            prompts=self.prompts,
-            seed=self.cell.seed,
-            data_seed=self.cell.data_seed,
-            round=round_,
-            history=tuple(self.state.history),
-            gold_rows={row.id: row for row in self.splits.pool},
-            gold_axes=frozenset(axis for axis in AXES_WITH_CONTEXT if getattr(method, axis).requires().gold),
-            notes=self.state.notes,
+        state, models = self.state, self.models
+        return context_of(
+            self.cell, self.splits, self.prompts, round_, self.student, models.assistant, state.history, state.notes
         )
 
     def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
@@ -291,23 +274,12 @@ class Experiment:
 
     def _teacher_reference(self) -> dict[str, Any] | None:
         """The accuracy of the first teacher, asked and read as in few-shot annotation, where it can play that role."""
-        name, first = next(iter(self.cell.teachers.items()))
-        if name not in self.models.suppliers or (first.roles is not None and ROLE not in first.roles):
+        name = reference_teacher(self.cell)
+        if name is None:
             return None
-        opened = self.models.suppliers[name].teacher
-        measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open())
+        opened, at_once = self.models.suppliers[name].teacher, concurrency_of(self.cell.teachers[name])
+        measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open(), at_once)
         return None if measured is None else {"split": "test", **measured}
-
-
-def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
-    """Raises ValueError for picks that are not from the pool or come twice: they would be paid twice."""
-    seen, known = set(), {question.id for question in pool}
-    for pick in picks:
-        if pick.question.id not in known or pick.question.id in seen:
-            raise ValueError(
-                f"the selection picked {pick.question.id!r}, which is not in the pool or was picked already"
-            )
-        seen.add(pick.question.id)
 
 
 def _buyer(journal: Journal) -> str:

@@ -59,20 +59,28 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
     `buyer` marks what the cell buys for the store, and `say` is told what is damaged in it.
     """
     needs = cell.method.requires()
-    assistant = _assistant(cell)
+    assistant = load_assistant(cell)
     frozen: dict[str, Frozen] = {}
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
     for name in sorted(needs.distributions):
         model = assistant if name == ASSISTANT else _own(distribution_teacher(cell).model(), cell.seed)
         assert model is not None  # the plan refuses a cell without an assistant where one is needed
         frozen[name] = Frozen(model, len(student.tokenizer))
+    suppliers, store = open_teachers(cell, buyer, say)
+    return Models(student, assistant, frozen, suppliers, store)
+
+
+def open_teachers(
+    cell: Cell, buyer: str, say: Callable[[str], None]
+) -> tuple[Mapping[str, Supplier], TeacherStore | None]:
+    """The teachers that the cell asks, ready to answer, and the store where one of them needs it."""
     opened = {name: teacher.open(cell.dataset) for name, teacher in _asked(cell).items()}
     store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
         name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price)
         for name, teacher in _asked(cell).items()
     }
-    return Models(student, assistant, frozen, suppliers, store)
+    return suppliers, store
 
 
 def _asked(cell: Cell) -> Mapping[str, Teacher]:
@@ -86,7 +94,8 @@ def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, c
     return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer)
 
 
-def _assistant(cell: Cell) -> Student | None:
+def load_assistant(cell: Cell) -> Student | None:
+    """The cell's assistant; None where it uses none."""
     source, trainer = cell.used_assistant, cell.trainer
     if source is None:
         return None

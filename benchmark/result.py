@@ -25,14 +25,19 @@ def result(
     samples: SampledAnswers | None,
     extra: Sequence[ExtraTest],
     reference: dict[str, Any] | None,
+    traffic: dict[str, Any],
 ) -> dict[str, Any]:
-    """Plain data. `reference` is the teacher's own score on the test questions, where it was measured."""
+    """Plain data. `reference` is the teacher's own score on the test questions, where it was measured.
+
+    `traffic` is what went to the servers of live teachers, by teacher; the record leaves it out where there is none.
+    """
     return {
         "uses_gold": cell.method.requires().gold,
         "rounds": [_round_row(log) for log in state.history],
         "cost_estimated": cell.asks_teacher and any(t.token_counts_are_estimated for t in cell.teachers.values()),
         "test": [_test_row(cell.dataset.name, test, samples), *map(_extra_row, extra)],
         "teacher_reference": reference,
+        **({"teacher_traffic": traffic} if traffic else {}),
         "train": _train_row(state.fits),
         "counters": dict(sorted({**state.counters, **_cuts(state)}.items())),
     }

@@ -3,46 +3,92 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from benchmark.cell import Cell
 from benchmark.evaluation.reading import Reading, read_both
 from benchmark.tasks.dataset import Dataset, GradedTask
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.teachers.replies import before_next_exemplar, split_answer
-from benchmark.teachers.teacher import OpenTeacher
-from benchmark.types import Example, Json
+from benchmark.teachers.teacher import OpenTeacher, Teacher
+from benchmark.types import Ask, Example, Json, Question, Reply
 
 ROLE = "few_shot_cot"
 
 
+def reference_teacher(cell: Cell) -> str | None:
+    """The teacher whose accuracy stands beside the cell: its first, where the cell asks any and that role is one of its.
+
+    None where there is none.
+    """
+    name, first = next(iter(cell.teachers.items()))
+    return name if cell.asks_teacher and (first.roles is None or ROLE in first.roles) else None
+
+
+def concurrency_of(teacher: Teacher) -> int:
+    """How many requests the teacher may be sent at once: what it says, or one."""
+    return int(getattr(teacher, "concurrency", 1))
+
+
+def reference_asks(
+    teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, questions: Sequence[Question]
+) -> list[Ask]:
+    """The request for each question that the teacher covers.
+
+    None at all where answers are graded: the prompt asks for one that is right or wrong.
+    """
+    if isinstance(dataset.task, GradedTask):
+        return []
+    return [prompts.render(ROLE, question, dataset) for question in questions if teacher.covers(question.id)]
+
+
+async def ask_each(asks: Sequence[Ask], reply: Callable[[Ask], Awaitable[list[Reply]]], at_once: int) -> list[Reply]:
+    """One reply to each request, so many of them under way at once.
+
+    Raises the first error, once what was under way then has come back: it is paid for.
+    """
+    replies: dict[int, Reply] = {}
+    errors: list[Exception] = []
+    waiting = iter(enumerate(asks))
+
+    async def work() -> None:
+        for number, ask in waiting:
+            try:
+                [replies[number]] = await reply(ask)
+            except Exception as error:
+                errors.append(error)
+            if errors:
+                return
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    if errors:
+        raise errors[0]
+    return [replies[number] for number in range(len(asks))]
+
+
 def teacher_accuracy(
-    teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, examples: Sequence[Example]
+    teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, examples: Sequence[Example], at_once: int = 1
 ) -> dict[str, Json] | None:
     """The teacher's accuracy on those of the examples that it covers, asked and read as in annotation; None for none.
 
-    None also where answers are graded: the prompt asks for one that is right or wrong. `flexible_value` is the accuracy
-    where the answer is searched in the whole reply. Both are measured after everything
-    else and charged to nobody.
+    None also where answers are graded. `flexible_value` is the accuracy where the answer is searched in the whole
+    reply. Both are measured after everything else and charged to nobody.
     """
-    covered = [example for example in examples if teacher.covers(example.id)]
-    if not covered or isinstance(dataset.task, GradedTask):
+    by_id = {example.id: example for example in examples}
+    asks = reference_asks(teacher, dataset, prompts, [example.without_gold() for example in examples])
+    if not asks:
         return None
-    readings = asyncio.run(_readings(teacher, dataset, prompts, covered))
+    replies = asyncio.run(ask_each(asks, lambda ask: teacher.reply(ask, 1), at_once))
+    readings = [_read(dataset, by_id[ask.question_id], reply) for ask, reply in zip(asks, replies, strict=True)]
     return {
         "metric": "accuracy",
-        "value": sum(reading.correct for reading in readings) / len(covered),
-        "flexible_value": sum(reading.flexible_correct for reading in readings) / len(covered),
-        "n": len(covered),
+        "value": sum(reading.correct for reading in readings) / len(readings),
+        "flexible_value": sum(reading.flexible_correct for reading in readings) / len(readings),
+        "n": len(readings),
         "of": len(examples),
     }
 
 
-async def _readings(
-    teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, examples: Sequence[Example]
-) -> list[Reading]:
-    readings = []
-    for example in examples:
-        [reply] = await teacher.reply(prompts.render(ROLE, example.without_gold(), dataset), 1)
-        _, stated = split_answer(reply.text)
-        readings.append(read_both(dataset.task, example, stated, before_next_exemplar(reply.text)))
-    return readings
+def _read(dataset: Dataset, example: Example, reply: Reply) -> Reading:
+    _, stated = split_answer(reply.text)
+    return read_both(dataset.task, example, stated, before_next_exemplar(reply.text))
