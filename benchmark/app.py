@@ -22,15 +22,14 @@ _outcomes: list[Outcome] = []
 
 
 def run(config: DictConfig) -> Outcome:
-    """Hydra's task function: one cell, run or planned. Launchers import it by name, so caches outlive the cell."""
+    """Hydra's task function: one cell in one of the modes. Launchers import it by name, so caches outlive the cell."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from benchmark.cell import read_cell
     from benchmark.errors import ConfigError
-    from benchmark.plan import check, check_without_trace
-    from benchmark.progress import Bars, Lines
-    from benchmark.run import Outcome, run_cell
+    from benchmark.plan import check, check_preparation, check_without_trace
+    from benchmark.run import Outcome
 
     hydra = HydraConfig.get()
     alone = hydra.mode != RunMode.MULTIRUN
@@ -38,15 +37,31 @@ def run(config: DictConfig) -> Outcome:
         cell = read_cell(config, hydra)
         if cell.mode == "plan":  # alone, since a sweep plans before it launches
             check_without_trace(cell)
+        elif cell.mode == "annotate":  # alone too
+            check_preparation(cell)
         elif alone:
             check(cell)  # a sweep has checked all its cells by now
     except ConfigError as error:
         # Hydra prints its own lines about a task that raises; a refused cell needs one line only.
         outcome = Outcome("", "", "refused", str(error))
     else:
-        outcome = _planned(cell) if cell.mode == "plan" else run_cell(cell, Bars() if alone else Lines(cell.describe()))
+        outcome = _done(cell, alone)
     _outcomes.append(outcome)
     return outcome
+
+
+def _done(cell: Cell, alone: bool) -> Outcome:
+    """Does what the cell's mode says."""
+    from benchmark.progress import Bars, Lines
+    from benchmark.run import run_cell
+
+    match cell.mode:
+        case "plan":
+            return _planned(cell)
+        case "annotate":
+            return _prepared(cell)
+        case "run":
+            return run_cell(cell, Bars() if alone else Lines(cell.describe()))
 
 
 def _planned(cell: Cell) -> Outcome:
@@ -64,6 +79,20 @@ def _planned(cell: Cell) -> Outcome:
     status = state_of(Path(cell.results_dir), identifier).status
     sys.stdout.write(preview([Listed(names_of(cell), "", cell, status)]))
     return Outcome(identifier, cell.describe(), "planned", "")
+
+
+def _prepared(cell: Cell) -> Outcome:
+    """Fills the store for a cell that stands alone, and prints what came of it."""
+    from benchmark.preparation import prepare
+    from benchmark.preparation_report import PreparedCell, report
+    from benchmark.preview import names_of
+    from benchmark.run import Outcome
+
+    done = prepare(cell, _say)
+    sys.stdout.write(report([PreparedCell(names_of(cell), "", done)]))
+    if done.failure is not None:
+        return Outcome("", cell.describe(), "failed", done.failure)
+    return Outcome("", cell.describe(), "prepared", "")
 
 
 def main() -> int:
@@ -121,6 +150,10 @@ def _status() -> int:
         if outcome.status in ("failed", "refused"):
             return _complain(outcome.message, 1 if outcome.status == "failed" else 2)
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _complain(message: str, status: int) -> int:

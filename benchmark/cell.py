@@ -54,7 +54,7 @@ CHOICES = (*GROUPS, "method", "experiment")
 """Everything that is chosen as GROUP=OPTION."""
 SCALARS: Mapping[str, Any] = {
     "method": str,
-    "mode": Literal["run", "plan"],
+    "mode": Literal["run", "annotate", "plan"],
     "seed": int,
     "data_seed": int,
     "pool": Literal["all", "covered"],
@@ -73,7 +73,7 @@ class Cell:
     """
 
     method: Method
-    mode: Literal["run", "plan"]
+    mode: Literal["run", "annotate", "plan"]
     dataset: Dataset
     teacher: Teacher | Panel
     assistant: NoAssistant | PretrainedAssistant

@@ -33,6 +33,17 @@ def check(cell: Cell) -> None:
         open_database(cell.store).close()
 
 
+def check_preparation(cell: Cell) -> None:
+    """Raises ConfigError with every reason why the cell's purchases cannot be prepared. The student may be absent.
+
+    Makes the teacher store, where the cell needs one.
+    """
+    _refuse(cell, [*_reasons(cell)])
+    if cell.needs_store:
+        refuse_unwritable(Path(cell.results_dir))
+        open_database(cell.store).close()
+
+
 def check_without_trace(cell: Cell) -> None:
     """The same, but writes and downloads nothing: what only a student that is not here can tell is left open."""
     if student_download(cell) is None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from benchmark.cell import Cell
 from benchmark.estimate import REHEARSED_QUESTIONS, Cost, Estimate, Timing, expected_cost, expected_seconds, timings
+from benchmark.markdown_table import markdown_table, number, usd
 from benchmark.plan import student_download
 
 Names = tuple[str, str, str, str]
@@ -60,7 +61,7 @@ def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
-    table = _table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines])
+    table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
     notes = [*reasons, *_downloads(cells)]
     parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -98,7 +99,7 @@ def _shown(row: Row) -> list[str]:
     """The row in the order of `COLUMNS`."""
     cost = [NO_VALUE] * 3
     if row.cost is not None:
-        cost = [_marked(row.cost.calls, _number), _marked(row.cost.tokens, _number), _marked(row.cost.usd, _usd)]
+        cost = [_marked(row.cost.calls, number), _marked(row.cost.tokens, number), _marked(row.cost.usd, usd)]
     time = NO_VALUE if row.seconds is None else _marked(row.seconds, _duration)
     return [*row.names, row.varied, row.state, *cost, time]
 
@@ -109,14 +110,6 @@ def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
         return NOT_KNOWN if estimate.unknown else text(0.0)
     mark = AT_MOST if estimate.at_most else ESTIMATED
     return f"{mark}{text(estimate.value)}{f' + {NOT_KNOWN}' if estimate.unknown else ''}"
-
-
-def _number(value: float) -> str:
-    return f"{round(value):,}"
-
-
-def _usd(value: float) -> str:
-    return f"{value:.2g}" if 0 < value < 0.01 else f"{value:,.2f}"
 
 
 def _duration(seconds: float) -> str:
@@ -131,16 +124,3 @@ def _legend(lines: Sequence[Sequence[str]]) -> str:
     """What the marks mean that the table uses."""
     costs = "".join(cell for line in lines for cell in line[COLUMNS.index("calls") :])
     return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in costs)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table that is aligned in a terminal too: text to the left, numbers to the right."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    left = [column in TEXT_COLUMNS for column in columns]
-    rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
-    lines = [
-        [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(line, widths, left, strict=True)]
-        for line in (cells[0], rule, *cells[1:])
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

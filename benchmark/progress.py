@@ -11,7 +11,11 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmark.types import Usage
+
 Advance = Callable[[int], None]
+SECONDS_BETWEEN_LINES = 30.0
+"""How often a purchase tells where it stands, where the output is no terminal."""
 
 
 class Display(Protocol):
@@ -69,3 +73,46 @@ class Lines:
     def bar(self, description: str, total: int) -> Iterator[Advance]:
         """Shows nothing: only changes of state are told in a sweep."""
         yield lambda steps: None
+
+
+@contextmanager
+def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> Iterator[Advance]:
+    """A bar for what is bought, in questions and tokens per second and USD; `spent` says what was paid so far.
+
+    Where the output is no terminal, a line now and then. A line remains.
+    """
+    console = Console(stderr=True)
+    started = told = time.perf_counter()
+    done = 0
+
+    def pace() -> str:
+        seconds, usage = max(time.perf_counter() - started, 1e-9), spent()
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        return f"{done / seconds:,.1f} questions/s, {tokens / seconds:,.0f} tokens/s, {usage.usd:,.2f} USD spent"
+
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total, pace=pace())
+
+        def advance(steps: int) -> None:
+            nonlocal done, told
+            done += steps
+            progress.update(task, advance=steps, pace=pace())
+            if not console.is_terminal and time.perf_counter() - told > SECONDS_BETWEEN_LINES:
+                told = time.perf_counter()
+                _tell(f"{description:<28} {done:>6} of {total}, {pace()}")
+
+        yield advance
+    _tell(f"{description:<28} {done:>6} in {time.perf_counter() - started:.1f} s, {pace()}")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -28,7 +28,7 @@ class Outcome:
 
     cell_id: str
     description: str
-    status: Literal["complete", "already complete", "failed", "refused", "planned"]
+    status: Literal["complete", "already complete", "failed", "refused", "planned", "prepared"]
     message: str
 
 

@@ -1,6 +1,6 @@
 """A sweep over Hydra's grid, seen as cells: all checked first, only missing ones launched, failures told at the end.
 
-With `mode=plan` it is told what would be launched, and nothing is.
+With `mode=plan` it is told what would be launched, and nothing is. With `mode=annotate` the teacher store is filled instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from omegaconf import DictConfig
 from benchmark.cell import AXES, CHOICES, SCALARS, Cell, read_cell
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.plan import check, check_without_trace, student_download
+from benchmark.plan import check, check_preparation, check_without_trace, student_download
+from benchmark.preparation_report import PreparedCell, report
 from benchmark.preview import Listed, Names, names_of, preview
 from benchmark.runs.catalog import state_of
 from benchmark.runs.identity import cell_id
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Overrides = tuple[str, ...]
 REFERENCE = "method=untrained"
 NAMED = ("method", "dataset", "student", "seed")
-ONE_MODE = "a command either runs its cells or plans them"
+ONE_MODE = "a command runs its cells, plans them or annotates ahead"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,28 @@ class Sweep:
         impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
         return preview([*possible, *impossible], reasons)
 
+    def prepare(self, grid: Sequence[Overrides]) -> None:
+        """Buys what can be bought before training, cell by cell in this process, and prints what came of it.
+
+        Raises ConfigError where a cell of the grid is impossible, before anything is bought; SweepFailed at the end
+        where cells could not be prepared.
+        """
+        from benchmark.preparation import prepare  # imports torch, which takes seconds
+
+        refused = self._take_up(list(dict.fromkeys(grid)), "annotate", check_preparation)
+        if refused:
+            raise ConfigError("; ".join(_reasons(refused, len(grid))))
+        varied, done = _varied_settings(grid), []
+        try:
+            for number, each in enumerate(self.cells.values(), 1):
+                sys.stderr.write(f"{number} of {len(self.cells)}: {each.cell.describe()}\n")
+                done.append(PreparedCell(names_of(each.cell), varied(each.overrides), prepare(each.cell, _say)))
+        finally:
+            sys.stdout.write(report(done))
+        failed = sum(cell.done.failure is not None for cell in done)
+        if failed:
+            raise SweepFailed(f"{failed} of {len(done)} cells could not be prepared; the same command goes on")
+
     def _wanted(self, grid: Sequence[Overrides]) -> list[Overrides]:
         return list(dict.fromkeys([*grid, *self._references(grid)]))
 
@@ -111,8 +134,8 @@ class Sweep:
         return refused
 
     def _add(self, cell: Cell, overrides: Overrides) -> None:
-        if cell.mode == "plan" and student_download(cell) is not None:
-            name = " ".join(overrides)  # its id holds the commit that only the hub knows
+        if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
+            name = " ".join(overrides)  # its id holds what only the student can tell: content, or the hub's commit
             self.cells[name] = PlannedCell(name, cell, overrides, "missing")
             return
         identifier = cell_id(cell)
@@ -210,6 +233,10 @@ def mode_of(given: Sequence[Override], config: DictConfig) -> str:
             raise ConfigError(f"{override.input_line}: it cannot be swept; {ONE_MODE}")
     value = ours[-1].value() if ours else config.get("mode", "run")
     return str(leaf(SCALARS["mode"], value, "mode"))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _reference_of(overrides: Overrides) -> Overrides:

@@ -24,12 +24,12 @@ ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweep
 
 
 class CellSweeper(BasicSweeper):
-    """Checks every cell of the grid before any work, launches the missing ones, reports failures; or only plans."""
+    """Checks every cell of the grid before any work, launches the missing ones, reports failures; or another mode."""
 
     def sweep(self, arguments: List[str]) -> Any:
         """Runs the sweep. Raises SweepFailed where a cell failed, ConfigError where one cannot run.
 
-        With mode=plan it prints what would run and launches nothing.
+        With mode=plan it prints what would run, with mode=annotate it fills the teacher store; both launch nothing.
         """
         from benchmark.sweep import Sweep, grid_composer, mode_of
 
@@ -39,9 +39,13 @@ class CellSweeper(BasicSweeper):
         sweep = Sweep(grid_composer(self.hydra_context.config_loader, self.config))
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides([*self._parse_config(), *arguments])
-        if mode_of(given, self.config) == "plan":
-            # Hydra's own sweep would go on to leave its multirun.yaml in the results folder.
+        mode = mode_of(given, self.config)
+        # Hydra's own sweep would go on to leave its multirun.yaml in the results folder.
+        if mode == "plan":
             sys.stdout.write(sweep.preview(_grid(given)))
+            return []
+        if mode == "annotate":
+            sweep.prepare(_grid(given))  # in this process alone, so that limits per minute hold for all cells
             return []
         launch = self.launcher.launch
 
