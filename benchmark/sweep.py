@@ -1,6 +1,6 @@
 """A sweep over Hydra's grid, seen as cells: all checked first, only missing ones launched, failures told at the end.
 
-With `mode=plan` it is told what would be launched, and nothing is. With `mode=annotate` the teacher store is filled instead.
+With `mode=plan` it is told what would be launched, and nothing is; with `mode=annotate` the teacher store is filled.
 """
 
 from __future__ import annotations

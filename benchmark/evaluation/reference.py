@@ -17,7 +17,7 @@ ROLE = "few_shot_cot"
 
 
 def reference_teacher(cell: Cell) -> str | None:
-    """The teacher whose accuracy stands beside the cell: the first, where the cell asks any and it can play the role."""
+    """The teacher whose accuracy stands beside the cell: the first, if the cell asks any and it can play the role."""
     name, first = next(iter(cell.teachers.items()))
     return name if cell.asks_teacher and (first.roles is None or ROLE in first.roles) else None
 

@@ -370,7 +370,7 @@ REFUSED = [
     pytest.param(["budget.questions=1000"], "the pool has 40 questions", id="impossible everywhere"),
     pytest.param(["budget.questions=1000,2000"], "budget.questions=2000", id="impossible for several reasons"),
     pytest.param(["datset=svamp"], "did you mean 'dataset'", id="unknown group"),
-    pytest.param(["mode=plann"], "mode='plann': input should be 'run' or 'plan'; did you mean 'plan'?", id="misspelt"),
+    pytest.param(["mode=plann"], "'run', 'annotate' or 'plan'; did you mean 'plan'?", id="misspelt"),
     pytest.param(["mode=null"], "mode=None", id="no mode"),
     pytest.param(["results_dir=file/below"], "results_dir=file/below cannot be written", id="results in a file"),
 ]
@@ -395,7 +395,7 @@ def test_what_no_cell_survives_is_refused(
 def test_a_command_has_one_mode(swept: str, command: Run, miniature: tuple[str, ...], tmp_path: Path) -> None:
     done = command("-m", *miniature, "method=gold_answers", swept)
     assert done.status == 2
-    assert done.complaint == f"{swept}: it cannot be swept; a command either runs its cells or plans them"
+    assert done.complaint == f"{swept}: it cannot be swept; a command runs its cells, plans them or annotates ahead"
     assert not list(tmp_path.iterdir())
 
 

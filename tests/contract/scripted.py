@@ -303,7 +303,7 @@ def run(cell: Cell, folder: Path, student: Script | None = None, assistant: Scri
 @contextmanager
 def _scripts(student: Script | None, assistant: Script | None) -> Iterator[None]:
     models: Any = benchmark.models
-    load_student, load_assistant = models.load_student, models._assistant
+    load_student, load_assistant = models.load_student, models.load_assistant
 
     def scripted_student(*arguments: Any) -> Student:
         return _scripted(load_student(*arguments), student)
@@ -318,7 +318,7 @@ def _scripts(student: Script | None, assistant: Script | None) -> Iterator[None]
         if student is not None:
             patch.setattr(models, "load_student", scripted_student)
         if assistant is not None:
-            patch.setattr(models, "_assistant", scripted_assistant)
+            patch.setattr(models, "load_assistant", scripted_assistant)
         yield
 
 

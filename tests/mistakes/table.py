@@ -258,7 +258,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "what one part declares is given to all",
             (
                 Edit(
-                    "benchmark/experiment.py",
+                    "benchmark/context.py",
                     "if getattr(method, axis).requires().gold)",
                     "if method.requires().gold)",
                 ),
