@@ -157,7 +157,7 @@ class Student:
             prompt_tokens=sum(map(len, rows)),
             completion_tokens=len(rows) * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
-            # What a batch changes lies far below a thousandth: a reply is the same in any company.
+            # What a batch changes lies far below a thousandth, and a reply should be the same in any company.
             log_probability=None if draft.log_probability is None else round(draft.log_probability, 3),
         )
 
