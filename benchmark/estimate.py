@@ -18,7 +18,7 @@ from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.replies import ANSWER_CLAUSE
-from benchmark.teachers.teacher import MILLION, Teacher, estimated_tokens
+from benchmark.teachers.teacher import MILLION, Teacher, estimated_prompt_tokens, estimated_tokens
 from benchmark.types import Ask, Pick, Question, Reply, Round, RoundLog
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Rehearsal:
 
     def prompt_tokens(self, teacher: str) -> int:
         """Estimated tokens of the prompts of all calls to one teacher."""
-        return sum(n * estimated_tokens(ask.prompt) for (who, ask), n in self.asked.items() if who == teacher)
+        return sum(n * estimated_prompt_tokens(ask) for (who, ask), n in self.asked.items() if who == teacher)
 
 
 def expected_cost(cell: Cell) -> Cost | None:

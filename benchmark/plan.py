@@ -154,6 +154,11 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
             yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
         for role in sorted(needs.teacher_roles - set(unplayable)):
             prompts.fingerprint(role)
+        if needs.teacher_probabilities and not isinstance(teacher, TransformersTeacher):
+            yield (
+                f"it reads the teacher's probabilities, and teacher={name} answers in text only; choose "
+                "teacher=transformers teacher.path=FOLDER"
+            )
     if needs.teachers > len(cell.teachers):
         yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
     if cell.uses_assistant and cell.used_assistant is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,12 +47,32 @@ class Pick:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """What a reply is written against (contrastive decoding; SCOTT, Wang et al., 2023).
+
+    Every token is chosen by `log P(token | prompt, reply so far) - weight * log P(token | other prompt, reply so far)`.
+    The reply ends where its next token, chosen so or by the first prompt alone, is EOS or, for `one_line`, a line feed.
+    """
+
+    prompt: str
+    weight: float = 0.5
+    one_line: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight={self.weight} of a contrast must be a number from 0 on")
+
+
+@dataclass(frozen=True)
 class Ask:
     """One request to a language model, teacher or student.
 
     `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
     model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given;
     `cap_is_final` says that it is part of the recipe, so that a reply cut there is as good as one that ended by itself.
+
+    Two things only a model in this process can do: write against a `contrast`, and say how likely it is to go on with
+    each of the `continuations`, in place of writing (`Reply.continuation_log_probabilities`).
     """
 
     role: str
@@ -61,6 +82,27 @@ class Ask:
     temperature: float = 0.0
     prefix: str = ""
     cap_is_final: bool = False
+    contrast: Contrast | None = None
+    continuations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.contrast is not None and self.continuations:
+            raise ValueError(
+                f"a request in the role {self.role!r} asks for a contrast and for continuations; ask twice"
+            )
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """A request that a question may cost: rendered with nothing where earlier replies will stand.
+
+    `holds` are the earlier requests of the same question whose replies its prompt will hold.
+    """
+
+    who: str
+    ask: Ask
+    samples: int = 1
+    holds: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,8 +112,9 @@ class Reply:
     `finish` is `stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or
     `content_filter` (the model or its provider refused: the text is empty, and asking again would not help).
     `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one. `token_ids`
-    are those that a local model wrote, EOS included where it ended by itself. `log_probability` is the sum of
-    the natural logarithms of its tokens' probabilities, where a server tells them.
+    are those that a local model wrote, with the one that ended it where it ended by itself. `log_probability` is the
+    sum of the natural logarithms of its tokens' probabilities at temperature 1, where a teacher tells them; what ended
+    the reply does not count. `continuation_log_probabilities` are those of the continuations that the request gave.
     """
 
     text: str
@@ -81,6 +124,7 @@ class Reply:
     confidence: float | None = None
     token_ids: tuple[int, ...] | None = None
     log_probability: float | None = None
+    continuation_log_probabilities: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from benchmark.types import Ask, TrainingExample
@@ -64,6 +65,11 @@ class Encoder:
         return [
             [*prompt, *prefix] for prompt, prefix in zip(self.prompts([a.prompt for a in asks]), prefixes, strict=True)
         ]
+
+    @property
+    def line_end_ids(self) -> frozenset[int]:
+        """The tokens whose text holds a line feed."""
+        return _line_end_ids(self.tokenizer)
 
     def cut_prompt(self, prompt: Sequence[int], room: int) -> tuple[list[int], bool]:
         """The prompt's last tokens that leave `room` in the window, and whether any were lost."""
@@ -143,6 +149,12 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], add: bool, sp
     """Token ids; `add` the tokenizer's own special tokens, `split` those that the text spells out into characters."""
     ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=add, split_special_tokens=split)["input_ids"]
     return ids
+
+
+@lru_cache(maxsize=4)
+def _line_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
+    return frozenset(number for number, text in enumerate(texts) if "\n" in text)
 
 
 def _open(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,7 @@ from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.compilation import not_compiled
 from benchmark.student.encoding import Encoder
-from benchmark.student.generation import Draft, write
+from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
@@ -90,44 +90,108 @@ class Student:
 
         Above temperature 0 they also depend on `key`, which tells apart one request at two moments of training.
         """
-        prompts = self.encoder.requests(asks)
+        replies = self.replies([(ask, sample) for ask in asks for sample in range(samples)], key, advance)
+        return [replies[i : i + samples] for i in range(0, len(replies), samples)]
+
+    def replies(
+        self,
+        wanted: Sequence[tuple[Ask, int]],
+        key: str = "",
+        advance: Callable[[int], None] = lambda rows: None,
+        log_probabilities: bool = False,
+    ) -> list[Reply]:
+        """One reply per request and number of the sample; it does not depend on what else is asked for.
+
+        `log_probabilities` says whether to tell those of the replies. Raises ValueError for a request that gives
+        continuations: `score` answers those.
+        """
         drafts = [
-            self._draft(ask, prompt, sample, key)
-            for ask, prompt in zip(asks, prompts, strict=True)
-            for sample in range(samples)
+            self._draft(ask, prompt, sample, key, log_probabilities)
+            for (ask, sample), prompt in zip(wanted, self.encoder.requests([ask for ask, _ in wanted]), strict=True)
         ]
-        eos_ids = frozenset({int(self.tokenizer.eos_token_id)})
         with self.evaluation():
-            write(self.network, drafts, eos_ids, self.padding_id, self.batch_size, advance)
-        texts = self.tokenizer.batch_decode([draft.tokens for draft in drafts], skip_special_tokens=True)
-        replies = [self._reply(text, draft) for text, draft in zip(texts, drafts, strict=True)]
+            write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
+        texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
+        found = [
+            self._reply(_first_line(text) if ask.contrast and ask.contrast.one_line else text, draft)
+            for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
+        ]
+        self._book(found)
+        return found
+
+    def score(self, asks: Sequence[Ask]) -> list[Reply]:
+        """Per request the log-probabilities of its continuations: that a reply to it begins with each of them.
+
+        What the continuations share is read, and counted, once.
+        """
+        requests = [OptionRequest(ask.question_id, ask.prompt, ask.prefix, ask.continuations) for ask in asks]
+        lengths = [each.tokens for each in encode(self.encoder, requests)]
+        scores = self.option_log_probabilities(requests)  # EOS last, which is no part of a beginning
+        return [
+            Reply("", prompt_tokens=length, continuation_log_probabilities=tuple(sum(row[:-1]) for row in of_question))
+            for length, of_question in zip(lengths, scores, strict=True)
+        ]
+
+    @property
+    def _eos_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def _book(self, replies: Sequence[Reply]) -> None:
         self.usage += Usage(
             calls=len(replies),
             prompt_tokens=sum(reply.prompt_tokens for reply in replies),
             completion_tokens=sum(reply.completion_tokens for reply in replies),
         )
-        return [replies[i : i + samples] for i in range(0, len(replies), samples)]
+
+    def _visible(self, draft: Draft) -> list[int]:
+        """The tokens with text; one that ended a line may begin with the line's last characters."""
+        return draft.tokens if draft.end in (None, self._eos_id) else [*draft.tokens, draft.end]
 
     def _reply(self, text: str, draft: Draft) -> Reply:
-        end = (int(self.tokenizer.eos_token_id),) if draft.finished else ()
+        """The reply in a draft; both rows of a contrast are computed, and both are counted."""
+        end = () if draft.end is None else (draft.end,)
+        rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
             text=text,
             finish="stop" if draft.finished else "length",
-            prompt_tokens=len(draft.prompt),
-            completion_tokens=len(draft.tokens),
+            prompt_tokens=sum(map(len, rows)),
+            completion_tokens=len(rows) * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
+            # What a batch changes lies far below a thousandth, and a reply should be the same in any company.
+            log_probability=None if draft.log_probability is None else round(draft.log_probability, 3),
         )
 
-    def _draft(self, ask: Ask, prompt: list[int], sample: int, key: str) -> Draft:
+    def _draft(self, ask: Ask, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
+        if ask.continuations:
+            raise ValueError(f"a request in the role {ask.role!r} gives continuations, which are scored, not written")
         wanted = ask.max_new_tokens or self.max_new_tokens
-        prompt, cut = self.encoder.cut_prompt(prompt, room=wanted)
+        prompt = self._fitting(prompt, wanted)
+        opponent = self._opponent(ask, wanted)
+        words = (ask.role, ask.prompt, ask.prefix, key, sample)
+        draft = Draft(
+            prompt,
+            limit=wanted,
+            temperature=ask.temperature,
+            chance=stream("generation", self.seed, *words) if ask.temperature > 0 else None,
+            opponent=opponent,
+            log_probability=0.0 if log_probabilities else None,
+        )
+        draft.limit = min(wanted, self.max_length - draft.width)
+        return draft
+
+    def _opponent(self, ask: Ask, room: int) -> Opponent | None:
+        if ask.contrast is None:
+            return None
+        [prompt] = self.encoder.requests([replace(ask, prompt=ask.contrast.prompt)])
+        ends = self.encoder.line_end_ids if ask.contrast.one_line else frozenset[int]()
+        return Opponent(self._fitting(prompt, room), ask.contrast.weight, ends)
+
+    def _fitting(self, prompt: list[int], room: int) -> list[int]:
+        prompt, cut = self.encoder.cut_prompt(prompt, room=room)
         self.counters["truncated_prompts"] += cut
         if self.tokenizer.unk_token_id is not None:
             self.counters["unknown_prompt_tokens"] += prompt.count(self.tokenizer.unk_token_id)
-        limit = min(wanted, self.max_length - len(prompt))
-        words = (ask.role, ask.prompt, ask.prefix, key, sample)
-        chance = stream("generation", self.seed, *words) if ask.temperature > 0 else None
-        return Draft(prompt, limit, ask.temperature, chance)
+        return prompt
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
@@ -175,3 +239,7 @@ class Student:
                 yield
         finally:
             self.network.train(training)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmark.errors import ConfigError
 from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.gathering import Gatherer
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Ask, Reply
 
@@ -27,7 +30,8 @@ class _TeacherModel(PretrainedStudent):
 class TransformersTeacher:
     """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision.
 
-    It takes any prompt, in its chat template where it has one; `seed` decides what it samples above temperature 0.
+    It takes any prompt, in its chat template where it has one; `seed` decides what it samples above temperature 0. It
+    can do what needs its probabilities: write against a contrast, and score given continuations.
     """
 
     stored: ClassVar[bool] = True
@@ -58,6 +62,11 @@ class TransformersTeacher:
         """False: its own tokenizer counts."""
         return False
 
+    @property
+    def concurrency(self) -> int:
+        """How many requests are worth being in flight: they are answered in batches."""
+        return self.batch_size
+
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Gets ready; the weights are read when it is first asked. Raises ConfigError where there is no such model."""
         self.source.check()
@@ -73,21 +82,49 @@ class TransformersTeacher:
         return load_frozen(source, source.fingerprint(), self.seed, self.accelerator, self.batch_size, self.precision)
 
 
-@dataclass(frozen=True)
 class _InProcess:
-    teacher: TransformersTeacher
+    """The open door of a model in this process: what is asked at the same time is answered in one batch."""
+
+    def __init__(self, teacher: TransformersTeacher) -> None:
+        self.teacher = teacher
+        self._write = Gatherer(self._written)
+        self._score = Gatherer(self._scored)
 
     def covers(self, question_id: str) -> bool:
+        """True: it can be asked about anything."""
         return True
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        """`samples` replies from number `first` on; a sample is the same in any company.
+
+        Raises ConfigError for a prompt that does not fit the window; nothing has been computed by then.
+        """
+        self._refuse_overlong(ask)
+        if ask.continuations:
+            return [await self._score(ask)] * samples
+        wanted = [(ask, sample) for sample in range(first, first + samples)]
+        return list(await asyncio.gather(*(self._write(each) for each in wanted)))
+
+    def _written(self, wanted: Sequence[tuple[Ask, int]]) -> list[Reply]:
+        return self.teacher.model().replies(wanted, log_probabilities=True)
+
+    def _scored(self, asks: Sequence[Ask]) -> list[Reply]:
+        return self.teacher.model().score(asks)
+
+    def _refuse_overlong(self, ask: Ask) -> None:
         model = self.teacher.model()
-        [prompt] = model.encoder.requests([ask])
-        room = ask.max_new_tokens or model.max_new_tokens
-        if len(prompt) + room > model.max_length:
-            raise ValueError(
-                f"the {ask.role} prompt of question {ask.question_id!r} has {len(prompt)} tokens, which leaves no "
-                f"room for {room} new ones in teacher.max_length={model.max_length}; raise it, or lower "
-                "teacher.max_new_tokens"
+        room = 1 if ask.continuations else ask.max_new_tokens or model.max_new_tokens
+        longest = max(map(len, model.encoder.requests(_rows(ask))))
+        if longest + room > model.max_length:
+            raise ConfigError(
+                f"teacher={self.teacher.name}: the {ask.role} prompt of question {ask.question_id!r} has {longest} "
+                f"tokens, which leaves no room for {room} new ones in teacher.max_length={model.max_length}; raise it "
+                "as far as the model goes, lower teacher.max_new_tokens, or show fewer exemplars"
             )
-        return model.generate([ask], first + samples)[0][first:]
+
+
+def _rows(ask: Ask) -> list[Ask]:
+    """The texts that a request has read, each as a request of its own."""
+    if ask.contrast is not None:
+        return [ask, replace(ask, prompt=ask.contrast.prompt)]
+    return [replace(ask, prefix=ask.prefix + text) for text in ask.continuations] or [ask]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import ConfigError, TeacherError
 from benchmark.teachers.completions import CONTENT_FILTER, Answer, Tokens, UnreadableReply, filtered, read_answer
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
-from benchmark.teachers.teacher import estimated_tokens
+from benchmark.teachers.teacher import estimated_tokens, refuse_without_probabilities
 from benchmark.types import Ask, Json, Reply
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class LiveTeacher:
         for several samples stands with the first. Raises ConfigError for what the server refuses and TeacherError where
         it does not answer, each in one line.
         """
+        refuse_without_probabilities(self.teacher.name, ask)
         if ask.prefix and self.teacher.api == "chat":
             raise self._refusal(
                 "begun reply",

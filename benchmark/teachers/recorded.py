@@ -13,7 +13,13 @@ from benchmark.errors import DataError
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
 from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
-from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens, every_example
+from benchmark.teachers.teacher import (
+    OpenTeacher,
+    Price,
+    estimated_tokens,
+    every_example,
+    refuse_without_probabilities,
+)
 from benchmark.types import Ask, Reply
 
 
@@ -49,7 +55,7 @@ class RecordedTeacher:
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Reads the recording. Raises DataError for a file that is missing, malformed or repeats a sample."""
-        return _Replay(_read(self._path(dataset)), _shown_questions(dataset))
+        return _Replay(self.name, _read(self._path(dataset)), _shown_questions(dataset))
 
     def fingerprint(self, dataset: Dataset) -> str:
         """The hash of the file's bytes."""
@@ -71,6 +77,7 @@ class RecordedTeacher:
 
 @dataclass(frozen=True)
 class _Replay:
+    name: str
     replies: Mapping[str, tuple[str, ...]]
     shown: Mapping[str, str]
 
@@ -78,6 +85,7 @@ class _Replay:
         return question_id in self.replies
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        refuse_without_probabilities(self.name, ask)
         if self.shown[ask.question_id] not in ask.prompt:
             # A recording that answered a question it was not asked would hide a broken template.
             return [Reply("", finish="not_asked", prompt_tokens=estimated_tokens(ask.prompt))] * samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict, replace
 
 from benchmark.components import canonical
 from benchmark.tasks.dataset import Dataset
@@ -31,7 +32,18 @@ def request_of(teacher: Json, ask: Ask, sample: int) -> Json:
         "temperature": float(ask.temperature),  # 0 and 0.0 are one temperature
         "cap_is_final": ask.cap_is_final,
         "sample": sample,
+        **_in_process_only(ask),
     }
+
+
+def _in_process_only(ask: Ask) -> dict[str, Json]:
+    """What few requests have stands in those alone, so that it leaves the keys of all others as they are."""
+    given: dict[str, Json] = {}
+    if ask.contrast is not None:
+        given["contrast"] = asdict(replace(ask.contrast, weight=float(ask.contrast.weight)))
+    if ask.continuations:
+        given["continuations"] = list(ask.continuations)
+    return given
 
 
 def key_of(request: Json) -> str:

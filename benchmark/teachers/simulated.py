@@ -13,7 +13,13 @@ from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
-from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens, every_example
+from benchmark.teachers.teacher import (
+    OpenTeacher,
+    Price,
+    estimated_tokens,
+    every_example,
+    refuse_without_probabilities,
+)
 from benchmark.types import Ask, Question, Reply
 
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -86,6 +92,7 @@ class _Simulation:
         return question_id in self.questions
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        refuse_without_probabilities(self.teacher.name, ask)
         return [self._one(ask, sample) for sample in range(first, first + samples)]
 
     def _one(self, ask: Ask, sample: int) -> Reply:

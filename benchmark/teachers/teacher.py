@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.types import Ask, Example, Reply, Usage
 
@@ -74,6 +75,23 @@ class Teacher(Protocol):
     def fingerprint(self, dataset: Dataset) -> str:
         """A hash of what its replies are read from, beyond its settings."""
         ...
+
+
+def refuse_without_probabilities(name: str, ask: Ask) -> None:
+    """Raises ConfigError for what only a model in this process can answer; teachers of text alone call it first."""
+    if ask.contrast is None and not ask.continuations:
+        return
+    wanted = "a reply against another prompt" if ask.contrast else "how likely given continuations are"
+    raise ConfigError(
+        f"the {ask.role} prompt asks for {wanted}, which takes the model's probabilities, and teacher={name} answers "
+        "in text only; choose teacher=transformers teacher.path=FOLDER"
+    )
+
+
+def estimated_prompt_tokens(ask: Ask) -> int:
+    """Tokens that a request has read, by the rule of thumb."""
+    texts = [ask.prompt, ask.prefix, *([ask.contrast.prompt, ask.prefix] if ask.contrast else []), *ask.continuations]
+    return sum(map(estimated_tokens, texts))
 
 
 def estimated_tokens(text: str) -> int:

@@ -99,6 +99,9 @@ REASONS: Mapping[str, Reason] = {
     "assistant_roles": Reason(
         lambda needs, cell, splits: False, "a template that is missing is a mistake of the method"
     ),
+    "teacher_probabilities": Reason(
+        lambda needs, cell, splits: needs.teacher_probabilities, "it reads the teacher's probabilities"
+    ),
     "distributions": Reason(lambda needs, cell, splits: bool(needs.distributions), "its loss compares"),
 }
 """Per requirement the only reason for which the plan may refuse a method a dataset."""

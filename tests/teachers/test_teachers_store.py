@@ -27,7 +27,7 @@ from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_reply import StoredReply
 from benchmark.teachers.stored_teacher import StoredTeacher
 from benchmark.teachers.teacher import Price
-from benchmark.types import Ask, Reply, Usage
+from benchmark.types import Ask, Contrast, Reply, Usage
 from tests.teachers.store_buyer import CountingTeacher, asked
 
 ASK = Ask("few_shot_cot", "Q: 1+1 A:", "q1", 16, 0.7, "So")
@@ -143,7 +143,8 @@ def test_what_no_reply_depends_on_is_no_other_request(shop: Shop) -> None:
 
 def test_every_field_of_a_request_is_accounted_for() -> None:
     """A new field of `Ask` must be put into the key, or be named here with a reason."""
-    of_request = set(request_of("t", ASK, 0)) - {"teacher", "sample"}
+    whole = (replace(ASK, contrast=Contrast("Q: 1+1 A: 3")), replace(ASK, continuations=("2",)))
+    of_request = {name for ask in whole for name in request_of("t", ask, 0)} - {"teacher", "sample"}
     assert set(asdict(ASK)) - of_request == {"question_id"}
 
 
