@@ -1,7 +1,7 @@
 """Honey, I Shrunk the Language Model (Hendriks et al., 2025, arXiv 2504.16056): how its training data is made.
 
-The teacher explains the gold answer, criticises its explanation and revises it (`CritiqueRevision`), or argues for every
-choice, the wrong ones too (`Counterfactual`). Exemplars, adjectives and requests lie in `methods/prompts/honey/`.
+The teacher explains the gold answer, criticises its explanation and revises it (`CritiqueRevision`), or argues for
+every choice, the wrong ones too (`Counterfactual`). Exemplars, adjectives and requests lie in `methods/prompts/honey/`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Manner:
     first_line_only: bool
 
     def justification(self, question: Question, answer: str, context: PlanContext, cap: int) -> Ask:
-        """Section 2.1: seven exemplars and the question; the reply has begun with the answer to argue for."""
+        """All exemplars and the question; the reply has begun with the answer to argue for."""
         request = context.prompt(
             "justify",
             question,
@@ -107,7 +107,7 @@ def _refuse_impossible(temperature: float, **caps: int) -> None:
 
 @dataclass(frozen=True)
 class CritiqueRevision:
-    """Explain the gold answer, criticise the explanation, revise it (sections 2.1 to 2.4). Nothing is filtered.
+    """Explain the gold answer, criticise the explanation, revise it. Nothing is filtered.
 
     The caps are part of the recipe: a text that they cut is kept as it is.
     """
@@ -145,7 +145,7 @@ class CritiqueRevision:
         return 1 + 2 * self.rounds
 
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """The explanation; then every critique holds the text before it, and every revision that text and the critique."""
+        """The explanation; then every critique holds the text before it, every revision that text and the critique."""
         teacher, before = context.teachers[0], self._explanation(question, context)
         requests = [PlannedRequest(teacher, before)]
         for turn in range(self.rounds):
@@ -198,7 +198,6 @@ class CritiqueRevision:
         return self._manner.justification(question, gold, context, self.explanation_tokens)
 
     def _critique(self, question: Question, context: PlanContext, turn: int, explanation: str) -> Ask:
-        """Section 2.2."""
         request = context.prompt(
             "critique",
             question,
@@ -212,7 +211,7 @@ class CritiqueRevision:
         return replace(request, max_new_tokens=self.critique_tokens, cap_is_final=True)
 
     def _revision(self, question: Question, context: PlanContext, turn: int, explanation: str, critique: str) -> Ask:
-        """Section 2.3: the request is the other half of the critique's pair."""
+        """The request is the other half of the critique's pair."""
         gold = context.gold(question).answer
         request = context.prompt(
             "revise",
@@ -231,10 +230,10 @@ class CritiqueRevision:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """An explanation for every choice, as if each were the answer (section 2.5).
+    """An explanation for every choice, as if each were the answer.
 
-    That of the gold answer is a `rationale`, the others are `counterfactual`; which wrong one is learned from is for the
-    format to say. The cap is part of the recipe.
+    That of the gold answer is a `rationale`, the others are `counterfactual`; which wrong one is learned from is for
+    the format to say. The cap is part of the recipe.
     """
 
     choices: Literal["all", "wrong"] = "all"
@@ -260,8 +259,8 @@ class Counterfactual:
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify"}))
 
     def most_calls(self, question: Question) -> int:
-        """One call a choice, or one less."""
-        return len(set(question.choices or ())) - (self.choices == "wrong")
+        """One call a choice, or one less without the gold answer."""
+        return max(0, len(set(question.choices or ())) - (self.choices == "wrong"))
 
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request a choice."""

@@ -142,9 +142,9 @@ class SelfConsistentCot:
             replace(
                 row,
                 kind="rationale" if row.id == chosen else "sample",
-                evidence={**row.evidence, "votes": votes[row.answer], "agreement": votes[row.answer] / self.samples},
+                evidence={**row.evidence, "votes": agreeing, "agreement": agreeing / self.samples},
             )
-            for row in rows
+            for row, agreeing in ((row, 0 if row.answer is None else votes[row.answer]) for row in rows)
         ]
 
 

@@ -73,7 +73,7 @@ class RationaleThenAnswer:
             raise ValueError("answer_marker is blank, so that rationale and answer could not be told apart")
 
     def requires(self) -> Requirements:
-        """Nothing: what lacks a rationale or an answer, or argues for another one, is left out and counted as unused."""
+        """Nothing: other kinds, and what lacks a rationale or an answer, are left out and counted as unused."""
         return Requirements()
 
     def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:

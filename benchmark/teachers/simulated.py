@@ -16,6 +16,7 @@ from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.teacher import OpenTeacher, Price, estimated_tokens, every_example
 from benchmark.types import Ask, Question, Reply
 
+RATIONALISE = "rationalise"
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
 
 
@@ -23,6 +24,7 @@ _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE
 class SimulatedTeacher:
     """Answers as a few-shot prompted model would: about the question that stands last, in the form of the exemplars.
 
+    Given the answer, it writes its reasoning alone, in which only `wrong_step_rate` and `empty_rate` show.
     `wrong_step_rate` of the replies carry a wrong step through to a wrong answer, `wrong_answer_rate` reason rightly
     and then state another answer. `malformed_rate` lose the answer clause, `empty_rate` say nothing. The confidence is
     drawn first, from a beta distribution around the accuracy, and the reply is right with that probability: so it is
@@ -54,8 +56,8 @@ class SimulatedTeacher:
 
     @property
     def roles(self) -> Collection[str]:
-        """Only the prompt that it understands."""
-        return ("few_shot_cot",)
+        """Only the prompts that it understands."""
+        return ("few_shot_cot", RATIONALISE)
 
     @property
     def token_counts_are_estimated(self) -> bool:
@@ -94,10 +96,13 @@ class _Simulation:
         if shown not in ask.prompt.rpartition("Q: ")[2]:
             return Reply("", finish="not_asked", prompt_tokens=prompt_tokens)
         chance = random.Random(stream_seed("simulated", self.teacher.seed, ask.question_id, sample))
+        confidence: float | None
         rationale, answer, confidence = self._solution(question, chance)
         text = f"{rationale} {_answer_clause(ask.prompt)} {answer}."
         if chance.random() < self.teacher.malformed_rate:
             text = f"{rationale} So {answer}"
+        if ask.role == RATIONALISE:
+            text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
         return Reply(text, "stop", prompt_tokens, estimated_tokens(text), confidence)

@@ -1,7 +1,7 @@
 """Prompt templates (Jinja2), one file per role. A method keeps its own beside its Python file.
 
-The templates of `methods/paper.py`, and the exemplars and phrases that they show, lie in `methods/prompts/paper/`. Where
-there is no such folder, they lie beside the file itself.
+The templates of `methods/paper.py`, and the exemplars and phrases that they show, lie in `methods/prompts/paper/`.
+Where there is no such folder, they lie beside the file itself.
 """
 
 from __future__ import annotations
