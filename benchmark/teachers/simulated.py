@@ -24,11 +24,11 @@ _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE
 class SimulatedTeacher:
     """Answers as a few-shot prompted model would: about the question that stands last, in the form of the exemplars.
 
-    Given the answer, it writes its reasoning alone, in which only `wrong_step_rate` and `empty_rate` show.
     `wrong_step_rate` of the replies carry a wrong step through to a wrong answer, `wrong_answer_rate` reason rightly
     and then state another answer. `malformed_rate` lose the answer clause, `empty_rate` say nothing. The confidence is
     drawn first, from a beta distribution around the accuracy, and the reply is right with that probability: so it is
     calibrated exactly where `overconfidence` is 1; above 1 its log-odds are reported that many times larger.
+    Where the prompt gives the answer away, it writes the reasoning alone: only wrong steps and empty replies show.
     """
 
     stored: ClassVar[bool] = False
