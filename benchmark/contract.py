@@ -115,7 +115,7 @@ class Part(Protocol):
 
 
 class PlanContext(Protocol):
-    """What an annotator may know without a student."""
+    """What can be known without a student."""
 
     @property
     def task(self) -> Task:

@@ -1,19 +1,26 @@
-"""Annotators that several methods share: few-shot chains of thought, human labels, and both together."""
+"""Annotators that several methods share: chains of thought, rationales for a given answer, human labels, and both."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from benchmark.contract import Annotator, AskModels, Context, Requirements
-from benchmark.teachers.replies import split_answer
-from benchmark.types import Annotation, Exchange, Pick, Question
+from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements, Task
+from benchmark.teachers.replies import before_next_exemplar, split_answer
+from benchmark.types import Annotation, Ask, Exchange, Pick, PlannedRequest, Question, Reply
+
+FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
+"""How a reply finishes to which the same request would bring no other."""
 
 
 @dataclass(frozen=True)
 class FewShotCot:
-    """The teacher reasons after a few worked examples and states its own answer (Wei et al., 2022)."""
+    """The teacher reasons after a few worked examples and states its own answer (Wei et al., 2022).
+
+    Above temperature 0, a sample whose answer the task cannot read is asked for again, once.
+    """
 
     samples: int = 1
     temperature: float = 0.0
@@ -28,29 +35,164 @@ class FewShotCot:
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
     def most_calls(self, question: Question) -> int:
+        """One call a sample, two where it may be asked for again."""
+        return self.samples * (2 if self.temperature > 0 else 1)
+
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """One request, with a second try for every sample above temperature 0."""
+        return [PlannedRequest(context.teachers[0], self._request(question, context), self.most_calls(question))]
+
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
+        """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read.
+
+        What was asked again keeps both replies and says so in its evidence.
+        """
+        teacher, request = context.teachers[0], self._request(pick.question, context)
+        heard = [[reply] for reply in await ask(teacher, request, self.samples)]
+        again = [replies for replies in heard if self._asks_again(replies[0], pick.question, context.task)]
+        if again:
+            more = await ask(teacher, request, self.samples + len(again))
+            for replies, reply in zip(again, more[self.samples :], strict=True):
+                replies.append(reply)
+            context.note(asked_again=len(again))
+        return [
+            _annotation(pick, sample, context, [Exchange(teacher, request, reply) for reply in replies])
+            for sample, replies in enumerate(heard)
+        ]
+
+    def _request(self, question: Question, context: PlanContext) -> Ask:
+        return context.prompt("few_shot_cot", question, temperature=self.temperature)
+
+    def _asks_again(self, reply: Reply, question: Question, task: Task) -> bool:
+        """At temperature 0 the same request brings the same reply."""
+        unread = _stated_answer(reply, question, task) is None
+        return unread and self.temperature > 0 and reply.finish not in FINAL_WITHOUT_ANSWER
+
+
+def _stated_answer(reply: Reply, question: Question, task: Task) -> str | None:
+    stated = split_answer(reply.text)[1]
+    return None if stated is None else task.parse(question, stated)
+
+
+def _annotation(pick: Pick, sample: int, context: Context, exchanges: Sequence[Exchange]) -> Annotation:
+    """What the last of the replies to one sample says."""
+    last = exchanges[-1].reply
+    return Annotation(
+        question=pick.question,
+        kind="rationale",
+        source=exchanges[-1].source,
+        rationale=split_answer(last.text)[0],
+        answer=_stated_answer(last, pick.question, context.task),
+        sample=sample,
+        evidence={
+            **pick.evidence,
+            "confidence": last.confidence,
+            "finish": last.finish,
+            **({"asked_again": True} if len(exchanges) > 1 else {}),
+        },
+        exchanges=tuple(exchanges),
+    )
+
+
+@dataclass(frozen=True)
+class SelfConsistentCot:
+    """Several chains of thought, and the answer that most of them reach (self-consistency; Wang et al., 2023).
+
+    The first chain that reaches the answer of most is the `rationale`; all others are kept as `sample`, so that plain
+    formats learn the majority's answer alone. Of answers with as many votes, the one that came first counts.
+    """
+
+    samples: int = 8
+    temperature: float = 0.7
+    kinds: ClassVar[frozenset[str]] = frozenset({"rationale", "sample"})
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.temperature <= 0:
+            raise ValueError(
+                f"samples={self.samples} must be at least 2, temperature={self.temperature} above 0: equal or single "
+                "samples make no majority"
+            )
+
+    @property
+    def _chains(self) -> FewShotCot:
+        return FewShotCot(self.samples, self.temperature)
+
+    def requires(self) -> Requirements:
+        """A teacher that takes the few-shot prompt."""
+        return self._chains.requires()
+
+    def most_calls(self, question: Question) -> int:
+        """Two calls a sample, as for any chain of thought above temperature 0."""
+        return self._chains.most_calls(question)
+
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """As for any chain of thought."""
+        return self._chains.planned(question, context)
+
+    async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
+        """All samples, with the `votes` for each one's answer and the share of all samples that they are (`agreement`).
+
+        Where no answer can be read, the first sample is the `rationale`, without an answer.
+        """
+        rows = await self._chains.annotate(pick, context, ask)
+        votes = Counter(row.answer for row in rows if row.answer is not None)
+        elected = next((answer for answer, _ in votes.most_common(1)), None)  # of equals the first that was met
+        chosen = next(row.id for row in rows if row.answer == elected)
+        return [
+            replace(
+                row,
+                kind="rationale" if row.id == chosen else "sample",
+                evidence={**row.evidence, "votes": agreeing, "agreement": agreeing / self.samples},
+            )
+            for row, agreeing in ((row, 0 if row.answer is None else votes[row.answer]) for row in rows)
+        ]
+
+
+@dataclass(frozen=True)
+class Rationalise:
+    """The teacher is given the gold answer and writes why it is right (rationalisation)."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.temperature < 0:
+            raise ValueError(f"samples={self.samples} must be at least 1, temperature={self.temperature} at least 0")
+
+    def requires(self) -> Requirements:
+        """Gold answers, and a teacher that takes the prompt."""
+        return Requirements(gold=True, teacher_roles=frozenset({"rationalise"}))
+
+    def most_calls(self, question: Question) -> int:
         """One call a sample."""
         return self.samples
 
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """One request."""
+        return [PlannedRequest(context.teachers[0], self._request(question, context), self.samples)]
+
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read."""
+        """One `rationale` annotation a sample, with the gold answer; `rationale` is None where a reply is empty."""
         question, teacher = pick.question, context.teachers[0]
-        request = context.prompt("few_shot_cot", question, temperature=self.temperature)
-        annotations = []
-        for sample, reply in enumerate(await ask(teacher, request, self.samples)):
-            rationale, answer = split_answer(reply.text)
-            annotations.append(
-                Annotation(
-                    question=question,
-                    kind="rationale",
-                    source=teacher,
-                    rationale=rationale,
-                    answer=None if answer is None else context.task.parse(question, answer),
-                    sample=sample,
-                    evidence={**pick.evidence, "confidence": reply.confidence, "finish": reply.finish},
-                    exchanges=(Exchange(teacher, request, reply),),
-                )
+        request, gold = self._request(question, context), context.gold(question).answer
+        return [
+            Annotation(
+                question=question,
+                kind="rationale",
+                source=teacher,
+                rationale=before_next_exemplar(reply.text) or None,
+                answer=gold,
+                sample=sample,
+                evidence={**pick.evidence, "gold_given": True, "finish": reply.finish},
+                exchanges=(Exchange(teacher, request, reply),),
             )
-        return annotations
+            for sample, reply in enumerate(await ask(teacher, request, self.samples))
+        ]
+
+    def _request(self, question: Question, context: PlanContext) -> Ask:
+        gold = context.gold(question).answer
+        return context.prompt("rationalise", question, temperature=self.temperature, gold=gold)
 
 
 @dataclass(frozen=True)
@@ -98,5 +240,14 @@ class Together:
         return sum(annotator.most_calls(question) for annotator in self.annotators)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """All annotations, annotator by annotator."""
-        return [row for annotator in self.annotators for row in await annotator.annotate(pick, context, ask)]
+        """All annotations, annotator by annotator.
+
+        Where two write of one kind, the later annotator's samples are numbered on, so that every id is its own.
+        """
+        rows: dict[str, Annotation] = {}
+        for annotator in self.annotators:
+            for row in await annotator.annotate(pick, context, ask):
+                while row.id in rows:
+                    row = replace(row, sample=row.sample + 1)
+                rows[row.id] = row
+        return list(rows.values())

@@ -9,6 +9,9 @@ from typing import ClassVar
 from benchmark.contract import Requirements, Task
 from benchmark.types import Annotation, Ask, Question, Span, Term, TrainingExample
 
+TAUGHT_KINDS = frozenset({"rationale", "gold"})
+"""The kinds whose answer the student shall give. Others (`counterfactual`, ...) are for formats that know them."""
+
 
 @dataclass(frozen=True)
 class AnswerOnly:
@@ -18,7 +21,7 @@ class AnswerOnly:
     answer_path: ClassVar[tuple[str, ...]] = ("answer",)
 
     def requires(self) -> Requirements:
-        """Nothing: any annotation with an answer will do."""
+        """Nothing: a rationale or a gold label with an answer will do."""
         return Requirements()
 
     def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
@@ -34,7 +37,7 @@ class AnswerOnly:
         return None
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
-        """One example per annotation that has an answer."""
+        """One example per rationale or gold label that has an answer."""
         return [
             TrainingExample(
                 group=row.question.id,
@@ -45,7 +48,7 @@ class AnswerOnly:
                 annotations=(row.id,),
             )
             for row in annotations
-            if row.answer is not None
+            if row.kind in TAUGHT_KINDS and row.answer is not None
         ]
 
     def terms(self) -> Mapping[str, Term]:
@@ -70,7 +73,7 @@ class RationaleThenAnswer:
             raise ValueError("answer_marker is blank, so that rationale and answer could not be told apart")
 
     def requires(self) -> Requirements:
-        """Nothing: annotations without a rationale or without an answer are left out, and counted as unused."""
+        """Nothing: other kinds, and what lacks a rationale or an answer, are left out and counted as unused."""
         return Requirements()
 
     def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
@@ -88,7 +91,7 @@ class RationaleThenAnswer:
         return self.read(text)[0] + self.answer_marker
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
-        """One example per annotation that has both a rationale and an answer."""
+        """One example per rationale or gold label that has both a rationale and an answer."""
         return [
             TrainingExample(
                 group=row.question.id,
@@ -102,7 +105,10 @@ class RationaleThenAnswer:
                 annotations=(row.id,),
             )
             for row in annotations
-            if row.rationale and row.answer is not None and self.answer_marker not in row.answer
+            if row.kind in TAUGHT_KINDS
+            and row.rationale
+            and row.answer is not None
+            and self.answer_marker not in row.answer
         ]
 
     def terms(self) -> Mapping[str, Term]:

@@ -22,6 +22,7 @@ from benchmark.teachers.teacher import (
 )
 from benchmark.types import Ask, Question, Reply
 
+RATIONALISE = "rationalise"
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
 
 
@@ -33,6 +34,7 @@ class SimulatedTeacher:
     and then state another answer. `malformed_rate` lose the answer clause, `empty_rate` say nothing. The confidence is
     drawn first, from a beta distribution around the accuracy, and the reply is right with that probability: so it is
     calibrated exactly where `overconfidence` is 1; above 1 its log-odds are reported that many times larger.
+    Where the prompt gives the answer away, it writes the reasoning alone: only wrong steps and empty replies show.
     """
 
     stored: ClassVar[bool] = False
@@ -60,8 +62,8 @@ class SimulatedTeacher:
 
     @property
     def roles(self) -> Collection[str]:
-        """Only the prompt that it understands."""
-        return ("few_shot_cot",)
+        """Only the prompts that it understands."""
+        return ("few_shot_cot", RATIONALISE)
 
     @property
     def token_counts_are_estimated(self) -> bool:
@@ -101,10 +103,13 @@ class _Simulation:
         if shown not in ask.prompt.rpartition("Q: ")[2]:
             return Reply("", finish="not_asked", prompt_tokens=prompt_tokens)
         chance = random.Random(stream_seed("simulated", self.teacher.seed, ask.question_id, sample))
+        confidence: float | None
         rationale, answer, confidence = self._solution(question, chance)
         text = f"{rationale} {_answer_clause(ask.prompt)} {answer}."
         if chance.random() < self.teacher.malformed_rate:
             text = f"{rationale} So {answer}"
+        if ask.role == RATIONALISE:
+            text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
         return Reply(text, "stop", prompt_tokens, estimated_tokens(text), confidence)

@@ -72,8 +72,10 @@ class Script:
 
 def test_few_shot_cot_keeps_every_reply_right_or_wrong_or_unread() -> None:
     script = Script("1+1=2. The answer is 2.", "Hm. The answer is two.", "", "No clause here")
+    here = context("annotation")
     pick = Pick(POOL[0].without_gold(), evidence={"why": "random"})
-    rows = asyncio.run(FewShotCot(samples=4, temperature=0.7).annotate(pick, context("annotation"), script))
+    rows = asyncio.run(FewShotCot(samples=4).annotate(pick, here, script))
+    assert dict(here.notes) == {}
     assert [(row.rationale, row.answer) for row in rows] == [
         ("1+1=2.", "2"),
         ("Hm.", None),
@@ -83,7 +85,7 @@ def test_few_shot_cot_keeps_every_reply_right_or_wrong_or_unread() -> None:
     assert [row.sample for row in rows] == [0, 1, 2, 3]
     assert len({row.id for row in rows}) == 4
     [(ask, samples)] = script.asked
-    assert (ask.role, ask.temperature, ask.question_id, samples) == ("few_shot_cot", 0.7, POOL[0].id, 4)
+    assert (ask.role, ask.temperature, ask.question_id, samples) == ("few_shot_cot", 0.0, POOL[0].id, 4)
     for row in rows:
         assert (row.kind, row.source, row.weight, row.reason) == ("rationale", "scripted", 1.0, "")
         assert row.evidence == {"why": "random", "confidence": 0.9, "finish": "stop"}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import methods.honey
 from benchmark.runs.identity import cell_id, source_hash
 
 Run = Callable[..., Any]
@@ -292,6 +293,35 @@ def test_the_template_beside_a_method_counts(cell: Run, plugin: Run, miniature: 
         ids.append(plain_id(identity(cell((folder, *miniature, "annotation=mine"))), module))
     assert ids[0] == ids[1]
     assert ids[0] != ids[2]
+
+
+HONEY = Path(methods.honey.__file__)
+HONEY_PROMPTS = HONEY.parent / "prompts" / "honey"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in HONEY_PROMPTS.iterdir()))
+def test_a_papers_templates_and_exemplars_count(
+    name: str, cell: Run, plugin: Run, miniature: tuple[str, ...], tmp_path: Path
+) -> None:
+    from benchmark.runs.identity import identity
+
+    whos = []
+    for edition, addition in (("first", ""), ("same", ""), ("edited", "\n")):
+        module = f"plug_honey_{edition}_{name.partition('.')[0]}_{name.partition('.')[2]}"
+        folder = tmp_path / edition
+        shutil.copytree(HONEY.parent / "prompts", folder / module / "prompts")
+        with (folder / module / "prompts" / "honey" / name).open("a", encoding="utf-8") as file:
+            file.write(addition)
+        settings = (HONEY.parents[1] / "conf" / "annotation" / "critique_revision.yaml").read_text(encoding="utf-8")
+        override = plugin(
+            {f"{module}/__init__.py": "", f"{module}/honey.py": HONEY.read_text(encoding="utf-8")},
+            {f"annotation/{module}": settings.replace("methods.honey", f"{module}.honey")},
+            folder,
+        )
+        who = identity(cell((override, *miniature, "dataset=trait_choice", f"annotation={module}")))
+        whos.append(plain_id(who, module))
+    assert whos[0] == whos[1]
+    assert whos[0] != whos[2]
 
 
 SAME = [

@@ -13,9 +13,11 @@ from benchmark.tasks.dataset import Exemplar
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.tasks.multiple_choice import MultipleChoice
-from benchmark.teachers.prompts import PromptLibrary, beside
+from benchmark.teachers.prompts import PromptLibrary, beside, folder_of
 from benchmark.teachers.replies import split_answer
 from benchmark.types import Question
+
+QUESTION = Question("q", "1+2")
 
 
 @pytest.mark.parametrize(
@@ -142,3 +144,57 @@ class PartHere:
 
 def test_the_library_of_a_method_lies_beside_its_parts() -> None:
     assert beside([PartHere()]).folders == (Path(__file__).parent,)
+
+
+def test_a_folder_of_a_papers_own_takes_the_place_of_the_shared_one(tmp_path: Path) -> None:
+    assert folder_of(str(tmp_path / "paper.py")) == tmp_path
+    (tmp_path / "prompts" / "paper").mkdir(parents=True)
+    assert folder_of(str(tmp_path / "paper.py")) == tmp_path / "prompts" / "paper"
+    assert folder_of(str(tmp_path / "other.py")) == tmp_path
+
+
+@pytest.mark.parametrize("touched", ["role.j2", "frame.j2", "inner.j2", "exemplars.yaml", "more.yaml"])
+def test_a_roles_fingerprint_is_its_template_what_that_includes_and_the_data_beside_it(
+    touched: str, tmp_path: Path
+) -> None:
+    files = {
+        "role.j2": '{% from "frame.j2" import framed %}{{ framed(shown) }}',
+        "frame.j2": '{% macro framed(text) %}{% include "inner.j2" %}{{ text }}{% endmacro %}',
+        "inner.j2": "Q: ",
+        "unused.j2": "nobody asks for this",
+        "exemplars.yaml": "- question: 1+1",
+        "more.yaml": "- word",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    library = PromptLibrary((tmp_path,))
+    before = library.fingerprint("role")
+    assert library.render("role", Question("q", "1+2"), chain_sums()).prompt == "Q: 1+2"
+    (tmp_path / "unused.j2").write_text("nor for this")
+    assert library.fingerprint("role") == before
+    (tmp_path / touched).write_text(files[touched] + "\n")
+    assert library.fingerprint("role") != before
+    (tmp_path / touched).write_text(files[touched])
+    assert library.fingerprint("role") == before
+
+
+def test_two_parts_with_one_role_are_refused(tmp_path: Path) -> None:
+    folders = (tmp_path / "one", tmp_path / "other")
+    for folder in folders:
+        folder.mkdir()
+        (folder / "critique.j2").write_text("{{ shown }}")
+    library = PromptLibrary(folders)
+    for attempt in (
+        lambda: library.fingerprint("critique"),
+        lambda: library.render("critique", QUESTION, chain_sums()),
+    ):
+        with pytest.raises(ConfigError, match=r"two parts bring a prompt template critique\.j2: .*; rename one role"):
+            attempt()
+    (folders[1] / "critique.j2").unlink()
+    assert library.render("critique", QUESTION, chain_sums()).prompt == "1+2"
+
+
+def test_a_computed_include_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "role.j2").write_text("{% include shown %}")
+    with pytest.raises(ConfigError, match="computed name"):
+        PromptLibrary((tmp_path,)).fingerprint("role")

@@ -99,6 +99,22 @@ def wrong_steps(rationale: str) -> int:
     return sum(eval(step.partition("=")[0]) != int(step.partition("=")[2]) for step in rationale.split(";"))
 
 
+@pytest.mark.parametrize(("step", "answer"), [(0.0, 0.0), (0.3, 0.0), (0.0, 1.0), (1.0, 0.0)])
+def test_given_the_answer_it_writes_the_reasoning_alone(step: float, answer: float) -> None:
+    dataset = chain_sums()
+    pool, library = dataset.load().pool, PromptLibrary()
+    teacher = SimulatedTeacher(wrong_step_rate=step, wrong_answer_rate=answer, malformed_rate=1.0)
+    door = teacher.open(dataset)
+    wrong = 0
+    for example in pool:
+        ask = library.render("rationalise", example.without_gold(), dataset, gold=example.answer)
+        [reply] = asyncio.run(door.reply(ask, 1))
+        assert (reply.finish, reply.confidence, split_answer(reply.text)) == ("stop", None, (reply.text, None))
+        wrong += not chain_is_valid(reply.text)
+    assert within(wrong, len(pool), step)
+    assert asyncio.run(teacher.open(dataset).reply(replace(ask, prompt="Q: 1+1\nWhy:"), 1))[0].finish == "not_asked"
+
+
 # --- rates ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,8 @@
-"""Prompt templates (Jinja2), one file per role. A method keeps its own beside its Python file."""
+"""Prompt templates (Jinja2), one file per role. A method keeps its own beside its Python file.
+
+The templates of `methods/paper.py`, and the exemplars and phrases that they show, lie in `methods/prompts/paper/`.
+Where there is no such folder, they lie beside the file itself.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import jinja2
+import jinja2.meta
+import yaml
 
 from benchmark.components import components
 from benchmark.contract import Task
@@ -19,6 +25,8 @@ from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.types import Ask, Json, Question
 
 SHARED_FOLDER = Path(__file__).parent
+DATA_FILES = "*.yaml"
+"""Exemplars and phrases, in the folder of the templates that show them."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +47,66 @@ class PromptLibrary:
         return Ask(role, text.strip(), question.id)
 
     def fingerprint(self, role: str) -> str:
-        """A hash of the role's template."""
-        template = self._template(role)
-        return hashlib.sha256(Path(str(template.filename)).read_bytes()).hexdigest()
+        """A hash of the role's template, of templates that it includes or imports, and of data files in their folders.
+
+        Raises ConfigError where a template is missing, or lies in two folders of the method's parts.
+        """
+        templates = self._with_included(f"{role}.j2")
+        data = {path for template in templates for path in template.parent.glob(DATA_FILES)}
+        digest = hashlib.sha256(templates[0].read_bytes())
+        for path in (*sorted(set(templates[1:])), *sorted(data)):
+            digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def _template(self, role: str) -> jinja2.Template:
-        environment = _environment((*self.folders, SHARED_FOLDER))
-        try:
-            return environment.get_template(f"{role}.j2")
-        except jinja2.TemplateNotFound as error:
+        name = f"{role}.j2"
+        self._path(name)
+        return self._environment.get_template(name)
+
+    def _with_included(self, name: str) -> list[Path]:
+        """The template's file, then those that it includes or imports, and so on."""
+        path = self._path(name)
+        found = [path]
+        for included in jinja2.meta.find_referenced_templates(self._environment.parse(path.read_text("utf-8"))):
+            if included is None:
+                raise ConfigError(f"{path} includes a template by a computed name, which no cell's identity can hold")
+            found += self._with_included(included)
+        return found
+
+    def _path(self, name: str) -> Path:
+        """The only file of that name in the method's folders, or else the shared one."""
+        found = [folder / name for folder in self.folders if (folder / name).is_file()]
+        if len(found) > 1:
+            raise ConfigError(f"two parts bring a prompt template {name}: {found[0]} and {found[1]}; rename one role")
+        shared = SHARED_FOLDER / name
+        if not found and not shared.is_file():
             searched = ", ".join(str(folder) for folder in (*self.folders, SHARED_FOLDER))
-            raise ConfigError(f"no prompt template {role}.j2 in {searched}") from error
+            raise ConfigError(f"no prompt template {name} in {searched}")
+        return found[0] if found else shared
+
+    @property
+    def _environment(self) -> jinja2.Environment:
+        return _environment((*self.folders, SHARED_FOLDER))
 
 
 def beside(parts: Iterable[object]) -> PromptLibrary:
-    """The library of a method: templates beside the Python files of its parts, wrapped ones included, come first."""
+    """The library of a method: templates of the Python files of its parts, wrapped ones included, come first."""
     modules = {type(component).__module__ for part in parts for component in components(part)}
     files = [importlib.import_module(module).__file__ for module in modules]
-    return PromptLibrary(tuple(sorted({Path(file).parent for file in files if file})))
+    return PromptLibrary(tuple(sorted({folder_of(file) for file in files if file})))
+
+
+def folder_of(python_file: str) -> Path:
+    """Where the templates and data of a Python file's parts lie: `prompts/NAME` beside it, or else beside it."""
+    path = Path(python_file)
+    own = path.parent / "prompts" / path.stem
+    return own if own.is_dir() else path.parent
+
+
+@lru_cache(maxsize=32)
+def read_data(path: Path) -> Json:
+    """What a data file beside templates holds, such as exemplars."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,30 @@
+"""docs/annotations.md names every annotation on disk with its true calls, kinds and use of gold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.app import CONF
+from benchmark.types import Question
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "annotations.md").read_text(encoding="utf-8")
+ROWS = {
+    name: (int(calls), frozenset(re.findall(r"`(\w+)`", kinds)), gold == "yes")
+    for name, calls, kinds, gold in re.findall(r"^\| `(\w+)` \| (\d+) \| (.+?) \| (yes|no) \|", PAGE, re.MULTILINE)
+}
+
+
+def test_every_annotation_has_its_row() -> None:
+    assert set(ROWS) == {path.stem for path in (CONF / "annotation").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_row_says_what_the_annotation_says(name: str, cell: Callable[..., Any]) -> None:
+    annotation = cell((f"annotation={name}", "dataset=trait_choice")).method.annotation
+    question = Question("q", "Which?", ("a", "b", "c", "d", "e"))
+    assert ROWS[name] == (annotation.most_calls(question), annotation.kinds, annotation.requires().gold)
