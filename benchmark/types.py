@@ -106,19 +106,6 @@ class PlannedRequest:
 
 
 @dataclass(frozen=True)
-class PlannedRequest:
-    """A request that a question may cost: rendered with nothing where earlier replies will stand.
-
-    `holds` are the earlier requests of the same question whose replies its prompt will hold.
-    """
-
-    who: str
-    ask: Ask
-    samples: int = 1
-    holds: tuple[Ask, ...] = ()
-
-
-@dataclass(frozen=True)
 class Reply:
     """One answer to an `Ask`.
 
