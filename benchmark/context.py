@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.contract import Format, Task, TextModel
 from benchmark.errors import LeakError
 from benchmark.random_streams import stream
-from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.types import Ask, Example, Json, Question, Round, RoundLog
+
+if TYPE_CHECKING:
+    from benchmark.student.student import Student
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class CellContext:
     def for_axis(self, axis: str) -> CellContext:
         """The same round as the part on one axis may see it."""
         return replace(self, axis=axis)
+
+    def apart(self) -> CellContext:
+        """The same, with notes of its own."""
+        return replace(self, notes=Counter())
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
         """A teacher's prompt for a role, rendered from its template with the variables."""

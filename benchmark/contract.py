@@ -20,6 +20,7 @@ from benchmark.types import (
     Example,
     Json,
     Pick,
+    PlannedRequest,
     Question,
     Round,
     RoundLog,
@@ -46,6 +47,7 @@ __all__ = [
     "FrozenModel",
     "Loss",
     "Method",
+    "PlanContext",
     "Requirements",
     "Schedule",
     "ScorableFormat",
@@ -110,7 +112,33 @@ class Part(Protocol):
 # --- what the corridor hands to the parts ----------------------------------------------------------------------------
 
 
-class Context(Protocol):
+class PlanContext(Protocol):
+    """What can be known of a question before any model is asked about it."""
+
+    @property
+    def task(self) -> Task:
+        """The family of the dataset."""
+        ...
+
+    @property
+    def teachers(self) -> Sequence[str]:
+        """The teachers' names, which their annotations carry as source."""
+        ...
+
+    def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
+        """A teacher's prompt for a role, rendered from its template with the variables."""
+        ...
+
+    def data_rng(self, *key: str | int) -> np.random.Generator:
+        """A generator made anew from (data_seed, key): for what is bought, so that all seeds share the purchases."""
+        ...
+
+    def gold(self, question: Question) -> Example:
+        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
+        ...
+
+
+class Context(PlanContext, Protocol):
     """What a part may look at and use during a round."""
 
     @property
@@ -124,18 +152,8 @@ class Context(Protocol):
         ...
 
     @property
-    def task(self) -> Task:
-        """The family of the dataset."""
-        ...
-
-    @property
     def format(self) -> Format:
         """The method's format, which makes the student's prompts."""
-        ...
-
-    @property
-    def teachers(self) -> Sequence[str]:
-        """The teachers' names, which their annotations carry as source."""
         ...
 
     @property
@@ -153,20 +171,8 @@ class Context(Protocol):
         """What a stage may set for this method's loss, with the defaults."""
         ...
 
-    def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
-        """A teacher's prompt for a role, rendered from its template with the variables."""
-        ...
-
     def rng(self, *key: str | int) -> np.random.Generator:
         """A generator made anew from (seed, axis, round, key)."""
-        ...
-
-    def data_rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (data_seed, key): for what is bought, so that all seeds share the purchases."""
-        ...
-
-    def gold(self, question: Question) -> Example:
-        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
         ...
 
     def note(self, **counts: float) -> None:
@@ -204,8 +210,8 @@ class Annotator(Part, Protocol):
         """The kinds of annotation that it may write."""
         ...
 
-    def most_calls(self, question: Question) -> int:
-        """The largest number of teacher calls that this question can cost."""
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """The most that this question can cost the teachers, request by request."""
         ...
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:

@@ -30,7 +30,8 @@ from benchmark.student.stream import Validation
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import beside
-from benchmark.teachers.purchase import Answered, Bought, Meter, buy, reweighted
+from benchmark.teachers.meter import Answered, Meter
+from benchmark.teachers.purchase import Bought, buy, reweighted
 from benchmark.types import Annotation, Example, Json, Pick, Question, Round, RoundLog, TrainingExample
 
 AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
@@ -55,7 +56,9 @@ class Experiment:
         set_threads(cell.trainer, self.student.parameters)
         self.state = CellState(self.models, Ledger())
         roles = cell.method.requires().teacher_roles
-        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, self.models.local)
+        local = self.models.asked_by(cell.method.annotation)
+        longest = max((model.max_new_tokens for model in self.models.local.values()), default=0)
+        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, longest)
         self.policy = cell.method.loss.data_policy
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 
@@ -148,15 +151,16 @@ class Experiment:
         with self.display.bar(_in_round("annotating", context.round), total) as advance:
             advance(len(before))
 
-            def keep(bought: Bought) -> Bought:
-                row = as_json({"bought": bought, "answered": self.meter.newly_answered(), "tallies": state.tallies()})
+            def keep(bought: Bought, answered: Sequence[Answered]) -> Bought:
+                row = as_json({"bought": bought, "answered": answered, "tallies": state.tallies()})
                 self.journal.append(f"{folder}/bought.jsonl", row)
                 advance(1)
                 kept: Bought = from_json(Bought, row["bought"])
                 return kept
 
             annotator, of_axis = cell.method.annotation, context.for_axis("annotation")
-            new = buy(picks[len(before) :], annotator, of_axis, self.meter, cell.budget, share, done, keep)
+            rest, say = picks[len(before) :], self.display.say
+            new = buy(rest, annotator, of_axis, self.meter, cell.budget, share, done, keep, say)
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]
 

@@ -71,7 +71,8 @@ class Reply:
     `content_filter` (the model or its provider refused: the text is empty, and asking again would not help).
     `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one. `token_ids`
     are those that a local model wrote, EOS included where it ended by itself. `log_probability` is the sum of
-    the natural logarithms of its tokens' probabilities, where a server tells them.
+    the natural logarithms of its tokens' probabilities, where a server tells them. Wasted tokens were charged beside
+    its own, for attempts that came back unusable.
     """
 
     text: str
@@ -81,6 +82,21 @@ class Reply:
     confidence: float | None = None
     token_ids: tuple[int, ...] | None = None
     log_probability: float | None = None
+    wasted_prompt_tokens: int = 0
+    wasted_completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """A request that a question may cost: rendered with nothing where earlier replies will stand.
+
+    `holds` are the earlier requests of the same question whose replies its prompt will hold, one for each reply.
+    """
+
+    who: str
+    ask: Ask
+    samples: int = 1
+    holds: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +207,11 @@ class Usage:
     completion_tokens: int = 0
     usd: float = 0.0
     questions: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Those of prompts and replies together."""
+        return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

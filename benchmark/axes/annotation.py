@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmark.contract import Annotator, AskModels, Context, Requirements
+from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements
 from benchmark.teachers.replies import split_answer
-from benchmark.types import Annotation, Exchange, Pick, Question
+from benchmark.types import Annotation, Ask, Exchange, Pick, PlannedRequest, Question
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class FewShotCot:
         """A teacher that takes the few-shot prompt."""
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
-    def most_calls(self, question: Question) -> int:
-        """One call a sample."""
-        return self.samples
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """One request for all samples."""
+        return [PlannedRequest(context.teachers[0], self._request(question, context), self.samples)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read."""
         question, teacher = pick.question, context.teachers[0]
-        request = context.prompt("few_shot_cot", question, temperature=self.temperature)
+        request = self._request(question, context)
         annotations = []
         for sample, reply in enumerate(await ask(teacher, request, self.samples)):
             rationale, answer = split_answer(reply.text)
@@ -52,6 +52,9 @@ class FewShotCot:
             )
         return annotations
 
+    def _request(self, question: Question, context: PlanContext) -> Ask:
+        return context.prompt("few_shot_cot", question, temperature=self.temperature)
+
 
 @dataclass(frozen=True)
 class HumanLabels:
@@ -64,9 +67,9 @@ class HumanLabels:
         """Gold answers, and gold rationales where they are asked for."""
         return Requirements(gold=True, gold_rationale=self.rationale)
 
-    def most_calls(self, question: Question) -> int:
-        """No teacher is called."""
-        return 0
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """Nothing: no teacher is asked."""
+        return []
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `gold` annotation."""
@@ -93,9 +96,9 @@ class Together:
             needs = needs | annotator.requires()
         return needs
 
-    def most_calls(self, question: Question) -> int:
-        """The sum of their worst cases."""
-        return sum(annotator.most_calls(question) for annotator in self.annotators)
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """What all of them plan, in order."""
+        return [request for annotator in self.annotators for request in annotator.planned(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator."""

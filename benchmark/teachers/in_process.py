@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmark.student.encoding import Encoder
 from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
-from benchmark.teachers.teacher import OpenTeacher, Price
-from benchmark.types import Ask, Reply
+from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price
+from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 if TYPE_CHECKING:
     from benchmark.student.student import Student
@@ -54,6 +56,11 @@ class TransformersTeacher:
         return None
 
     @property
+    def concurrency(self) -> int:
+        """A batch."""
+        return self.batch_size
+
+    @property
     def token_counts_are_estimated(self) -> bool:
         """False: its own tokenizer counts."""
         return False
@@ -79,6 +86,19 @@ class _InProcess:
 
     def covers(self, question_id: str) -> bool:
         return True
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """The prompt's tokens as its tokenizer counts them, and replies up to their cap."""
+        [prompt] = self._encoder.requests([request.ask])
+        room = request.ask.max_new_tokens or self.teacher.max_new_tokens
+        of_prompt = len(prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
+        return Usage(request.samples, request.samples * of_prompt, request.samples * room)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        """The same as the model's own, without its weights."""
+        source = self.teacher.source
+        return Encoder(source.tokenizer(), source.max_length, source.has_encoder())
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         model = self.teacher.model()
