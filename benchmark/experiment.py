@@ -29,8 +29,8 @@ from benchmark.student.load import initial_network
 from benchmark.student.stream import Validation
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Ledger
-from benchmark.teachers.prompts import beside
 from benchmark.teachers.meter import Answered, Meter
+from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import Bought, buy, reweighted
 from benchmark.types import Annotation, Example, Json, Pick, Question, Round, RoundLog, TrainingExample
 
@@ -57,8 +57,7 @@ class Experiment:
         self.state = CellState(self.models, Ledger())
         roles = cell.method.requires().teacher_roles
         local = self.models.asked_by(cell.method.annotation)
-        longest = max((model.max_new_tokens for model in self.models.local.values()), default=0)
-        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, longest)
+        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, cell.longest_local_reply)
         self.policy = cell.method.loss.data_policy
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 

@@ -96,8 +96,8 @@ class LiveTeacher:
         """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
 
         Their tokens, wasted ones included, add up to all that the server charged; a prompt that was charged once for
-        several samples stands with the first, and so do the tokens of unusable attempts. Raises ConfigError for what the server refuses and TeacherError where
-        it does not answer, each in one line.
+        several samples stands with the first, and so do the tokens of unusable attempts. Raises ConfigError
+        for what the server refuses and TeacherError where it does not answer, each in one line.
         """
         if ask.prefix and self.teacher.api == "chat":
             raise self._refusal(
@@ -217,8 +217,8 @@ class LiveTeacher:
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
             return self._refusal(
                 "context overflow",
-                f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into the "
-                f"window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
+                f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit "
+                f"into the window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
             )
         return self._refusal(f"HTTP {status}", f"it refuses the request (HTTP {status}): {said}")
 

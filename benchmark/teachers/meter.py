@@ -15,7 +15,7 @@ from benchmark.types import Ask, PlannedRequest, Reply, Usage
 TEACHER = "teacher"
 """The source of the ledger that all teachers share."""
 ROUNDING = 1e-12
-"""Dollars are sums of floats; so much larger, a worst case is no smaller than what it bounds, in whatever order added."""
+"""Dollars are sums of floats. So much larger, a worst case bounds them in whatever order they are added."""
 Request = tuple[str, Ask]
 """Who is asked, and what."""
 
@@ -168,9 +168,7 @@ class QuestionMeter:
         return self.meter.cost(self.asked)
 
 
-def worst_case(
-    planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int
-) -> Usage:
+def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int) -> Usage:
     """The most that planned requests can cost. Raises ValueError for a request to nobody known.
 
     A reply that stands in a later prompt has the cap of its request, or else that of the planned teacher; one that no

@@ -1,6 +1,6 @@
 """Buying annotations: in rank order, each only if its worst case still fits the budget, many at once where they may be.
 
-Whatever is decided or booked about a question follows from the questions before it alone, never from who answered first.
+What is decided and booked about a question follows from the questions before it, never from who answered first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def buy(
     costs more than the worst case that it planned: the budget could not be kept.
     """
     meter.begin()
-    return asyncio.run(_Purchase(deque(picks), annotator, context, meter, budget, share, already_bought, keep, say).run())
+    return asyncio.run(
+        _Purchase(deque(picks), annotator, context, meter, budget, share, already_bought, keep, say).run()
+    )
 
 
 def questions_at_once(annotator: Annotator, meter: Meter) -> int:

@@ -102,7 +102,8 @@ def test_what_is_planned_is_what_is_charged(command: Run, miniature: tuple[str, 
     ],
 )
 def test_how_many_questions_a_budget_admits(budget: Budget, pool: int, most: int, mean: float, bought: int) -> None:
-    assert admitted_questions(budget, pool, most, mean) == bought
+    costs = ({"questions": 1, "calls": calls} for calls in (most, mean))
+    assert admitted_questions(budget, pool, *costs) == bought
 
 
 def test_who_asks_no_teacher_pays_none(command: Run, miniature: tuple[str, ...]) -> None:
@@ -143,8 +144,8 @@ PARTS = """
 
     @dataclass(frozen=True)
     class AsksTwice(FewShotCot):
-        def most_calls(self, question):
-            return 4 * self.samples
+        def planned(self, question, context):
+            return 4 * super().planned(question, context)
 
         async def annotate(self, pick, context, ask):
             await super().annotate(pick, context, ask)

@@ -18,9 +18,9 @@ from benchmark.errors import ConfigError, TeacherError
 from benchmark.runs.identity import cell_id
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.live import LiveTeacher, Traffic
+from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.teachers.purchase import TEACHER, Meter, Supplier
 from benchmark.teachers.teacher import Price, Teacher, estimated_tokens
 from benchmark.types import Ask, Reply, Usage
 from tests.corridor.corridor_parts import miniature
@@ -77,8 +77,8 @@ def assert_books_agree(live: LiveTeacher, server: FaultServer, replies: list[Rep
     assert traffic.requests == server.requests
     assert (traffic.prompt_tokens, traffic.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
     if replies is not None:
-        assert sum(reply.prompt_tokens for reply in replies) == server.prompt_tokens
-        assert sum(reply.completion_tokens for reply in replies) == server.completion_tokens
+        paid = sum((Price().with_waste(reply) for reply in replies), start=Usage())
+        assert (paid.prompt_tokens, paid.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
 
 
 # --- what is sent and read --------------------------------------------------------------------------------------------
@@ -175,11 +175,13 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
     assert server.requests == 2
     ledger = Ledger()
     meter = Meter({"live": Supplier(live, Price(1.0, 2.0))}, ledger)
+    question = QuestionMeter(meter)
 
     async def twice() -> None:
-        assert await asyncio.gather(meter("live", ASK), meter("live", ASK))
+        assert await asyncio.gather(question("live", ASK), question("live", ASK))
 
     asyncio.run(twice())
+    meter.commit(question.asked)
     assert server.requests == 3
     prompt, completion = words(ASK.prompt), words(TEXT)
     assert ledger.charged[TEACHER] == Usage(1, prompt, completion, (prompt + 2 * completion) / 1e6)
@@ -241,7 +243,8 @@ def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: Fa
     live = opened(server, hours, max_retries=8)
     replies = asked(live)
     assert hours.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert replies[0].prompt_tokens == 9 * words(ASK.prompt)
+    assert replies[0].prompt_tokens == words(ASK.prompt)
+    assert replies[0].wasted_prompt_tokens == 8 * words(ASK.prompt)
     assert_books_agree(live, server, replies)
 
 
