@@ -58,7 +58,7 @@ class SlowTeacher:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            for _ in range(0 if self.seed is None else self.chance.randrange(200)):
+            for _ in range(0 if self.seed is None else self.chance.randrange(60)):
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.broken_off += 1
