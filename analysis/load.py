@@ -112,6 +112,8 @@ class Cell:
     data_seed: int
     budget_questions: int | None
     budget_calls: int | None
+    budget_tokens: int | None
+    budget_usd: float | None
     settings: Settings
     uses_gold: bool
     cost_estimated: bool
@@ -249,6 +251,8 @@ def _parse_complete(record: Mapping[str, Any], identity: Identity) -> Cell:
         data_seed=data_seed,
         budget_questions=take(budget, "questions", int, type(None), where="budget."),
         budget_calls=take(budget, "calls", int, type(None), where="budget."),
+        budget_tokens=take(budget, "tokens", int, type(None), where="budget."),
+        budget_usd=take(budget, "usd", float, int, type(None), where="budget."),
         settings=settings_of(take(record, "identity", dict)),
         uses_gold=take(record, "uses_gold", bool),
         cost_estimated=take(record, "cost_estimated", bool),

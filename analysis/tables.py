@@ -21,6 +21,7 @@ INTEGER_COLUMNS = (
     "data_seed",
     "budget_questions",
     "budget_calls",
+    "budget_tokens",
     "samples_per_question",
 )
 
@@ -69,6 +70,8 @@ class Row:
     data_seed: int | None = None
     budget_questions: int | None = None
     budget_calls: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
     record_ids: str = ""
 
 
@@ -176,6 +179,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> Row:
         data_seed=None if untrained else cells[0].data_seed,
         budget_questions=None if untrained else cells[0].budget_questions,
         budget_calls=None if untrained else cells[0].budget_calls,
+        budget_tokens=None if untrained else cells[0].budget_tokens,
+        budget_usd=None if untrained else cells[0].budget_usd,
         record_ids=" ".join(cell.identity.cell_id for cell in cells),
     )
 

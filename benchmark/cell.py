@@ -121,6 +121,11 @@ class Cell:
         return None if isinstance(self.assistant, NoAssistant) or not self.uses_assistant else self.assistant
 
     @property
+    def longest_local_reply(self) -> int:
+        """The most tokens that student or assistant write at once."""
+        return max(model.max_new_tokens for model in (self.student, self.used_assistant) if model is not None)
+
+    @property
     def teachers(self) -> Mapping[str, Teacher]:
         """The teachers by name; more than one only in a panel."""
         return members(self.teacher)

@@ -58,6 +58,10 @@ class CellContext:
         """The same round as the part on one axis may see it."""
         return replace(self, axis=axis)
 
+    def apart(self) -> CellContext:
+        """The same, with notes of its own."""
+        return replace(self, notes=Counter())
+
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Ask:
         """A teacher's prompt for a role, rendered from its template with the variables."""
         return replace(self.prompts.render(role, question, self.dataset, **variables), temperature=temperature)

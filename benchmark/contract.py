@@ -20,6 +20,7 @@ from benchmark.types import (
     Example,
     Json,
     Pick,
+    PlannedRequest,
     Question,
     Round,
     RoundLog,
@@ -115,7 +116,7 @@ class Part(Protocol):
 
 
 class PlanContext(Protocol):
-    """What can be known without a student."""
+    """What can be known of a question before any model is asked about it."""
 
     @property
     def task(self) -> Task:
@@ -131,12 +132,12 @@ class PlanContext(Protocol):
         """A teacher's prompt for a role, rendered from its template with the variables."""
         ...
 
-    def gold(self, question: Question) -> Example:
-        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
-        ...
-
     def data_rng(self, *key: str | int) -> np.random.Generator:
         """A generator made anew from (data_seed, key): for what is bought, so that all seeds share the purchases."""
+        ...
+
+    def gold(self, question: Question) -> Example:
+        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
         ...
 
 
@@ -212,8 +213,8 @@ class Annotator(Part, Protocol):
         """The kinds of annotation that it may write."""
         ...
 
-    def most_calls(self, question: Question) -> int:
-        """The largest number of teacher calls that this question can cost."""
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """The most that this question can cost the teachers, request by request."""
         ...
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:

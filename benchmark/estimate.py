@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT, Schedule
@@ -16,14 +16,13 @@ from benchmark.runs.catalog import complete_records
 from benchmark.runs.identity import identity
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Budget
-from benchmark.teachers.prompts import beside
 from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.teachers.teacher import MILLION, Teacher, estimated_prompt_tokens, estimated_tokens
-from benchmark.types import Ask, Pick, Question, Reply, Round, RoundLog
+from benchmark.types import Ask, Pick, Question, Reply, RoundLog, Usage
+from benchmark.worst_case import WorstCases, annotation_context
 
 if TYPE_CHECKING:
-    from benchmark.context import CellContext
-    from benchmark.student.student import Student
+    pass
 
 REHEARSED_QUESTIONS = 16
 MOST_ROUNDS = 1000
@@ -87,7 +86,7 @@ def expected_cost(cell: Cell) -> Cost | None:
     """What the cell would be charged for its whole budget; None where its teacher is not asked.
 
     The annotation is rehearsed on a sample of the pool. Where that is not possible (it turns to the student, or cannot
-    cope with made-up replies), the declared worst case stands as an upper bound of the calls. What it takes to measure
+    cope with made-up replies), the largest worst case of the sample stands as an upper bound. What it takes to measure
     the teacher itself on the test questions is in no ledger, and not in here.
     """
     if not cell.asks_teacher:
@@ -96,28 +95,41 @@ def expected_cost(cell: Cell) -> Cost | None:
     pool = [row.without_gold() for row in covered_pool(cell, splits)]
     if not pool:
         return Cost()
-    most = max(cell.method.annotation.most_calls(question) for question in pool)
-    sample = _spread(pool, REHEARSED_QUESTIONS)
+    sample, worst = _spread(pool, REHEARSED_QUESTIONS), WorstCases(cell, splits)
+    most = _largest([worst.of(question) for question in sample])
     rehearsal = _rehearsed(cell, splits, sample)
     if rehearsal is None:
-        return _worst_cost(cell, admitted_questions(cell.budget, len(pool), most, most) * most)
-    questions = admitted_questions(cell.budget, len(pool), most, rehearsal.calls() / len(sample))
-    times = questions / len(sample)
-    return sum(
-        (
-            _cost(cell, teacher, times * rehearsal.calls(name), times * rehearsal.prompt_tokens(name))
-            for name, teacher in cell.teachers.items()
-        ),
-        start=Cost(),
+        questions = admitted_questions(cell.budget, len(pool), most, most)
+        return Cost(*(Estimate(questions * most[unit], at_most=True) for unit in ("calls", "tokens", "usd")))
+    mean = _rehearsed_cost(cell, rehearsal, 1 / len(sample))
+    expected = {unit: most[unit] if cost.unknown else cost.value for unit, cost in vars(mean).items()}
+    questions = admitted_questions(cell.budget, len(pool), most, {"questions": 1, **expected})
+    return _rehearsed_cost(cell, rehearsal, questions / len(sample))
+
+
+def admitted_questions(budget: Budget, pool: int, most: Mapping[str, float], mean: Mapping[str, float]) -> int:
+    """How many questions of the pool are bought: each is admitted only while its worst case still fits.
+
+    `most` and `mean` say by unit what one question costs.
+    """
+    questions = pool
+    for unit, limit in budget.limits.items():
+        if mean[unit]:
+            questions = min(questions, int((limit - most[unit]) / mean[unit] + 1 + 1e-9))
+    return max(questions, 0)
+
+
+def _largest(costs: Sequence[Usage]) -> dict[str, float]:
+    return {unit: max(getattr(cost, unit) for cost in costs) for unit in ("questions", "calls", "tokens", "usd")}
+
+
+def _rehearsed_cost(cell: Cell, rehearsal: Rehearsal, times: float) -> Cost:
+    """What was rehearsed, so many times."""
+    of_teachers = (
+        _cost(cell, teacher, times * rehearsal.calls(name), times * rehearsal.prompt_tokens(name))
+        for name, teacher in cell.teachers.items()
     )
-
-
-def admitted_questions(budget: Budget, pool: int, most_calls: int, mean_calls: float) -> int:
-    """How many questions of the pool are bought: each is admitted only while its worst case still fits."""
-    questions = pool if budget.questions is None else min(pool, budget.questions)
-    if budget.calls is None or not mean_calls:
-        return questions
-    return min(questions, int((budget.calls - most_calls) / mean_calls + 1 + 1e-9))
+    return sum(of_teachers, start=Cost())
 
 
 def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float) -> Cost:
@@ -127,10 +139,6 @@ def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float) -> C
     prompt, completion = round(prompt_tokens), round(calls * per_reply)
     usage = teacher.price.of(Reply("", prompt_tokens=prompt, completion_tokens=completion))
     return Cost(Estimate(calls), Estimate(prompt + completion), Estimate(usage.usd))
-
-
-def _worst_cost(cell: Cell, calls: int) -> Cost:
-    return Cost(Estimate(calls, at_most=True), UNKNOWN, _free_or_unknown(cell))
 
 
 def _free_or_unknown(cell: Cell) -> Estimate:
@@ -160,11 +168,10 @@ def _spread(pool: Sequence[Question], count: int) -> list[Question]:
 
 def _rehearsed(cell: Cell, splits: Splits, questions: Sequence[Question]) -> Rehearsal | None:
     """What the annotation asks about the questions; None where it cannot be told without teacher and student."""
-    round_ = cell.method.schedule.next_round(())
-    if round_ is None:
+    if not cell.method.trains():
         return Rehearsal("")
     rehearsal = Rehearsal(next(iter(_exemplar_replies(cell.dataset)), f"{ANSWER_CLAUSE} 0."))
-    context = _context(cell, splits, round_).for_axis("annotation")
+    context = annotation_context(cell, splits)
 
     async def annotate() -> None:
         for question in questions:
@@ -175,27 +182,6 @@ def _rehearsed(cell: Cell, splits: Splits, questions: Sequence[Question]) -> Reh
     except Exception:  # whatever a part does about replies that nobody gave
         return None
     return rehearsal
-
-
-def _context(cell: Cell, splits: Splits, round_: Round) -> CellContext:
-    """The first round as the annotation would see it, but without a student: to ask one raises."""
-    from benchmark.context import CellContext  # imports torch, which takes seconds
-
-    return CellContext(
-        dataset=cell.dataset,
-        format=cell.method.format,
-        student=cast("Student", None),
-        local_assistant=None,
-        teachers=tuple(cell.teachers),
-        loss_settings=cell.method.loss.settings,
-        prompts=beside(cell.method.parts),
-        seed=cell.seed,
-        data_seed=cell.data_seed,
-        round=round_,
-        history=(),
-        gold_rows={row.id: row for row in splits.pool},
-        gold_axes=frozenset({"annotation"} if cell.method.annotation.requires().gold else ()),
-    )
 
 
 # --- how long it takes ------------------------------------------------------------------------------------------------

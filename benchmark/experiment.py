@@ -30,8 +30,9 @@ from benchmark.student.load import initial_network
 from benchmark.student.stream import Validation
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.meter import Answered, Meter
 from benchmark.teachers.prompts import beside
-from benchmark.teachers.purchase import Answered, Bought, Meter, reweighted
+from benchmark.teachers.purchase import Bought, reweighted
 from benchmark.teachers.traffic import traffic_of, traffic_since
 from benchmark.types import Annotation, Example, Json, Pick, Round, RoundLog, TrainingExample
 
@@ -55,7 +56,8 @@ class Experiment:
         set_threads(cell.trainer, self.student.parameters)
         self.state = CellState(self.models, Ledger())
         roles = cell.method.requires().teacher_roles
-        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, self.models.local)
+        local = self.models.asked_by(cell.method.annotation)
+        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, cell.longest_local_reply)
         self.purchase = RoundPurchase(cell, self.pool, self.meter)
         self.traffic_before = traffic_of(cell.teachers)
         self.policy = cell.method.loss.data_policy
@@ -148,14 +150,14 @@ class Experiment:
         with self.display.bar(_in_round("annotating", context.round), total) as advance:
             advance(len(before))
 
-            def keep(bought: Bought) -> Bought:
-                row = as_json({"bought": bought, "answered": self.meter.newly_answered(), "tallies": state.tallies()})
+            def keep(bought: Bought, answered: Sequence[Answered]) -> Bought:
+                row = as_json({"bought": bought, "answered": answered, "tallies": state.tallies()})
                 self.journal.append(f"{folder}/bought.jsonl", row)
                 advance(1)
                 kept: Bought = from_json(Bought, row["bought"])
                 return kept
 
-            new = self.purchase.buy(picks[len(before) :], context, share, done, keep)
+            new = self.purchase.buy(picks[len(before) :], context, share, done, keep, self.display.say)
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from benchmark.cell import Cell
-from benchmark.contract import ASSISTANT, STUDENT
+from benchmark.contract import ASSISTANT, STUDENT, Annotator
 from benchmark.plan import distribution_teacher
 from benchmark.student.frozen import Frozen, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
-from benchmark.teachers.purchase import Supplier
+from benchmark.teachers.meter import Supplier
 from benchmark.teachers.request import teacher_identity
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -38,6 +38,12 @@ class Models:
     def local(self) -> dict[str, Student]:
         """The models whose text costs nothing here, by the name under which an annotator asks them."""
         return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
+
+    def asked_by(self, annotator: Annotator) -> dict[str, Student]:
+        """The local models that an annotator says it asks."""
+        needs = annotator.requires()
+        named = {STUDENT: bool(needs.student_roles), ASSISTANT: needs.assistant}
+        return {name: model for name, model in self.local.items() if named[name]}
 
     def close(self) -> None:
         """Closes the store."""
@@ -77,7 +83,7 @@ def open_teachers(
     opened = {name: teacher.open(cell.dataset) for name, teacher in _asked(cell).items()}
     store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
-        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price)
+        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, teacher.concurrency)
         for name, teacher in _asked(cell).items()
     }
     return suppliers, store

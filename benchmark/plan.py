@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import HUMAN
 from benchmark.types import Example, Question
+from benchmark.worst_case import WorstCases
 
 TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
@@ -79,8 +81,11 @@ def _check_machine(cell: Cell) -> None:
 def _reasons(cell: Cell) -> Iterator[str]:
     splits = cell.dataset.load()
     if cell.method.trains():
-        yield from _unmet(cell, splits)
+        unmet = [*_unmet(cell, splits)]
+        yield from unmet
         yield from _impossible_sizes(cell, splits)
+        if not unmet:  # or nobody knows what would be asked
+            yield from _unaffordable(cell, splits)
     extra = _extra_tests(cell)
     yield from _unaskable(cell, extra)
     yield from _impossible_measures(cell, splits, extra)
@@ -201,15 +206,29 @@ def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
     wanted = cell.budget.questions
     if wanted is not None and wanted > len(pool):
         yield f"budget.questions={wanted}, but the pool has {len(pool)} questions"
-    if cell.budget.calls is not None and pool:
-        cheapest = min(cell.method.annotation.most_calls(example.without_gold()) for example in pool)
-        if cheapest > cell.budget.calls:
-            yield f"budget.calls={cell.budget.calls}, but one question may cost {cheapest} calls"
     if cell.evaluation.validation_size is not None and cell.evaluation.validation_size > len(splits.validation):
         yield (
             f"evaluation.validation_size={cell.evaluation.validation_size}, but the validation split has "
             f"{len(splits.validation)} questions"
         )
+
+
+def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
+    """One reason per limit within which no question of the pool is sure to stay."""
+    limits = cell.budget.limits
+    if not limits.keys() - {"questions"}:
+        return
+    worst = WorstCases(cell, splits)
+    cheapest = dict.fromkeys(limits, math.inf)
+    for example in covered_pool(cell, splits):
+        most = worst.of(example.without_gold())
+        if not cell.budget.exceeded(most):
+            return
+        cheapest = {unit: min(cost, getattr(most, unit)) for unit, cost in cheapest.items()}
+    for unit, cost in cheapest.items():
+        if limits[unit] < cost < math.inf:
+            told = f"{cost:.2g} US dollars" if unit == "usd" else f"{cost} {unit}"
+            yield f"budget.{unit}={limits[unit]}, but one question may cost {told}"
 
 
 def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:

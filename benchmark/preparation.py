@@ -24,8 +24,9 @@ from benchmark.plan import covered_pool
 from benchmark.progress import purchase_bar
 from benchmark.round_purchase import RoundPurchase
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter, Supplier
 from benchmark.teachers.prompts import beside
-from benchmark.teachers.purchase import TEACHER, Answered, Bought, Meter, Supplier
+from benchmark.teachers.purchase import Bought
 from benchmark.teachers.stored_teacher import StoredTeacher, is_final
 from benchmark.teachers.traffic import traffic_of, traffic_since
 from benchmark.types import Annotation, Ask, Json, Pick, Reply, Usage
@@ -133,7 +134,7 @@ class _UpToTheStudent:
 @contextmanager
 def _open_desk(cell: Cell, done: Preparation, say: Say) -> Iterator[_Desk]:
     suppliers, store = open_teachers(cell, uuid.uuid4().hex, say)
-    desk = _Desk(cell, suppliers, done)
+    desk = _Desk(cell, suppliers, done, say)
     try:
         yield desk
     finally:
@@ -145,17 +146,21 @@ def _open_desk(cell: Cell, done: Preparation, say: Say) -> Iterator[_Desk]:
 class _Desk:
     """Where the purchases of one cell are made, and counted in `done`."""
 
-    def __init__(self, cell: Cell, suppliers: Mapping[str, Supplier], done: Preparation) -> None:
+    def __init__(self, cell: Cell, suppliers: Mapping[str, Supplier], done: Preparation, say: Say) -> None:
         self.cell = cell
         self.splits = cell.dataset.load()
         self.prompts = beside(cell.method.parts)
         self.suppliers = suppliers
         self.done = done
+        self.say = say
         self.local = {STUDENT: cast("TextModel", _AwaitedStudent())}
         if cell.used_assistant is not None:
             self.local[ASSISTANT] = cast("TextModel", _AssistantOnDemand(cell))
         roles = cell.method.requires().teacher_roles
-        self.round_meter = Meter(suppliers, Ledger(), roles, self.local)
+        needs = cell.method.annotation.requires()
+        asked = {STUDENT: bool(needs.student_roles), ASSISTANT: needs.assistant}
+        local = {name: model for name, model in self.local.items() if asked[name]}
+        self.round_meter = Meter(suppliers, Ledger(), roles, local, cell.longest_local_reply)
         self.reference_meter = Meter(suppliers, Ledger())
 
     def buy_first_round(self) -> None:
@@ -187,12 +192,13 @@ class _Desk:
         total = purchase.most_questions(len(picks), share, 0)
         with purchase_bar("annotating", total, lambda: _spent(self.round_meter)) as advance:
 
-            def keep(bought: Bought) -> Bought:
+            def keep(bought: Bought, answered: Sequence[Answered]) -> Bought:
                 self.done.questions += 1
+                self._count_unkept(answered)
                 advance(1)
                 return bought
 
-            purchase.buy(picks, context, share, 0, keep)
+            purchase.buy(picks, context, share, 0, keep, self.say)
 
     def ask_for_reference(self) -> None:
         """What the end of a run asks for the teacher's own accuracy. Their answers are not looked at."""
@@ -206,7 +212,9 @@ class _Desk:
         with purchase_bar("asking about test questions", len(asks), lambda: _spent(self.reference_meter)) as advance:
 
             async def reply(ask: Ask) -> list[Reply]:
-                replies = await self.reference_meter(name, ask)
+                question = QuestionMeter(self.reference_meter)
+                replies = await question(name, ask)
+                self._count_unkept(self.reference_meter.commit(question.asked))
                 advance(1)
                 return replies
 
@@ -217,13 +225,12 @@ class _Desk:
         for meter in (self.round_meter, self.reference_meter):
             spent = _spent(meter)
             self.done.bought += replace(spent, questions=0)
-            self.done.held_calls += meter.ledger.calls() - spent.calls
-            self.done.unkept += sum(map(self._unkept, meter.newly_answered()))
+            self.done.held_calls += meter.ledger.total().calls - spent.calls
 
-    def _unkept(self, answered: Answered) -> int:
-        if not isinstance(self.suppliers[answered.who].teacher, StoredTeacher):
-            return 0
-        return sum(not is_final(answered.ask, reply) for reply in answered.replies)
+    def _count_unkept(self, answered: Sequence[Answered]) -> None:
+        for row in answered:
+            if isinstance(self.suppliers[row.who].teacher, StoredTeacher):
+                self.done.unkept += sum(not is_final(row.ask, reply) for reply in row.replies)
 
 
 def _spent(meter: Meter) -> Usage:

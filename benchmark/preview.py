@@ -29,7 +29,7 @@ ESTIMATED, AT_MOST, NOT_KNOWN = "~", "≤", "?"
 MARKS = {
     ESTIMATED: f"estimated: costs by asking for {REHEARSED_QUESTIONS} questions without sending anything, times from "
     "finished cells, one cell after another",
-    AT_MOST: "at most: what the method declares as its worst case",
+    AT_MOST: f"at most: the largest worst case of {REHEARSED_QUESTIONS} questions, by what the method plans to ask",
     NOT_KNOWN: "not known: no finished cell of this student to judge the time by, or prompts that follow from replies",
 }
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from benchmark.cell import Cell
 from benchmark.context import CellContext
-from benchmark.teachers.purchase import Bought, Meter, buy
+from benchmark.teachers.meter import Meter
+from benchmark.teachers.purchase import Bought, Keep, buy
 from benchmark.types import Example, Pick, Question
 
 
@@ -46,11 +47,12 @@ class RoundPurchase:
         context: CellContext,
         share: float,
         already_bought: int,
-        keep: Callable[[Bought], Bought],
+        keep: Keep,
+        say: Callable[[str], None],
     ) -> list[Bought]:
-        """As many of the picks as the share of the budget admits."""
+        """As many of the picks as the share of the budget admits; `say` is told where it ends before the picks do."""
         annotator, of_axis = self.cell.method.annotation, context.for_axis("annotation")
-        return buy(picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep)
+        return buy(picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep, say)
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:

@@ -122,7 +122,7 @@ def _header(cell: Cell, who: dict[str, Any]) -> dict[str, Any]:
         "teacher": cell.teacher.name if cell.asks_teacher else None,
         "seed": cell.seed,
         "data_seed": cell.data_seed,
-        "budget": {"questions": cell.budget.questions, "calls": cell.budget.calls},
+        "budget": vars(cell.budget).copy(),
         "config": cell.config,
         "identity": who,
         "prerequisites": prerequisites(cell.model_paths),

@@ -93,19 +93,6 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class PlannedRequest:
-    """A request that a question may cost: rendered with nothing where earlier replies will stand.
-
-    `holds` are the earlier requests of the same question whose replies its prompt will hold.
-    """
-
-    who: str
-    ask: Ask
-    samples: int = 1
-    holds: tuple[Ask, ...] = ()
-
-
-@dataclass(frozen=True)
 class Reply:
     """One answer to an `Ask`.
 
@@ -115,6 +102,7 @@ class Reply:
     are those that a local model wrote, with the one that ended it where it ended by itself. `log_probability` is the
     sum of the natural logarithms of its tokens' probabilities at temperature 1, where a teacher tells them; what ended
     the reply does not count. `continuation_log_probabilities` are those of the continuations that the request gave.
+    Wasted tokens were charged beside its own, for attempts that came back unusable.
     """
 
     text: str
@@ -125,6 +113,21 @@ class Reply:
     token_ids: tuple[int, ...] | None = None
     log_probability: float | None = None
     continuation_log_probabilities: tuple[float, ...] | None = None
+    wasted_prompt_tokens: int = 0
+    wasted_completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """A request that a question may cost: rendered with nothing where earlier replies will stand.
+
+    `holds` are the earlier requests of the same question whose replies its prompt will hold, one for each reply.
+    """
+
+    who: str
+    ask: Ask
+    samples: int = 1
+    holds: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,11 @@ class Usage:
     completion_tokens: int = 0
     usd: float = 0.0
     questions: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Those of prompts and replies together."""
+        return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -140,10 +140,6 @@ class CritiqueRevision:
         """Gold answers, choices, and a teacher that takes the three prompts."""
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify", "critique", "revise"}))
 
-    def most_calls(self, question: Question) -> int:
-        """The explanation, then a critique and a revision a round."""
-        return 1 + 2 * self.rounds
-
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """The explanation; then every critique holds the text before it, every revision that text and the critique."""
         teacher, before = context.teachers[0], self._explanation(question, context)
@@ -257,10 +253,6 @@ class Counterfactual:
     def requires(self) -> Requirements:
         """Gold answers, to tell the right choice from the others; choices; a teacher that takes the prompt."""
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify"}))
-
-    def most_calls(self, question: Question) -> int:
-        """One call a choice, or one less without the gold answer."""
-        return max(0, len(set(question.choices or ())) - (self.choices == "wrong"))
 
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request a choice."""

@@ -40,10 +40,6 @@ class ContrastiveDecoding:
             teacher_probabilities=True,
         )
 
-    def most_calls(self, question: Question) -> int:
-        """One: both rows are one request."""
-        return 1
-
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """The one request."""
         return [PlannedRequest(context.teachers[0], self._request(question, context))]

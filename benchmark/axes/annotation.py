@@ -34,13 +34,10 @@ class FewShotCot:
         """A teacher that takes the few-shot prompt."""
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
-    def most_calls(self, question: Question) -> int:
-        """One call a sample, two where it may be asked for again."""
-        return self.samples * (2 if self.temperature > 0 else 1)
-
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request, with a second try for every sample above temperature 0."""
-        return [PlannedRequest(context.teachers[0], self._request(question, context), self.most_calls(question))]
+        tries = 2 if self.temperature > 0 else 1
+        return [PlannedRequest(context.teachers[0], self._request(question, context), tries * self.samples)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read.
@@ -121,10 +118,6 @@ class SelfConsistentCot:
         """A teacher that takes the few-shot prompt."""
         return self._chains.requires()
 
-    def most_calls(self, question: Question) -> int:
-        """Two calls a sample, as for any chain of thought above temperature 0."""
-        return self._chains.most_calls(question)
-
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """As for any chain of thought."""
         return self._chains.planned(question, context)
@@ -164,10 +157,6 @@ class Rationalise:
         """Gold answers, and a teacher that takes the prompt."""
         return Requirements(gold=True, teacher_roles=frozenset({"rationalise"}))
 
-    def most_calls(self, question: Question) -> int:
-        """One call a sample."""
-        return self.samples
-
     def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request."""
         return [PlannedRequest(context.teachers[0], self._request(question, context), self.samples)]
@@ -206,9 +195,9 @@ class HumanLabels:
         """Gold answers, and gold rationales where they are asked for."""
         return Requirements(gold=True, gold_rationale=self.rationale)
 
-    def most_calls(self, question: Question) -> int:
-        """No teacher is called."""
-        return 0
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """Nothing: no teacher is asked."""
+        return []
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `gold` annotation."""
@@ -235,9 +224,9 @@ class Together:
             needs = needs | annotator.requires()
         return needs
 
-    def most_calls(self, question: Question) -> int:
-        """The sum of their worst cases."""
-        return sum(annotator.most_calls(question) for annotator in self.annotators)
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """What all of them plan, in order."""
+        return [request for annotator in self.annotators for request in annotator.planned(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator.

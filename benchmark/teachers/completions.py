@@ -64,10 +64,11 @@ def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
     return Tokens(prompt, completion)
 
 
-def read_answer(payload: Json, prompt_text: str, samples: int) -> Answer:
+def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answer:
     """The replies in what a server sent, be it of the chat or of the completion kind.
 
-    The prompt of a request is charged once, so its tokens stand with the first reply. Raises UnreadableReply for what
+    The prompt of a request is charged once, so its tokens stand with the first reply. No reply is estimated to have
+    more than `cap` tokens. Raises UnreadableReply for what
     has another shape, or fewer replies than asked for.
     """
     if not isinstance(payload, Mapping):
@@ -84,7 +85,7 @@ def read_answer(payload: Json, prompt_text: str, samples: int) -> Answer:
         read = [_choice(choice) for choice in choices[:samples]]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnreadableReply("malformed reply", charged) from error
-    completion = sum(estimated_tokens(choice.text) for choice in read)
+    completion = sum(min(cap, estimated_tokens(choice.text)) for choice in read)
     tokens = Tokens(estimated_tokens(prompt_text), completion) if charged is None else charged
     shares = _shares(tokens.completion, [choice.weight for choice in read])
     replies = tuple(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.errors import ConfigError
+from benchmark.student.encoding import Encoder
 from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.gathering import Gatherer
-from benchmark.teachers.teacher import OpenTeacher, Price
-from benchmark.types import Ask, Reply
+from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price
+from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 if TYPE_CHECKING:
     from benchmark.student.student import Student
@@ -93,6 +95,20 @@ class _InProcess:
     def covers(self, question_id: str) -> bool:
         """True: it can be asked about anything."""
         return True
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """The tokens of all that it reads as its tokenizer counts them, and replies up to their cap."""
+        ask, rows = request.ask, _rows(request.ask)
+        room = 0 if ask.continuations else ask.max_new_tokens or self.teacher.max_new_tokens
+        read = sum(map(len, self._encoder.requests(rows))) + len(rows) * TOKENS_PER_HELD_TOKEN * held_tokens
+        written = len(rows) * room  # both rows of a contrast are charged
+        return Usage(request.samples, request.samples * read, request.samples * written)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        """The same as the model's own, without its weights."""
+        source = self.teacher.source
+        return Encoder(source.tokenizer(), source.max_length, source.has_encoder())
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies from number `first` on; a sample is the same in any company.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,26 +11,41 @@ from benchmark.types import Usage
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that a cell may buy: annotated questions, teacher calls, or both. At least one is set."""
+    """The most that a cell may buy; at least one limit is set, and all that are set hold.
+
+    `questions` are annotated ones, `tokens` those of prompts and replies together, `usd` by the teachers' price lists.
+    """
 
     questions: int | None = None
     calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
 
     def __post_init__(self) -> None:
-        if self.questions is None and self.calls is None:
-            raise ValueError("set questions or calls; a budget without a limit compares nothing")
-        for name in ("questions", "calls"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
+        if not self.limits:
+            raise ValueError("set questions, calls, tokens or usd; a budget without a limit compares nothing")
+        for name, limit in self.limits.items():
+            if not 0 < limit < math.inf:
                 raise ValueError(f"{name}={limit} buys nothing; use method=untrained for the student as it is")
 
-    def admits(self, questions: int, calls: int, share: float = 1.0) -> bool:
-        """Whether that many annotated questions and teacher calls, in all, stay within a share of the budget."""
-        return _within(questions, self.questions, share) and _within(calls, self.calls, share)
+    @property
+    def limits(self) -> dict[str, float]:
+        """Those that are set, by the name that `Usage` has for the unit."""
+        return {name: limit for name, limit in vars(self).items() if limit is not None}
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit depends on tokens, so that their worst case must be known before a question is asked."""
+        return self.tokens is not None or self.usd is not None
 
-def _within(used: int, limit: int | None, share: float) -> bool:
-    return limit is None or used <= round(limit * share)
+    def exceeded(self, used: Usage, share: float = 1.0) -> list[str]:
+        """The limits, by name, of which more than a share would be used."""
+        return [name for name in self.limits if getattr(used, name) > self.part(name, share)]
+
+    def part(self, name: str, share: float) -> float:
+        """A share of one limit; whole where the unit is."""
+        limit, share = self.limits[name], min(share, 1.0)  # shares are sums, which may end an ulp above 1
+        return limit * share if name == "usd" else round(limit * share)
 
 
 @dataclass
@@ -58,9 +74,9 @@ class Ledger:
         if usage != Usage():
             self.computed[source] = self.computed.get(source, Usage()) + usage
 
-    def calls(self) -> int:
-        """Teacher calls charged so far, over all sources."""
-        return sum(usage.calls for usage in self.charged.values())
+    def total(self) -> Usage:
+        """All that was charged so far, over all sources."""
+        return sum(self.charged.values(), start=Usage())
 
 
 def as_numbers(book: Mapping[str, Usage]) -> dict[str, dict[str, float]]:

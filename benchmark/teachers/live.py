@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import ConfigError, TeacherError
 from benchmark.teachers.completions import CONTENT_FILTER, Answer, Tokens, UnreadableReply, filtered, read_answer
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
-from benchmark.teachers.teacher import estimated_tokens, refuse_without_probabilities
-from benchmark.types import Ask, Json, Reply
+from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, estimated_tokens, refuse_without_probabilities
+from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -24,6 +24,8 @@ NO_KEY = "none-needed"
 """Sent to servers that need no key: of nothing at all, the package would make the user's OPENAI_API_KEY."""
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
+TEMPLATE_TOKENS = {"chat": 256, "completions": 8}
+"""The most that a server is taken to add to a prompt: turn markers, a system prompt of the template's own, BOS."""
 LONGEST_QUOTE, LONGEST_LIST = 300, 20
 OVERFLOW_WORDS = ("context length", "context window", "context size", "context_length", "maximum context", "too long")
 
@@ -84,12 +86,18 @@ class LiveTeacher:
         """True: a live model can be asked about anything."""
         return True
 
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """A token for every byte of the prompt, `TEMPLATE_TOKENS`, and replies up to their cap."""
+        prompt = len(self._prompt(request.ask).encode()) + TEMPLATE_TOKENS[self.teacher.api]
+        prompt += TOKENS_PER_HELD_TOKEN * held_tokens
+        return Usage(request.samples, request.samples * prompt, request.samples * self._cap(request.ask))
+
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
 
-        Their tokens add up to all that the server charged, unreadable attempts included; a prompt that was charged once
-        for several samples stands with the first. Raises ConfigError for what the server refuses and TeacherError where
-        it does not answer, each in one line.
+        Their tokens, wasted ones included, add up to all that the server charged; a prompt that was charged once for
+        several samples stands with the first, and so do the tokens of unusable attempts. Raises ConfigError
+        for what the server refuses and TeacherError where it does not answer, each in one line.
         """
         refuse_without_probabilities(self.teacher.name, ask)
         if ask.prefix and self.teacher.api == "chat":
@@ -117,7 +125,7 @@ class LiveTeacher:
                     await self._clock.sleep(self._wait_after(fault, attempt))
                 else:
                     first, *others = answer.replies
-                    return [_with_tokens(first, wasted), *others]
+                    return [_with_waste(first, wasted), *others]
         raise AssertionError("the last attempt has returned or raised")
 
     def _book_fault(self, fault: _Fault) -> Tokens:
@@ -143,12 +151,13 @@ class LiveTeacher:
 
     async def _attempt(self, connection: _Connection, ask: Ask, samples: int) -> Answer:
         body, prompt = self._body(ask, samples), self._prompt(ask)
-        most = estimated_tokens(prompt) + samples * (ask.max_new_tokens or self.teacher.max_tokens)
+        most = estimated_tokens(prompt) + samples * self._cap(ask)
         await self._requests.take(1)
         await self._tokens.take(most)
         self.traffic.requests += 1
         try:
-            answer = read_answer(await self._sent(connection, ask, body, samples), prompt, samples)
+            payload = await self._sent(connection, ask, body, samples)
+            answer = read_answer(payload, prompt, samples, self._cap(ask))
         except UnreadableReply as problem:
             if problem.reason == "too few choices":
                 self._book_fault(_Fault(problem.reason, tokens=problem.tokens))
@@ -207,11 +216,10 @@ class LiveTeacher:
         if status == 404:
             return self._refusal("not found", await self._what_there_is(connection, said))
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
-            room = ask.max_new_tokens or self.teacher.max_tokens
             return self._refusal(
                 "context overflow",
-                f"the {ask.role} prompt of question {ask.question_id!r} and {room} new tokens do not fit into the "
-                f"window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
+                f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit "
+                f"into the window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
             )
         return self._refusal(f"HTTP {status}", f"it refuses the request (HTTP {status}): {said}")
 
@@ -264,7 +272,7 @@ class LiveTeacher:
         body: dict[str, Json] = {
             "model": teacher.model,
             "temperature": ask.temperature,
-            teacher.token_cap_name: ask.max_new_tokens or teacher.max_tokens,
+            teacher.token_cap_name: self._cap(ask),
         }
         if teacher.api == "chat":
             system = [] if teacher.system_prompt is None else [{"role": "system", "content": teacher.system_prompt}]
@@ -280,6 +288,9 @@ class LiveTeacher:
         if samples > 1:
             body["n"] = samples
         return body
+
+    def _cap(self, ask: Ask) -> int:
+        return ask.max_new_tokens or self.teacher.max_tokens
 
     def _prompt(self, ask: Ask) -> str:
         return (self.teacher.system_prompt or "") + ask.prompt + ask.prefix
@@ -322,14 +333,8 @@ async def _all_or_none(requests: Sequence[Coroutine[Any, Any, list[Reply]]]) -> 
             task.cancel()
 
 
-def _with_tokens(reply: Reply, more: Tokens) -> Reply:
-    if more == Tokens():
-        return reply
-    return replace(
-        reply,
-        prompt_tokens=reply.prompt_tokens + more.prompt,
-        completion_tokens=reply.completion_tokens + more.completion,
-    )
+def _with_waste(reply: Reply, wasted: Tokens) -> Reply:
+    return replace(reply, wasted_prompt_tokens=wasted.prompt, wasted_completion_tokens=wasted.completion)
 
 
 def _times(count: int) -> str:

@@ -1,107 +1,36 @@
-"""Buying annotations: pick by pick in rank order, each admitted only if its worst case still fits the budget."""
+"""Buying annotations: in rank order, each only if its worst case still fits the budget, many at once where they may be.
+
+What is decided and booked about a question follows from the questions before it, never from who answered first.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
-from benchmark.contract import ASSISTANT, STUDENT, Annotator, Context, TextModel
-from benchmark.teachers.ledger import Budget, Ledger
-from benchmark.teachers.stored_teacher import Delivery, StoredTeacher
-from benchmark.teachers.teacher import OpenTeacher, Price
-from benchmark.types import Annotation, Ask, Pick, Reply, Usage
+from benchmark.contract import Annotator, Context
+from benchmark.teachers.ledger import Budget
+from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter
+from benchmark.types import Annotation, Pick, Usage
 
-TEACHER, HUMAN = "teacher", "human"
-"""The sources of the ledger: all teachers together, and people."""
-
-
-@dataclass(frozen=True)
-class Supplier:
-    """A teacher that is ready to answer, and what its replies cost.
-
-    Only what a `StoredTeacher` buys is really paid for; any other teacher's replies cost nothing to get.
-    """
-
-    teacher: OpenTeacher
-    price: Price
-
-    async def deliver(self, ask: Ask, samples: int, known: int) -> list[Delivery]:
-        """The replies behind the first `known`, up to `samples` in all."""
-        if isinstance(self.teacher, StoredTeacher):
-            return await self.teacher.deliver(ask, samples - known, known)
-        return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
+HUMAN = "human"
+"""The source of annotations, and of the ledger, that stands for people."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """A request to a teacher with all the replies to it so far."""
-
-    who: str
-    ask: Ask
-    replies: tuple[Reply, ...]
-
-
-@dataclass
-class Meter:
-    """The metered way to the models. A request to a teacher that this cell repeats is not charged again.
-
-    `local` are the models that cost nothing here, student and assistant; `roles` those that the method declared for its
-    teachers, None for all.
-    """
-
-    suppliers: Mapping[str, Supplier]
-    ledger: Ledger
-    roles: frozenset[str] | None = None
-    local: Mapping[str, TextModel] = field(default_factory=dict)
-    _seen: dict[tuple[str, Ask], list[Reply]] = field(default_factory=dict)
-    _new: list[Answered] = field(default_factory=list)
-    _locks: dict[tuple[str, Ask], asyncio.Lock] = field(default_factory=dict)
-
-    async def __call__(self, who: str, ask: Ask, samples: int = 1) -> list[Reply]:
-        """`samples` replies by one of the suppliers or local models; every new one of a teacher costs a call."""
-        if who in self.local:
-            return self.local[who].generate([ask], samples)[0]
-        if who in (STUDENT, ASSISTANT):
-            raise ValueError(f"a part asked the {who} without declaring it in requires()")
-        if self.roles is not None and ask.role not in self.roles:
-            raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
-        if who not in self.suppliers:
-            known = ", ".join((*self.suppliers, *self.local))
-            raise ValueError(f"a part asked {who!r}, who is nobody here; there are {known}")
-        supplier, request = self.suppliers[who], (who, ask)
-        async with self._locks.setdefault(request, asyncio.Lock()):
-            known_replies = self._seen.get(request, [])
-            if len(known_replies) < samples:
-                deliveries = await supplier.deliver(ask, samples, len(known_replies))
-                for delivery in deliveries:
-                    self._book(supplier.price.of(delivery.reply), delivery.paid)
-                self._seen[request] = known_replies = [*known_replies, *(new.reply for new in deliveries)]
-                self._new.append(Answered(who, ask, tuple(known_replies)))
-            return known_replies[:samples]
-
-    def _book(self, usage: Usage, paid: bool) -> None:
-        self.ledger.charge(TEACHER, usage)
-        if paid:
-            self.ledger.spend(TEACHER, usage)
+class SeparableContext(Context, Protocol):
+    """A context of which every question gets one of its own, so that its notes can wait for its turn."""
 
     @property
-    def asked(self) -> frozenset[str]:
-        """The teachers that have answered in this cell, in an earlier attempt too."""
-        return frozenset(who for who, _ in self._seen)
+    def notes(self) -> Mapping[str, float]:
+        """What was noted."""
+        ...
 
-    def newly_answered(self) -> list[Answered]:
-        """What the teachers answered since this was asked last."""
-        new, self._new = self._new, []
-        return new
-
-    def remember(self, answered: Sequence[Answered]) -> None:
-        """Requests that were paid for before, so that they are not charged again."""
-        for row in answered:
-            self._seen[row.who, row.ask] = list(row.replies)
-            teacher = self.suppliers[row.who].teacher
-            if isinstance(teacher, StoredTeacher):
-                teacher.has_booked(row.ask, len(row.replies))
+    def apart(self) -> Self:
+        """The same context with no notes yet."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -112,45 +41,177 @@ class Bought:
     annotations: tuple[Annotation, ...]
 
 
+Keep = Callable[[Bought, Sequence[Answered]], Bought]
+"""Given a question and what was answered anew for it, as soon as it is booked; gives it back as it is to be used."""
+
+
 def buy(
     picks: Sequence[Pick],
     annotator: Annotator,
-    context: Context,
+    context: SeparableContext,
     meter: Meter,
     budget: Budget,
     share: float,
     already_bought: int,
-    keep: Callable[[Bought], Bought] = lambda bought: bought,
+    keep: Keep = lambda bought, answered: bought,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Bought]:
-    """As many picks as fit into a share of the budget, in order, up to the first that does not.
+    """As many picks as fit into a share of the budget, in order, up to the first that does not, which `say` is told.
 
-    `already_bought` counts the questions of before. `keep` is given each question as soon as it is paid for, and gives
-    it back as it is to be used. Raises ValueError for an annotator that costs more than the worst case that it
-    declares: the budget could not be kept.
+    `already_bought` counts the questions of before. Where a question fails, those before it are bought and kept, those
+    asked about at the moment are waited for, and then its error is raised. Raises ValueError for an annotator that
+    costs more than the worst case that it planned: the budget could not be kept.
     """
-    meter._locks.clear()  # a lock belongs to one event loop, and every purchase runs in its own
+    meter.begin()
+    return asyncio.run(
+        _Purchase(deque(picks), annotator, context, meter, budget, share, already_bought, keep, say).run()
+    )
 
-    async def buy_in_order() -> list[Bought]:
-        purchase: list[Bought] = []
-        for number, pick in enumerate(picks, already_bought + 1):
-            before, most = meter.ledger.calls(), annotator.most_calls(pick.question)
-            spent_before = meter.ledger.spent.get(TEACHER)
-            if not budget.admits(number, before + most, share):
-                break
-            rows = await annotator.annotate(pick, context, meter)
-            if meter.ledger.calls() - before > most:
-                raise ValueError(
-                    f"{type(annotator).__name__} made {meter.ledger.calls() - before} calls for question "
-                    f"{pick.question.id!r}, but its most_calls says {most}"
+
+def questions_at_once(annotator: Annotator, meter: Meter) -> int:
+    """How many questions may be in flight: as many requests as every teacher can be at work on.
+
+    One where local models are asked: they answer in this process, and their work is booked by phase.
+    """
+    needs = annotator.requires()
+    if needs.student_roles or needs.assistant:
+        return 1
+    return min((supplier.concurrency for supplier in meter.suppliers.values()), default=1)
+
+
+@dataclass
+class _Order:
+    """A question that is asked about, or was and waits for its turn to be booked."""
+
+    pick: Pick
+    most: Usage
+    meter: QuestionMeter
+    context: SeparableContext
+    task: asyncio.Task[Sequence[Annotation]]
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.task.exception() if self.task.done() else None
+
+    @property
+    def bound(self) -> Usage:
+        """The most that it can be charged, as far as is known by now."""
+        return self.meter.cost if self.task.done() else self.most
+
+
+@dataclass
+class _Purchase:
+    """`waiting` are picks not yet asked about, `open` questions not yet booked, both in rank order."""
+
+    waiting: deque[Pick]
+    annotator: Annotator
+    context: SeparableContext
+    meter: Meter
+    budget: Budget
+    share: float
+    already_bought: int
+    keep: Keep
+    say: Callable[[str], None]
+    open: deque[_Order] = field(default_factory=deque)
+    bought: list[Bought] = field(default_factory=list)
+
+    async def run(self) -> list[Bought]:
+        at_once = questions_at_once(self.annotator, self.meter)
+        try:
+            while True:
+                self._commit_finished()
+                errors = [order.error for order in self.open if order.error is not None]
+                if not errors:
+                    self._ask_what_fits(at_once)
+                if not self._running() or not all(isinstance(error, Exception) for error in errors):
+                    break
+                await asyncio.wait(self._running(), return_when=asyncio.FIRST_COMPLETED)
+            if errors:
+                raise errors[0]
+            return self.bought
+        finally:
+            for task in self._running():
+                task.cancel()
+            await asyncio.gather(*self._running(), return_exceptions=True)
+
+    def _running(self) -> list[asyncio.Task[Sequence[Annotation]]]:
+        return [order.task for order in self.open if not order.task.done()]
+
+    # --- admission ----------------------------------------------------------------------------------------------------
+
+    def _ask_what_fits(self, at_once: int) -> None:
+        """Starts picks as long as it is certain that they will be admitted once all before them are booked."""
+        while self.waiting and len(self._running()) < at_once:
+            most = self._most(self.waiting[0])
+            exceeded = self.budget.exceeded(self._bound_with(most), self.share)
+            if exceeded and not self.open:
+                self._end(exceeded, most)
+            if exceeded:
+                return
+            self._start(self.waiting.popleft(), most)
+
+    def _most(self, pick: Pick) -> Usage:
+        planned = self.annotator.planned(pick.question, self.context)
+        return self.meter.most(planned, self.budget.counts_tokens)
+
+    def _bound_with(self, most: Usage) -> Usage:
+        """The most that the cell can have been charged after one more question.
+
+        Added up in rank order as the ledger does it, or dollars could come out smaller here than there.
+        """
+        number = self.already_bought + len(self.bought) + len(self.open) + 1
+        total = sum((order.bound for order in self.open), start=self.meter.ledger.total())
+        return replace(total + most, questions=number)
+
+    def _end(self, exceeded: Sequence[str], most: Usage) -> None:
+        """Of what is left nothing is bought, whatever it costs: the order is the selection's."""
+        self.waiting.clear()
+        for name in exceeded:
+            if name != "questions":
+                used, limit = getattr(self.meter.ledger.total(), name), self.budget.part(name, self.share)
+                self.say(
+                    f"budget.{name} ends the purchase after {self.already_bought + len(self.bought)} questions: "
+                    f"{used:g} of {limit:g} are used, and the next question may cost {getattr(most, name):g}"
                 )
-            for source in {HUMAN if row.source == HUMAN else TEACHER for row in rows} or {TEACHER}:
-                meter.ledger.charge(source, Usage(questions=1))
-            if meter.ledger.spent.get(TEACHER) != spent_before:
-                meter.ledger.spend(TEACHER, Usage(questions=1))
-            purchase.append(keep(Bought(pick.question.id, tuple(rows))))
-        return purchase
 
-    return asyncio.run(buy_in_order())
+    # --- one question -------------------------------------------------------------------------------------------------
+
+    def _start(self, pick: Pick, most: Usage) -> None:
+        meter, context = QuestionMeter(self.meter), self.context.apart()
+        task = asyncio.create_task(self._annotated(pick, most, meter, context))
+        self.open.append(_Order(pick, most, meter, context, task))
+
+    async def _annotated(
+        self, pick: Pick, most: Usage, meter: QuestionMeter, context: SeparableContext
+    ) -> Sequence[Annotation]:
+        rows = await self.annotator.annotate(pick, context, meter)
+        for unit in ("calls", "tokens", "usd") if self.budget.counts_tokens else ("calls",):
+            cost, planned = getattr(meter.cost, unit), getattr(most, unit)
+            if cost > planned:
+                raise ValueError(
+                    f"{type(self.annotator).__name__} cost {cost:g} {unit} for question {pick.question.id!r}, but what "
+                    f"it planned could cost {planned:g} at most"
+                )
+        return rows
+
+    def _commit_finished(self) -> None:
+        """Books, notes and keeps what is finished, up to the first question that is not."""
+        while self.open and self.open[0].task.done() and self.open[0].error is None:
+            order = self.open.popleft()
+            bought = Bought(order.pick.question.id, tuple(order.task.result()))
+            answered = self._book(order, bought)
+            self.context.note(**order.context.notes)
+            self.bought.append(self.keep(bought, answered))
+
+    def _book(self, order: _Order, bought: Bought) -> list[Answered]:
+        ledger = self.meter.ledger
+        spent_before = ledger.spent.get(TEACHER)
+        answered = self.meter.commit(order.meter.asked)
+        for source in {HUMAN if row.source == HUMAN else TEACHER for row in bought.annotations} or {TEACHER}:
+            ledger.charge(source, Usage(questions=1))
+        if ledger.spent.get(TEACHER) != spent_before:
+            ledger.spend(TEACHER, Usage(questions=1))
+        return answered
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:

@@ -14,13 +14,14 @@ from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
 from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.teachers.teacher import (
+    TOKENS_PER_HELD_TOKEN,
     OpenTeacher,
     Price,
     estimated_tokens,
     every_example,
     refuse_without_probabilities,
 )
-from benchmark.types import Ask, Reply
+from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class RecordedTeacher:
     """
 
     stored: ClassVar[bool] = False
+    concurrency: ClassVar[int] = 1
     name: str
     file: str | None = field(default=None, metadata={"identity": False})
     recording: str = field(default="", metadata={"identity": False})
@@ -83,6 +85,12 @@ class _Replay:
 
     def covers(self, question_id: str) -> bool:
         return question_id in self.replies
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """What it will be charged: the replies are known."""
+        texts = self.replies[request.ask.question_id][: request.samples]
+        prompt = estimated_tokens(request.ask.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
+        return Usage(request.samples, request.samples * prompt, sum(map(estimated_tokens, texts)))
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         refuse_without_probabilities(self.name, ask)

@@ -14,13 +14,14 @@ from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.teacher import (
+    TOKENS_PER_HELD_TOKEN,
     OpenTeacher,
     Price,
     estimated_tokens,
     every_example,
     refuse_without_probabilities,
 )
-from benchmark.types import Ask, Question, Reply
+from benchmark.types import Ask, PlannedRequest, Question, Reply, Usage
 
 RATIONALISE = "rationalise"
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -38,6 +39,7 @@ class SimulatedTeacher:
     """
 
     stored: ClassVar[bool] = False
+    concurrency: ClassVar[int] = 1
     name: str = "simulated"
     wrong_step_rate: float = 0.0
     wrong_answer_rate: float = 0.0
@@ -92,6 +94,12 @@ class _Simulation:
 
     def covers(self, question_id: str) -> bool:
         return question_id in self.questions
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """What it will be charged: it asks itself."""
+        replies = [self._one(request.ask, sample) for sample in range(request.samples)]
+        prompt = estimated_tokens(request.ask.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
+        return Usage(len(replies), len(replies) * prompt, sum(reply.completion_tokens for reply in replies))
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         refuse_without_probabilities(self.teacher.name, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from benchmark.teachers.request import key_of, request_of
 from benchmark.teachers.store import Attempt, TeacherStore
 from benchmark.teachers.stored_reply import StoredReply, now
 from benchmark.teachers.teacher import OpenTeacher
-from benchmark.types import Ask, Json, Reply
+from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
 """Seconds between two looks at a request that another process is buying."""
@@ -18,10 +19,13 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """A reply, and whether this cell paid for it, now or before its process died."""
+    """A reply, and the mark of the payment of this cell that it came with; None where this cell paid nothing for it.
+
+    Two requests with one text may be delivered from one payment, and a payment may be of before the process died.
+    """
 
     reply: Reply
-    paid: bool = False
+    payment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class StoredTeacher:
     """Asks `teacher` only for what the store does not hold.
 
     `identity` is that of `teacher_identity`, `name` for people. `buyer` marks what is bought here, so that a cell that
-    goes on after a death knows what it has paid for; `booked` are the requests whose costs its ledger holds.
+    goes on after a death knows what it has paid for; `booked` are the payments that its ledger holds.
     """
 
     teacher: OpenTeacher
@@ -43,12 +47,16 @@ class StoredTeacher:
         """What the teacher itself covers."""
         return self.teacher.covers(question_id)
 
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """What it would cost without the store."""
+        return self.teacher.most(request, held_tokens)
+
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         """Replies that nobody books."""
         return [delivery.reply for delivery in await self.deliver(ask, samples, first)]
 
     async def deliver(self, ask: Ask, samples: int, first: int = 0) -> list[Delivery]:
-        """`samples` replies from number `first` on, with what this cell paid for and has not booked yet.
+        """`samples` replies from number `first` on, with what this cell paid for them.
 
         Waits while another process is buying one of them. A reply that is not final is delivered, but never replayed.
         """
@@ -70,23 +78,28 @@ class StoredTeacher:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
 
-    def has_booked(self, ask: Ask, samples: int) -> None:
+    def book(self, delivery: Delivery) -> bool:
+        """Whether the ledger must still book what this cell paid for a reply; it is taken to do so at once."""
+        if delivery.payment is None or delivery.payment in self.booked:
+            return False
+        self.booked.add(delivery.payment)
+        return True
+
+    def has_booked(self, ask: Ask, replies: Sequence[Reply]) -> None:
         """Tells of replies that the ledger holds already, from an earlier attempt at the cell."""
-        self.booked.update(key_of(request_of(self.identity, ask, sample)) for sample in range(samples))
+        self.booked.update(
+            key_of(request_of(self.identity, ask, sample))
+            for sample, reply in enumerate(replies)
+            if is_final(ask, reply)
+        )
 
     def _from_store(self, keys: dict[int, str]) -> dict[int, Delivery]:
         found = self.store.lookup(keys.values())
         return {
-            sample: Delivery(found[key].reply, paid=found[key].buyer == self.buyer and self._book(key))
+            sample: Delivery(found[key].reply, key if found[key].buyer == self.buyer else None)
             for sample, key in keys.items()
             if key in found
         }
-
-    def _book(self, key: str) -> bool:
-        """Whether it is the first time that the request is booked here."""
-        new = key not in self.booked
-        self.booked.add(key)
-        return new
 
     async def _buy(self, ask: Ask, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
         bought: dict[int, Delivery] = {}
@@ -113,12 +126,14 @@ class StoredTeacher:
                 final[key] = StoredReply(request, reply, self.name, now(), self.buyer)
             else:
                 other[key] = Attempt(reply.finish, self.name, reply)
-            self.booked.add(key)
         standing = self.store.put(final) if final else {}
         if other:
             self.store.log(other)
-        stands = {key: stored.reply for key, stored in standing.items()}
-        return {n: Delivery(stands.get(claimed[n][0], reply), paid=True) for n, reply in replies.items()}
+        delivered = {n: Delivery(reply, uuid.uuid4().hex) for n, reply in replies.items()}  # each is paid by itself
+        for n, (key, _) in claimed.items():
+            if key in standing:
+                delivered[n] = Delivery(standing[key].reply, key)
+        return delivered
 
 
 def is_final(ask: Ask, reply: Reply) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Splits
-from benchmark.types import Ask, Example, Reply, Usage
+from benchmark.types import Ask, Example, PlannedRequest, Reply, Usage
 
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 4
 """Rule of thumb for teachers that report no token counts; what is booked by it is marked as estimated."""
+TOKENS_PER_HELD_TOKEN = 2
+"""Worst case of a reply's token where it stands in a prompt: another tokenizer, or the same one, may cut it anew."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,21 @@ class Price:
     usd_per_million_completion_tokens: float = 0.0
 
     def of(self, reply: Reply) -> Usage:
-        """The ledger entry of one call."""
+        """The ledger entry of one call, as if no attempt at it had been wasted."""
+        return self.priced(Usage(1, reply.prompt_tokens, reply.completion_tokens))
+
+    def with_waste(self, reply: Reply) -> Usage:
+        """What one call really cost."""
+        prompt = reply.prompt_tokens + reply.wasted_prompt_tokens
+        return self.priced(Usage(1, prompt, reply.completion_tokens + reply.wasted_completion_tokens))
+
+    def priced(self, usage: Usage) -> Usage:
+        """The same calls and tokens with what they cost."""
         usd = (
-            reply.prompt_tokens * self.usd_per_million_prompt_tokens
-            + reply.completion_tokens * self.usd_per_million_completion_tokens
+            usage.prompt_tokens * self.usd_per_million_prompt_tokens
+            + usage.completion_tokens * self.usd_per_million_completion_tokens
         ) / MILLION
-        return Usage(1, reply.prompt_tokens, reply.completion_tokens, usd)
+        return replace(usage, usd=usd)
 
 
 class OpenTeacher(Protocol):
@@ -43,6 +54,10 @@ class OpenTeacher(Protocol):
 
     def covers(self, question_id: str) -> bool:
         """Whether it can answer about this question at all; a live model always can."""
+        ...
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """The most calls and tokens that a request may be charged, where replies of `held_tokens` will stand in it."""
         ...
 
 
@@ -61,6 +76,11 @@ class Teacher(Protocol):
     @property
     def token_counts_are_estimated(self) -> bool:
         """Whether its calls are booked by a rule of thumb."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests it can be at work on at once."""
         ...
 
     @property

@@ -23,7 +23,9 @@ def make_record(method: str = "rationale_then_answer", value: float = 0.9, seed:
     """A complete record; `changes` replace top-level names, and `config` is merged into the default one."""
     teacher = changes.pop("teacher", None if method in NO_TEACHER else "simulated")
     dataset, student = changes.get("dataset", "chain_sum"), changes.get("student", "tiny")
-    budget = changes.pop("budget", {"questions": None if method == "untrained" else 1000, "calls": None})
+    budget = changes.pop(
+        "budget", {"questions": None if method == "untrained" else 1000, "calls": None, "tokens": None, "usd": None}
+    )
     config = {
         "seed": seed, "data_seed": 0, "results_dir": "results", "data_dir": None, "mode": "run",
         "trainer": {"devices": 1, "threads": 1}, "logger": {"csv": True},

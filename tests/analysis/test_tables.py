@@ -41,7 +41,7 @@ def test_means_gaps_and_references_of_a_small_sweep(results: Path) -> None:
 
 
 def test_different_budgets_are_never_averaged(results: Path) -> None:
-    budgets = [{"questions": questions, "calls": None} for questions in (100, 1000)]
+    budgets = [{"questions": questions, "calls": None, "tokens": None, "usd": None} for questions in (100, 1000)]
     records = [make_record("elad", 0.2 + 0.3 * i, seed, budget=b) for i, b in enumerate(budgets) for seed in (1, 2)]
     rows = rows_by_name(table_of(results, *records))
     assert [name for name in rows if name.startswith("elad")] == [
@@ -80,7 +80,11 @@ def test_test_sets_of_different_size_are_not_averaged(results: Path) -> None:
 
 
 def test_settings_that_names_leave_out_are_in_a_note(results: Path) -> None:
-    other = make_record("elad", budget={"questions": 10, "calls": None}, config={"optimization": {"max_steps": 9}})
+    other = make_record(
+        "elad",
+        budget={"questions": 10, "calls": None, "tokens": None, "usd": None},
+        config={"optimization": {"max_steps": 9}},
+    )
     table = table_of(results, make_record("elad"), other)
     assert "The rows of elad also differ in optimization.max_steps." in table.notes
 
@@ -145,7 +149,10 @@ def test_the_untrained_student_of_other_data_is_no_reference(results: Path) -> N
 
 
 def test_the_untrained_student_does_not_split_by_what_it_cannot_use(results: Path) -> None:
-    later = {"budget": {"questions": 9, "calls": None}, "config": {"optimization": {"max_steps": 9}, "data_seed": 7}}
+    later = {
+        "budget": {"questions": 9, "calls": None, "tokens": None, "usd": None},
+        "config": {"optimization": {"max_steps": 9}, "data_seed": 7},
+    }
     records = [make_record("untrained", 0.1, 1), make_record("untrained", 0.3, 2, data_seed=7, **later)]
     rows = rows_by_name(table_of(results, make_record("elad", 0.575), *records))
     assert rows["untrained student"].mean == pytest.approx(0.2)

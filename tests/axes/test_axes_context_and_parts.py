@@ -101,7 +101,7 @@ def test_human_labels_are_the_datasets_own(rationale: bool) -> None:
     assert (row.kind, row.source, row.answer) == ("gold", "human", POOL[3].answer)
     assert row.rationale == (POOL[3].rationale if rationale else None)
     assert script.asked == []
-    assert annotator.most_calls(POOL[3].without_gold()) == 0
+    assert annotator.planned(POOL[3].without_gold(), declared) == []
     assert annotator.requires().gold
     assert annotator.requires().gold_rationale is rationale
 
@@ -112,7 +112,9 @@ def test_together_writes_all_in_order() -> None:
     declared = context("annotation", frozenset({"annotation"}))
     rows = asyncio.run(both.annotate(Pick(POOL[0].without_gold()), declared, script))
     assert [(row.kind, row.sample) for row in rows] == [("gold", 0), ("rationale", 0), ("rationale", 1)]
-    assert both.most_calls(POOL[0].without_gold()) == 2
+    [planned] = both.planned(POOL[0].without_gold(), declared)
+    assert (planned.who, planned.samples, planned.holds) == ("scripted", 2, ())
+    assert [planned.ask] == [ask for ask, _ in script.asked]
     needs = both.requires()
     assert needs.gold
     assert needs.teacher_roles == {"few_shot_cot"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def table(done: Any) -> list[dict[str, str]]:
     cells = [[cell.strip() for cell in line] for line in lines]
     assert cells[0] == [name for name in COLUMNS if name in cells[0]]
     return [dict(zip(cells[0], line, strict=True)) for line in cells[2:]]
+
+
+def number(shown: str) -> float:
+    """A value without its mark."""
+    return float(shown.strip("~≤").replace(",", ""))
 
 
 def costs(row: dict[str, str]) -> list[str]:
@@ -102,7 +108,8 @@ def test_what_is_planned_is_what_is_charged(command: Run, miniature: tuple[str, 
     ],
 )
 def test_how_many_questions_a_budget_admits(budget: Budget, pool: int, most: int, mean: float, bought: int) -> None:
-    assert admitted_questions(budget, pool, most, mean) == bought
+    costs = ({"questions": 1, "calls": calls} for calls in (most, mean))
+    assert admitted_questions(budget, pool, *costs) == bought
 
 
 def test_who_asks_no_teacher_pays_none(command: Run, miniature: tuple[str, ...]) -> None:
@@ -143,8 +150,8 @@ PARTS = """
 
     @dataclass(frozen=True)
     class AsksTwice(FewShotCot):
-        def most_calls(self, question):
-            return 4 * self.samples
+        def planned(self, question, context):
+            return 4 * super().planned(question, context)
 
         async def annotate(self, pick, context, ask):
             await super().annotate(pick, context, ask)
@@ -178,14 +185,44 @@ def test_what_cannot_be_rehearsed_is_bounded_by_its_worst_case(
     folder = plugin({"plug_plan_annotators.py": PARTS}, OPTIONS)
     done = command(*PLAN, folder, *miniature, "annotation=asks_the_student,few_shot_cot")
     bounded, estimated, total = table(done)
-    assert costs(bounded) == ["≤80", "?", "?"]
+    assert bounded["calls"] == "≤80"
     assert total["calls"] == "≤100"
-    assert total["tokens"] == f"{estimated['tokens']} + ?"
-    assert total["USD"] == f"{estimated['USD']} + ?"
+    most, expected, both = (number(row["tokens"]) for row in (bounded, estimated, total))
+    assert 4 * expected < most < 8 * expected  # each of 20 questions as dear as the dearest, and four times
+    assert both == pytest.approx(most + expected, abs=1)
+    assert [row["tokens"][0] for row in (bounded, estimated, total)] == ["≤", "~", "≤"]
+    assert number(bounded["USD"]) > 4 * number(estimated["USD"]) > 0
     assert "≤ at most" in done.out
     free = ("teacher.price.usd_per_million_prompt_tokens=0", "teacher.price.usd_per_million_completion_tokens=0")
     row, _ = table(command(*PLAN, folder, *miniature, *free, "annotation=asks_the_student", "+budget.calls=30"))
-    assert costs(row) == ["≤28", "?", "0.00"]
+    assert (row["calls"], row["USD"]) == ("≤28", "0.00")
+
+
+def test_a_budget_of_tokens_or_dollars_is_planned_and_held(
+    command: Run, miniature: tuple[str, ...], results: Any
+) -> None:
+    for limit, unit in (("tokens=700", "tokens"), ("usd=0.0009", "usd")):
+        overrides = (*miniature, "budget.questions=null", f"budget.{limit}")
+        row, _ = table(command(*overrides, "mode=plan"))
+        done = command(*overrides)
+        assert f"budget.{unit} ends the purchase after" in done.err
+        [record] = [record for record in results.records() if record["budget"][unit]]
+        charged = record["rounds"][0]["charged"]["teacher"]
+        used = {"tokens": charged["prompt_tokens"] + charged["completion_tokens"], "usd": charged["usd"]}
+        assert 0.8 * record["budget"][unit] < used[unit] <= record["budget"][unit]
+        assert number(row["calls"]) == pytest.approx(charged["calls"], abs=2)
+        assert number(row["tokens"]) == pytest.approx(used["tokens"], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [("tokens=9", r"budget\.tokens=9, .* \d+ tokens"), ("usd=1e-6", r"usd=1e-06, .* US dollars")]
+)
+def test_a_budget_below_the_cheapest_question_is_impossible(
+    limit: str, told: str, command: Run, miniature: tuple[str, ...]
+) -> None:
+    done = command(*miniature, "budget.questions=null", f"budget.{limit}")
+    assert done.status == 2
+    assert re.search(told, done.complaint)
 
 
 # --- states and times -------------------------------------------------------------------------------------------------

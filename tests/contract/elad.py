@@ -17,9 +17,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from benchmark.axes.selection import RandomSelection
-from benchmark.contract import STUDENT, AskModels, Context, Requirements
+from benchmark.contract import STUDENT, AskModels, Context, PlanContext, Requirements
 from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
-from benchmark.types import Annotation, Ask, Exchange, Json, Pick, Question, Round, RoundLog
+from benchmark.types import Annotation, Ask, Exchange, Json, Pick, PlannedRequest, Question, Round, RoundLog
 
 EXPLAIN, ANSWER_NOW = "rationale_and_answer", "answer_given"
 
@@ -182,9 +182,14 @@ class PatchAndContinue:
         roles = frozenset({"verify_step", "fix_step", "rewrite"})
         return Requirements(teacher_roles=roles, student_roles=frozenset({EXPLAIN}))
 
-    def most_calls(self, question: Question) -> int:
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """`most_steps` acceptances, and for each patch and the rewrite a rejection and a reply."""
-        return self.most_steps + 2 * (self.patches + 1)
+        verify = context.prompt("verify_step", question, accepted="", line="")
+        fix, rewrite = (context.prompt(role, question, accepted="", rejected="") for role in ("fix_step", "rewrite"))
+        said = Ask(EXPLAIN, "", question.id)  # the student's own, up to its cap
+        holds = (*[said] * (self.patches + 1), *[fix] * self.patches)
+        requests = [*[verify] * (self.most_steps + self.patches + 1), *[fix] * self.patches, rewrite]
+        return [PlannedRequest(context.teachers[0], request, 1, holds) for request in requests]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `rationale`; its source is the student where the teacher found nothing to change."""

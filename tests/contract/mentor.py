@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING
 
 from benchmark.axes.annotation import FewShotCot
 from benchmark.axes.loss import CrossEntropy, FixedData
-from benchmark.contract import ASSISTANT, Annotator, AskModels, Context, DataPolicy, Requirements, StepModel, StepState
-from benchmark.types import Annotation, Exchange, Pick, Question, Term
+from benchmark.contract import (
+    ASSISTANT,
+    Annotator,
+    AskModels,
+    Context,
+    DataPolicy,
+    PlanContext,
+    Requirements,
+    StepModel,
+    StepState,
+)
+from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Term
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +45,9 @@ class WithMentor:
     def requires(self) -> Requirements:
         return self.inner.requires() | Requirements(assistant=True)
 
-    def most_calls(self, question: Question) -> int:
-        """The mentor costs none."""
-        return self.inner.most_calls(question)
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        """The mentor costs nothing."""
+        return self.inner.planned(question, context)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         rows = list(await self.inner.annotate(pick, context, ask))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from benchmark.axes.format import RationaleThenAnswer
-from benchmark.contract import STUDENT, AskModels, Context, Requirements, Task
+from benchmark.contract import STUDENT, AskModels, Context, PlanContext, Requirements, Task
 from benchmark.teachers.replies import split_answer
-from benchmark.types import Annotation, Ask, Exchange, Json, Pick, Question, Span, Term, TrainingExample
+from benchmark.types import Annotation, Ask, Exchange, Json, Pick, PlannedRequest, Question, Span, Term, TrainingExample
 
 EXPLAIN = "rationale_and_answer"
 _MARK = re.compile(r"mark: ([1-5])\b", re.IGNORECASE)
@@ -47,9 +47,18 @@ class Committee:
             teachers=self.size,
         )
 
-    def most_calls(self, question: Question) -> int:
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """Everybody writes, marks all others and explains a mistake."""
-        return self.size + self.size * (self.size - 1) + self.size
+        teachers, gold = context.teachers[: self.size], context.gold(question).answer
+        written = context.prompt("few_shot_cot", question)
+        review = context.prompt("review", question, rationale="", gold=gold)
+        feedback = context.prompt("feedback", question, sheet="", gold=gold)
+        sheet = Ask(EXPLAIN, "", question.id)  # the student's own, up to its cap
+        return [
+            *(PlannedRequest(author, written) for author in teachers),
+            *(PlannedRequest(reviewer, review, 1, (written,)) for reviewer in teachers for _ in teachers[1:]),
+            *(PlannedRequest(author, feedback, 1, (sheet,)) for author in teachers),
+        ]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """A rationale by every teacher, and a feedback by every teacher where the student was wrong."""

@@ -22,6 +22,7 @@ from benchmark.contract import (
     Curriculum,
     Format,
     Loss,
+    PlanContext,
     Requirements,
     Schedule,
     Selection,
@@ -33,7 +34,7 @@ from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.panel import Panel
 from benchmark.teachers.teacher import OpenTeacher, Price, Teacher, estimated_tokens
-from benchmark.types import Annotation, Ask, Pick, Question, Reply, TrainingExample, Usage
+from benchmark.types import Annotation, Ask, Pick, PlannedRequest, Question, Reply, TrainingExample, Usage
 from tests.corridor import corridor_parts
 from tests.corridor.corridor_parts import Killed as Killed
 from tests.corridor.corridor_parts import Ran as Ran
@@ -42,6 +43,8 @@ from tests.corridor.corridor_parts import fingerprint as fingerprint
 Says = Callable[[Ask, int], str]
 """(request, number of the sample) -> reply"""
 PRICE = Price(2.0, 10.0)
+LONGEST_REPLY = 64
+"""Tokens, by the rule of thumb, that no script goes beyond."""
 
 
 # --- death -----------------------------------------------------------------------------------------------------------
@@ -88,6 +91,7 @@ class ScriptedTeacher:
     roles: None = None
     token_counts_are_estimated: bool = True
     stored: bool = False
+    concurrency: int = 1
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         return self
@@ -97,6 +101,10 @@ class ScriptedTeacher:
 
     def covers(self, question_id: str) -> bool:
         return is_of_pool(question_id)
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        prompt = estimated_tokens(request.ask.prompt) + 2 * held_tokens
+        return Usage(request.samples, request.samples * prompt, request.samples * LONGEST_REPLY)
 
     async def reply(self, ask: Ask, samples: int) -> list[Reply]:
         self.books.asked.append(ask)
@@ -226,8 +234,8 @@ class HeardAnnotator:
     def requires(self) -> Requirements:
         return self.inner.requires()
 
-    def most_calls(self, question: Question) -> int:
-        return self.inner.most_calls(question)
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        return self.inner.planned(question, context)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         rows = await self.inner.annotate(pick, context, ask)

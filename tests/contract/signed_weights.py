@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.axes.annotation import FewShotCot
 from benchmark.axes.format import RationaleThenAnswer
-from benchmark.contract import Annotator, AskModels, Context, DataPolicy, Requirements, StepModel, StepState, Task
-from benchmark.types import Annotation, Ask, Json, Pick, Question, Span, Term, TrainingExample
+from benchmark.contract import (
+    Annotator,
+    AskModels,
+    Context,
+    DataPolicy,
+    PlanContext,
+    Requirements,
+    StepModel,
+    StepState,
+    Task,
+)
+from benchmark.types import Annotation, Ask, Json, Pick, PlannedRequest, Question, Span, Term, TrainingExample
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +48,8 @@ class WithMistakes:
     def requires(self) -> Requirements:
         return self.inner.requires()
 
-    def most_calls(self, question: Question) -> int:
-        return self.inner.most_calls(question)
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        return self.inner.planned(question, context)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         rows = list(await self.inner.annotate(pick, context, ask))

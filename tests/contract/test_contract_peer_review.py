@@ -22,7 +22,8 @@ from benchmark.runs.identity import identity
 from benchmark.teachers.panel import Panel
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.teacher import Price
-from benchmark.types import Ask, Question, Usage
+from benchmark.types import Ask, Usage
+from benchmark.worst_case import WorstCases
 from tests.contract.peer_review import AcceptedByPeers, Committee, RationaleAndFeedback, mark_in
 from tests.contract.scripted import (
     Fate,
@@ -153,7 +154,9 @@ def test_a_passed_exam_costs_nine_calls_and_a_failed_one_twelve(fair: tuple[Cast
     assert len(asked) == ran.history[-1].annotated == 12
     assert {number_of(question_id) % 2: calls for question_id, calls in asked.items()} == {0: 9, 1: 12}
     assert all(calls == 9 + 3 * (number_of(question_id) % 2) for question_id, calls in asked.items())
-    assert Committee().most_calls(Question("", "")) == 12
+    cell = cast_.cell()
+    worst, pool = WorstCases(cell, cell.dataset.load()), cell.dataset.load().pool
+    assert {worst.of(row.without_gold()).calls for row in pool} == {12}
     assert ran.history[-1].computed["student/annotation"].calls == 12
 
 

@@ -140,7 +140,9 @@ def test_ten_calls_warm_up_and_forty_follow(ta: tuple[Cast, Ran]) -> None:
     ]
     asked = [ask.question_id for ask in cast_.teacher.books.asked]
     assert len(asked) == len(set(asked)) == BUDGET
-    assert replace(ran.history[-1].charged["teacher"], questions=0) == cast_.teacher.books.answered
+    booked, answered = ran.history[-1].charged["teacher"], cast_.teacher.books.answered
+    assert booked.usd == pytest.approx(answered.usd)
+    assert replace(booked, questions=0, usd=answered.usd) == answered
 
 
 def test_the_schedule_is_a_function_of_history() -> None:

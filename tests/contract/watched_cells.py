@@ -31,7 +31,7 @@ from benchmark.student.module import StudentModule
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Exemplar, Splits, TestSplit
 from benchmark.teachers.teacher import OpenTeacher, Price, Teacher
-from benchmark.types import Ask, Example, Reply, Span, TrainingExample
+from benchmark.types import Ask, Example, PlannedRequest, Reply, Span, TrainingExample, Usage
 from tests.corridor.corridor_parts import Killed, Ran, Silent, fingerprint
 
 QUESTIONS = 12
@@ -173,6 +173,10 @@ class WatchedTeacher:
     def stored(self) -> bool:
         return self.real.stored
 
+    @property
+    def concurrency(self) -> int:
+        return self.real.concurrency
+
     def open(self, dataset: Dataset) -> OpenTeacher:
         return WatchedReplies(self.real.open(self.dataset), self.watch)
 
@@ -187,6 +191,9 @@ class WatchedReplies:
 
     def covers(self, question_id: str) -> bool:
         return self.real.covers(question_id)
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        return self.real.most(request, held_tokens)
 
     async def reply(self, ask: Ask, samples: int) -> list[Reply]:
         replies = await self.real.reply(ask, samples)

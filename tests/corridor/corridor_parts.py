@@ -20,13 +20,13 @@ from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
 from benchmark.cell import Cell, read_cell
 from benchmark.context import CellContext
-from benchmark.contract import AskModels, Context, Requirements
+from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.contract import StepModel as Model
 from benchmark.contract import StepState as State
 from benchmark.experiment import Experiment
 from benchmark.runs.journal import Journal
 from benchmark.runs.record import CellFolder
-from benchmark.types import Annotation, Ask, Pick, Question, Round, RoundLog, Stage, TrainingExample
+from benchmark.types import Annotation, Ask, Pick, PlannedRequest, Question, Round, RoundLog, Stage, TrainingExample
 
 MINIATURE = (
     "dataset.pool_size=40",
@@ -344,8 +344,9 @@ class AsksTheRulesAgain(FewShotCot):
 
     log: list[Ask] = field(default_factory=list, compare=False, metadata=UNSEEN)
 
-    def most_calls(self, question: Question) -> int:
-        return 2
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        rules = context.prompt("few_shot_cot", question, temperature=0.5)
+        return [PlannedRequest(context.teachers[0], rules), *super().planned(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         if not self.log:

@@ -25,7 +25,7 @@ from corridor_parts import (
 from benchmark.axes.loss import CrossEntropy, FixedData
 from benchmark.cell import Cell
 from benchmark.student.module import StudentModule
-from benchmark.types import Ask, Reply
+from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class CountingTeacher:
         class Opened:
             def covers(self, question_id: str) -> bool:
                 return bool(opened.covers(question_id))
+
+            def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+                most: Usage = opened.most(request, held_tokens)
+                return most
 
             async def reply(self, ask: Ask, samples: int) -> list[Reply]:
                 if len(teacher.asked) in teacher.dies_at:

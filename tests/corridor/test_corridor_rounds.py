@@ -178,14 +178,14 @@ def test_the_teachers_reference_is_its_accuracy_on_the_test_split(tmp_path: Path
     again = teacher_accuracy(cell.teacher.open(cell.dataset), cell.dataset, PromptLibrary(), splits.test.open())
     assert ran.result["teacher_reference"] == {"split": "test", **(again or {})}
     assert 0.2 < ran.result["teacher_reference"]["value"] < 0.8
-    assert ran.experiment.meter.ledger.calls() == 12  # the reference is charged to nobody
+    assert ran.experiment.meter.ledger.total().calls == 12  # the reference is charged to nobody
 
 
 def test_human_labels_are_booked_apart_and_ask_no_teacher(tmp_path: Path) -> None:
     ran = run(miniature("method=gold_answers"), tmp_path)
     assert set(ran.history[0].charged) == {"human"}
     assert ran.history[0].charged["human"].questions == 12
-    assert ran.experiment.meter.ledger.calls() == 0
+    assert ran.experiment.meter.ledger.total().calls == 0
     assert ran.result["uses_gold"] is True
     assert ran.result["teacher_reference"] is None
 
@@ -200,7 +200,7 @@ def test_a_budget_in_calls_holds_over_rounds(tmp_path: Path) -> None:
 
 def test_a_request_that_is_repeated_in_a_later_round_is_not_charged_again(tmp_path: Path) -> None:
     ran = run(miniature(schedule=Rounds(), annotation=AsksTheRulesAgain()), tmp_path)
-    assert ran.experiment.meter.ledger.calls() == 12 + 1
+    assert ran.experiment.meter.ledger.total().calls == 12 + 1
 
 
 def test_the_untrained_student_has_no_round_and_pays_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.app import CONF
-from benchmark.types import Question
+from benchmark.worst_case import annotation_context
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "annotations.md").read_text(encoding="utf-8")
 ROWS = {
@@ -25,6 +25,8 @@ def test_every_annotation_has_its_row() -> None:
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_row_says_what_the_annotation_says(name: str, cell: Callable[..., Any]) -> None:
-    annotation = cell((f"annotation={name}", "dataset=trait_choice")).method.annotation
-    question = Question("q", "Which?", ("a", "b", "c", "d", "e"))
-    assert ROWS[name] == (annotation.most_calls(question), annotation.kinds, annotation.requires().gold)
+    made = cell((f"annotation={name}", "dataset=trait_choice"))
+    annotation, splits = made.method.annotation, made.dataset.load()
+    planned = annotation.planned(splits.pool[0].without_gold(), annotation_context(made, splits))
+    calls = sum(request.samples for request in planned)
+    assert ROWS[name] == (calls, annotation.kinds, annotation.requires().gold)

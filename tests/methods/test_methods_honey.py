@@ -321,7 +321,7 @@ def test_a_choice_that_stands_there_twice_is_asked_about_once() -> None:
         here = {"gold_rows": {twice.id: twice}}
         rows, _, calls = annotated(annotator, [twice], **here)
         assert len({row.id for row in rows}) == len(rows) == count == calls
-        assert annotator.most_calls(twice.without_gold()) == count
+        assert len(annotator.planned(twice.without_gold(), context(annotator, **here))) == count
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_a_choice_that_stands_there_twice_is_asked_about_once() -> None:
 def test_calls_are_those_of_the_paper_and_of_the_plan(annotator: Any, calls: dict[str, int]) -> None:
     _, teacher, charged = annotated(annotator, ITEMS)
     assert {role: len(teacher.of(role)) for role in calls} == {role: n * len(ITEMS) for role, n in calls.items()}
-    assert charged == len(teacher.asked) == len(ITEMS) * annotator.most_calls(ITEM.without_gold())
+    assert charged == len(teacher.asked) == len(ITEMS) * sum(calls.values())
     assert {ask.role for ask in teacher.asked} == annotator.requires().teacher_roles
     planned = annotator.planned(ITEM.without_gold(), context(annotator))
     assert sum(request.samples for request in planned) == sum(calls.values())

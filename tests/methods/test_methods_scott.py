@@ -123,7 +123,6 @@ def test_what_is_planned_is_what_is_asked(scott_cell: Callable[..., Cell]) -> No
     [(who, ask, samples)] = script.asked
     annotation: Any = cell.method.annotation
     assert annotation.planned(question, seen_by(cell)) == [PlannedRequest(who, ask, samples)]
-    assert annotation.most_calls(question) == 1
 
 
 @pytest.mark.parametrize(("text", "rationale"), [(" Because. ", "Because."), ("", None), (" \n", None)])

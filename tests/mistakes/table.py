@@ -29,6 +29,7 @@ class Mistake:
     needs: str | None = None
 
 
+AT_ONCE = "tests/teachers/test_teachers_purchase_concurrent.py"
 BATCH = "tests/student/test_student_batch.py"
 CONTEXT = "tests/axes/test_axes_context_and_parts.py"
 ENCODING = "tests/student/test_student_encoding.py"
@@ -38,6 +39,7 @@ GENERATION = "tests/student/test_student_generation.py"
 IDENTITY = "tests/runs/test_runs_identity.py"
 ISOLATION = "tests/runs/test_runs_isolation.py"
 JSONL = "tests/tasks/test_tasks_jsonl.py"
+LIVE = "tests/teachers/test_teachers_live.py"
 LOGGERS = "tests/runs/test_runs_loggers.py"
 PROCESSES = "tests/cli/test_cli_processes.py"
 PURCHASE = "tests/teachers/test_teachers_purchase.py"
@@ -50,6 +52,8 @@ STEP_BY_STEP = "tests/methods/test_methods_step_by_step.py"
 STORE = "tests/teachers/test_teachers_store.py"
 STREAM = "tests/student/test_student_stream.py"
 SWEEP = "tests/cli/test_cli_sweep.py"
+
+BUY, METER = "benchmark/teachers/purchase.py", "benchmark/teachers/meter.py"
 
 COLLATED = "    denominators = {name: _denominator(term, examples)"
 """Where a step begins, and every encoded example of it can still be changed."""
@@ -402,11 +406,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         Mistake(
             "a repeated request is asked and charged again",
             (
-                Edit(
-                    "benchmark/teachers/purchase.py",
-                    "known_replies = self._seen.get(request, [])",
-                    "known_replies: list[Reply] = []",
-                ),
+                Edit(METER, "known = self._got.get(request, [])", "known: list[Delivery] = []"),
+                Edit(METER, "before = self._charged.get(request, 0)", "before = 0"),
             ),
             (
                 f"{PURCHASE}::test_a_repeated_request_is_charged_once_within_a_purchase",
@@ -418,8 +419,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/teachers/stored_teacher.py",
-                    "found[key].buyer == self.buyer and self._book(key)",
-                    "self._book(key)",
+                    "key if found[key].buyer == self.buyer else None",
+                    "key",
                 ),
             ),
             (
@@ -429,7 +430,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "what was paid for before a death is forgotten",
-            (Edit("benchmark/teachers/stored_teacher.py", "found[key].buyer == self.buyer and", "False and"),),
+            (Edit("benchmark/teachers/stored_teacher.py", "found[key].buyer == self.buyer", "False"),),
             (f"{STORE}::test_what_was_paid_for_before_a_death_is_spent_and_never_twice",),
         ),
         Mistake(
@@ -463,7 +464,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a budget admits one question too many",
-            (Edit("benchmark/teachers/purchase.py", "already_bought + 1)", "already_bought)"),),
+            (Edit(BUY, "len(self.open) + 1", "len(self.open)"),),
             (
                 f"{PURCHASE}::test_rounds_share_one_budget",
                 f"{ROUNDS}::test_each_round_buys_its_share_and_no_question_twice",
@@ -471,8 +472,47 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a budget admits a pick whose worst case does not fit",
-            (Edit("benchmark/teachers/purchase.py", "before + most, share", "before + 1, share"),),
+            (Edit(BUY, "replace(total + most,", "replace(total + Usage(calls=1),"),),
             (f"{PURCHASE}::test_a_pick_is_admitted_only_if_its_worst_case_fits",),
+        ),
+        Mistake(
+            "questions in flight are admitted as if they cost nothing",
+            (Edit(BUY, "self.meter.cost if self.task.done() else self.most", "self.meter.cost"),),
+            (
+                f"{AT_ONCE}::test_the_admitted_questions_have_a_closed_form",
+                f"{AT_ONCE}::test_a_cheap_answer_lets_a_later_question_in_and_what_may_not_fit_waits",
+            ),
+        ),
+        Mistake(
+            "a reply is booked when it comes and not in its question's turn",
+            (
+                Edit(
+                    METER,
+                    "        self.asked[who, ask] = max(",
+                    "        self.meter.commit({(who, ask): samples})\n        self.asked[who, ask] = max(",
+                ),
+            ),
+            (
+                f"{AT_ONCE}::test_whoever_answers_first_the_purchase_is_that_of_one_after_the_other",
+                f"{AT_ONCE}::test_a_purchase_that_was_cut_goes_on_as_if_it_had_not_been",
+            ),
+        ),
+        Mistake(
+            "questions in flight share their notes",
+            (Edit(BUY, "self.context.apart()", "self.context"),),
+            (f"{AT_ONCE}::test_a_purchase_that_was_cut_goes_on_as_if_it_had_not_been",),
+        ),
+        Mistake(
+            "a server's unusable attempts are charged",
+            (
+                Edit(
+                    "benchmark/teachers/teacher.py",
+                    "return self.priced(Usage(1, reply.prompt_tokens, reply.completion_tokens))",
+                    "return self.with_waste(reply)",
+                ),
+            ),
+            (f"{LIVE}::test_what_a_server_wastes_is_spent_and_neither_charged_nor_counted_by_a_budget",),
+            needs="openai",
         ),
         Mistake(
             "unreadable answers are left out of the accuracy",
@@ -510,7 +550,13 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "bought questions are bought again",
-            (Edit("benchmark/experiment.py", "buy(picks[len(before) :]", "buy(picks[max(0, len(before) - 1) :]"),),
+            (
+                Edit(
+                    "benchmark/experiment.py",
+                    "rest, say = picks[len(before) :]",
+                    "rest, say = picks[max(0, len(before) - 1) :]",
+                ),
+            ),
             (f"{RESUME}::test_killed_at_any_question_nothing_is_paid_twice",),
         ),
         Mistake(

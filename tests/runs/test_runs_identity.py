@@ -265,9 +265,9 @@ SOURCE = '''
     class Mine(FewShotCot):
         """What the class is."""
 
-        def most_calls(self, question):
+        def planned(self, question, context):
             """What the method does."""
-            return self.samples  # a remark
+            return super().planned(question, context)  # a remark
 '''
 
 

@@ -8,21 +8,27 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from email.utils import formatdate
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("openai")
 
+from benchmark.axes.annotation import FewShotCot
 from benchmark.errors import ConfigError, TeacherError
 from benchmark.runs.identity import cell_id
-from benchmark.teachers.ledger import Ledger
+from benchmark.tasks.generated_answer import GeneratedAnswer
+from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.live import LiveTeacher, Traffic
+from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.teachers.purchase import TEACHER, Meter, Supplier
+from benchmark.teachers.purchase import SeparableContext, buy
+from benchmark.teachers.store import TeacherStore
+from benchmark.teachers.stored_teacher import StoredTeacher
 from benchmark.teachers.teacher import Price, Teacher, estimated_tokens
-from benchmark.types import Ask, Reply, Usage
+from benchmark.types import Ask, Pick, PlannedRequest, Question, Reply, Usage
 from tests.corridor.corridor_parts import miniature
 from tests.teachers.fault_server import TEXT, FaultServer, Step, error, serving, words
 
@@ -67,6 +73,24 @@ def opened(server: FaultServer, hours: Hours, **settings: Any) -> LiveTeacher:
     return teacher(server, **settings).open_with(hours.clock())
 
 
+@dataclass
+class SmallContext:
+    """As much of a context as a few-shot annotation needs."""
+
+    teachers: tuple[str, ...] = ("live",)
+    task: GeneratedAnswer = field(default_factory=GeneratedAnswer)
+    notes: dict[str, float] = field(default_factory=dict)
+
+    def apart(self) -> SmallContext:
+        return self
+
+    def note(self, **counts: float) -> None:
+        assert not counts
+
+    def prompt(self, role: str, question: Question, temperature: float = 0.0) -> Ask:
+        return Ask(role, f"Q: {question.text}\nA:", question.id, temperature=temperature)
+
+
 def asked(live: LiveTeacher, ask: Ask = ASK, samples: int = 1) -> list[Reply]:
     return asyncio.run(live.reply(ask, samples))
 
@@ -77,8 +101,8 @@ def assert_books_agree(live: LiveTeacher, server: FaultServer, replies: list[Rep
     assert traffic.requests == server.requests
     assert (traffic.prompt_tokens, traffic.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
     if replies is not None:
-        assert sum(reply.prompt_tokens for reply in replies) == server.prompt_tokens
-        assert sum(reply.completion_tokens for reply in replies) == server.completion_tokens
+        paid = sum((Price().with_waste(reply) for reply in replies), start=Usage())
+        assert (paid.prompt_tokens, paid.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
 
 
 # --- what is sent and read --------------------------------------------------------------------------------------------
@@ -175,11 +199,13 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
     assert server.requests == 2
     ledger = Ledger()
     meter = Meter({"live": Supplier(live, Price(1.0, 2.0))}, ledger)
+    question = QuestionMeter(meter)
 
     async def twice() -> None:
-        assert await asyncio.gather(meter("live", ASK), meter("live", ASK))
+        assert await asyncio.gather(question("live", ASK), question("live", ASK))
 
     asyncio.run(twice())
+    meter.commit(question.asked)
     assert server.requests == 3
     prompt, completion = words(ASK.prompt), words(TEXT)
     assert ledger.charged[TEACHER] == Usage(1, prompt, completion, (prompt + 2 * completion) / 1e6)
@@ -241,8 +267,31 @@ def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: Fa
     live = opened(server, hours, max_retries=8)
     replies = asked(live)
     assert hours.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert replies[0].prompt_tokens == 9 * words(ASK.prompt)
+    assert replies[0].prompt_tokens == words(ASK.prompt)
+    assert replies[0].wasted_prompt_tokens == 8 * words(ASK.prompt)
     assert_books_agree(live, server, replies)
+
+
+def test_what_a_server_wastes_is_spent_and_neither_charged_nor_counted_by_a_budget(
+    server: FaultServer, hours: Hours, tmp_path: Path
+) -> None:
+    server.script = [Step(choices=False)] * 60 + [Step(), error(500), Step(choices=False)]
+    live, store = opened(server, hours, max_tokens=20, max_retries=60), TeacherStore(tmp_path / "store", print)
+    stored = StoredTeacher(live, "live", "live", store, "me")
+    meter = Meter({"live": Supplier(stored, Price(1.0, 2.0))}, Ledger())
+    context = cast(SeparableContext, SmallContext())
+    picks = [Pick(Question(f"q{number}", f"{number} and {number}?")) for number in range(3)]
+    worst = live.most(PlannedRequest("live", context.prompt("few_shot_cot", picks[0].question)))
+    assert buy(picks, FewShotCot(), context, meter, Budget(tokens=3 * worst.tokens), 1.0, 0)
+    charged, spent = meter.ledger.charged[TEACHER], meter.ledger.spent[TEACHER]
+    assert (charged.calls, spent.calls, server.requests) == (3, 3, 65)
+    assert (spent.prompt_tokens, spent.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
+    assert spent.prompt_tokens > worst.tokens  # what was wasted alone is more than the first question may cost
+    of_prompt = words(context.prompt("few_shot_cot", picks[0].question).prompt)
+    assert (charged.prompt_tokens, charged.completion_tokens) == (3 * of_prompt, 3 * words(TEXT))
+    assert charged.usd == pytest.approx((charged.prompt_tokens + 2 * charged.completion_tokens) / 1e6)
+    assert_books_agree(live, server)
+    store.close()
 
 
 def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours: Hours) -> None:

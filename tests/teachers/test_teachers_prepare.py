@@ -204,7 +204,7 @@ PARTS = """
     from benchmark.axes.annotation import FewShotCot
     from benchmark.axes.selection import RandomSelection
     from benchmark.contract import ASSISTANT, STUDENT, Requirements
-    from benchmark.types import Ask, Pick, Round
+    from benchmark.types import Ask, Pick, PlannedRequest, Round
 
 
     @dataclass(frozen=True)
@@ -229,10 +229,16 @@ PARTS = """
         who: str = STUDENT
 
         def requires(self):
-            return Requirements(teacher_roles=frozenset({"few_shot_cot"}), assistant=self.who == ASSISTANT)
+            return Requirements(
+                teacher_roles=frozenset({"few_shot_cot"}),
+                student_roles=frozenset({"answer"} if self.who == STUDENT else ()),
+                assistant=self.who == ASSISTANT,
+            )
 
-        def most_calls(self, question):
-            return 2
+        def planned(self, question, context):
+            [request] = super().planned(question, context)
+            again = context.prompt("few_shot_cot", question, temperature=0.5)
+            return [request, PlannedRequest(request.who, again)]
 
         async def annotate(self, pick, context, ask):
             first = await super().annotate(pick, context, ask)

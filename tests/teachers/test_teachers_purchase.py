@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.axes.annotation import FewShotCot, HumanLabels, Together
-from benchmark.contract import Annotator, AskModels, Context, Requirements
+from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements
 from benchmark.teachers.ledger import Budget, Ledger, as_numbers
-from benchmark.teachers.purchase import Meter, Supplier, buy, reweighted
+from benchmark.teachers.meter import Meter, QuestionMeter, Supplier
+from benchmark.teachers.purchase import SeparableContext, buy, reweighted
 from benchmark.teachers.teacher import Price
-from benchmark.types import Annotation, Ask, Example, Pick, Question, Reply, Usage
+from benchmark.types import Annotation, Ask, Example, Pick, PlannedRequest, Question, Reply, Usage
 
 PRICE = Price(2.0, 10.0)
 
@@ -34,6 +36,10 @@ class CountingTeacher:
 
     def covers(self, question_id: str) -> bool:
         return True
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        completion = sum(3 + sample for sample in range(request.samples))
+        return Usage(request.samples, request.samples * (len(request.ask.prompt) + held_tokens), completion)
 
     async def reply(self, ask: Ask, samples: int) -> list[Reply]:
         if self.slow:
@@ -62,6 +68,13 @@ class FakeContext:
 
     teachers: tuple[str, ...] = ("scripted",)
     task: Any = field(default_factory=AnyTask)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def apart(self) -> FakeContext:
+        return replace(self, notes=Counter())
+
+    def note(self, **counts: float) -> None:
+        self.notes.update(counts)
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Any) -> Ask:
         return Ask(role, f"{role}: {question.text}", question.id, temperature=temperature)
@@ -70,7 +83,7 @@ class FakeContext:
         return Example(question.id, question.text, "42", rationale="by heart")
 
 
-CONTEXT = cast(Context, FakeContext())
+CONTEXT = cast(SeparableContext, FakeContext())
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,16 @@ class SometimesRevised:
     def requires(self) -> Requirements:
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
-    def most_calls(self, question: Question) -> int:
-        return self.worst
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        return [PlannedRequest("scripted", context.prompt(f"turn{n}", question)) for n in range(self.worst)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         for number in range(self.spends[int(pick.question.id) % len(self.spends)]):
             await ask("scripted", context.prompt(f"turn{number}", pick.question))
         return [Annotation(pick.question, "rationale", context.teachers[0], "r", "a")]
+
+
+RULES = Ask("rules", "What are the rules?", "0")
 
 
 @dataclass(frozen=True)
@@ -102,11 +118,11 @@ class AsksTheSameAgain:
     def requires(self) -> Requirements:
         return Requirements()
 
-    def most_calls(self, question: Question) -> int:
-        return 2
+    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        return [PlannedRequest("scripted", ask) for ask in (RULES, context.prompt("few_shot_cot", question))]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        [rules] = await ask("scripted", Ask("rules", "What are the rules?", "0"))
+        [rules] = await ask("scripted", RULES)
         [reply] = await ask("scripted", context.prompt("few_shot_cot", pick.question))
         return [Annotation(pick.question, "rationale", "scripted", rules.text, reply.text)]
 
@@ -139,7 +155,7 @@ def purchase(
 
 def assert_books_agree(ledger: Ledger, teacher: CountingTeacher) -> None:
     booked = ledger.charged.get("teacher", Usage())
-    assert booked.calls == teacher.calls == ledger.calls()
+    assert booked.calls == teacher.calls == ledger.total().calls
     assert booked.prompt_tokens == teacher.prompt_tokens
     assert booked.completion_tokens == teacher.completion_tokens
     assert math.isclose(booked.usd, (2 * teacher.prompt_tokens + 10 * teacher.completion_tokens) / 1e6, abs_tol=1e-12)
@@ -176,42 +192,52 @@ def test_more_samples_of_a_known_request_cost_only_the_new_ones() -> None:
     ask = Ask("few_shot_cot", "how?", "0")
 
     async def turns() -> list[list[Reply]]:
-        return [await meter("scripted", ask, samples) for samples in (2, 1, 5, 5, 3)]
+        replies = []
+        for samples in (2, 1, 5, 5, 3):
+            question = QuestionMeter(meter)
+            replies.append(await question("scripted", ask, samples))
+            meter.commit(question.asked)
+        return replies
 
     replies = asyncio.run(turns())
     assert [len(turn) for turn in replies] == [2, 1, 5, 5, 3]
     assert replies[0] == replies[2][:2]
-    assert ledger.calls() == 5
+    assert ledger.total().calls == 5
     assert ledger.charged["teacher"].completion_tokens == 3 + 4 + 5 + 6 + 7
 
 
 def test_other_temperatures_and_roles_are_other_requests() -> None:
     ledger = Ledger()
     meter = meter_of(CountingTeacher(), ledger)
+    question = QuestionMeter(meter)
 
     async def turns() -> None:
         for ask in (Ask("a", "p", "0"), Ask("b", "p", "0"), Ask("a", "p", "0", temperature=0.7), Ask("a", "p", "1")):
-            await meter("scripted", ask)
+            await question("scripted", ask)
 
     asyncio.run(turns())
-    assert ledger.calls() == 4
+    meter.commit(question.asked)
+    assert ledger.total().calls == 4
 
 
 def test_equal_requests_at_the_same_time_are_charged_once() -> None:
     ledger, teacher = Ledger(), CountingTeacher(slow=True)
     meter = meter_of(teacher, ledger)
+    question = QuestionMeter(meter)
 
     async def at_once() -> None:
-        await asyncio.gather(*(meter("scripted", Ask("rules", "What are the rules?", "0")) for _ in range(3)))
+        await asyncio.gather(*(question("scripted", RULES) for _ in range(3)))
 
     asyncio.run(at_once())
-    assert ledger.calls() == 1
+    meter.commit(question.asked)
+    assert teacher.calls == 1
+    assert ledger.total().calls == 1
 
 
 def test_human_labels_are_booked_apart() -> None:
     rows, ledger, teacher = purchase(HumanLabels(), Budget(questions=4))
     assert [row.answer for row in rows] == ["42"] * 4
-    assert teacher.calls == ledger.calls() == 0
+    assert teacher.calls == ledger.total().calls == 0
     assert ledger.charged == {"human": Usage(questions=4)}
 
     rows, ledger, teacher = purchase(Together((FewShotCot(), HumanLabels())), Budget(questions=4))
@@ -292,8 +318,8 @@ def test_both_limits_hold_at_once() -> None:
 def test_order_is_kept_and_buying_stops_at_the_first_that_does_not_fit() -> None:
     @dataclass(frozen=True)
     class DearInTheMiddle(FewShotCot):
-        def most_calls(self, question: Question) -> int:
-            return 5 if question.id == "3" else 1
+        def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+            return (5 if question.id == "3" else 1) * super().planned(question, context)
 
     rows, _, teacher = purchase(DearInTheMiddle(), Budget(calls=6), count=10)
     assert [row.question.id for row in rows] == teacher.asked == ["0", "1", "2"]
@@ -318,7 +344,7 @@ def test_rounds_share_one_budget() -> None:
 @pytest.mark.parametrize("budget", [Budget(calls=10), Budget(questions=3)])
 def test_an_annotator_that_spends_more_than_it_declared_is_stopped(budget: Budget) -> None:
     teacher = CountingTeacher()
-    with pytest.raises(ValueError, match=r"made 3 calls for question '0', but its most_calls says 1"):
+    with pytest.raises(ValueError, match=r"cost 3 calls for question '0', but what it planned could cost 1 at most"):
         purchase(SometimesRevised((3,), worst=1), budget, teacher=teacher)
     assert teacher.asked == ["0"] * 3
 
@@ -335,7 +361,7 @@ def test_a_question_about_which_nothing_is_written_is_paid_all_the_same() -> Non
     bought = buy(picks_of(9), Silent((1,), 1), CONTEXT, meter, Budget(questions=5), 1.0, 0)
     assert [one.question_id for one in bought] == ["0", "1", "2", "3", "4"]
     assert [row.question.id for one in bought for row in one.annotations] == ["1", "3"]
-    assert ledger.charged["teacher"].questions == ledger.calls() == 5
+    assert ledger.charged["teacher"].questions == ledger.total().calls == 5
 
 
 def test_an_exchange_is_kept_with_its_annotation() -> None:
@@ -346,8 +372,10 @@ def test_an_exchange_is_kept_with_its_annotation() -> None:
     assert row.evidence["confidence"] == 0.5
 
 
-@pytest.mark.parametrize("limits", [{}, {"questions": 0}, {"calls": 0}, {"questions": -1}])
-def test_a_budget_that_buys_nothing_is_refused(limits: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "limits", [{}, {"questions": 0}, {"calls": 0}, {"questions": -1}, {"tokens": 0}, {"usd": 0.0}, {"usd": math.nan}]
+)
+def test_a_budget_that_buys_nothing_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"buys nothing|without a limit"):
         Budget(**limits)
 
@@ -371,7 +399,7 @@ def test_weights_outside_zero_and_one_are_refused(weight: float) -> None:
 
 def test_together_adds_up_worst_cases_and_kinds() -> None:
     both = Together((FewShotCot(samples=2), SometimesRevised((1,), 3), HumanLabels()))
-    assert both.most_calls(Question("1", "t")) == 5
+    assert sum(request.samples for request in both.planned(Question("1", "t"), CONTEXT)) == 5
     assert both.kinds == {"gold", "rationale"}
     assert both.requires().gold
     assert both.requires().teacher_roles == {"few_shot_cot"}

@@ -21,7 +21,7 @@ import pytest
 from benchmark.errors import ConfigError
 from benchmark.teachers.__main__ import main
 from benchmark.teachers.ledger import Ledger
-from benchmark.teachers.purchase import Answered, Meter, Supplier
+from benchmark.teachers.meter import Answered, Meter, QuestionMeter, Supplier
 from benchmark.teachers.request import key_of, request_of, teacher_identity
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_reply import StoredReply
@@ -228,10 +228,18 @@ def meter_of(teacher: StoredTeacher) -> Meter:
 
 
 def ask_all(meter: Meter, *requests: tuple[Ask, int]) -> list[list[Reply]]:
-    async def turns() -> list[list[Reply]]:
-        return [await meter("scripted", ask, samples) for ask, samples in requests]
+    """What one question asks, booked."""
+    return ask_and_commit(meter, *requests)[0]
 
-    return asyncio.run(turns())
+
+def ask_and_commit(meter: Meter, *requests: tuple[Ask, int]) -> tuple[list[list[Reply]], list[Answered]]:
+    question = QuestionMeter(meter)
+
+    async def turns() -> list[list[Reply]]:
+        return [await question("scripted", ask, samples) for ask, samples in requests]
+
+    meter.begin()
+    return asyncio.run(turns()), meter.commit(question.asked)
 
 
 def test_what_the_store_held_is_charged_and_not_spent(shop: Shop) -> None:
@@ -239,7 +247,7 @@ def test_what_the_store_held_is_charged_and_not_spent(shop: Shop) -> None:
     first, second = meter_of(shop.teacher("one")), meter_of(shop.teacher("two"))
     bought = ask_all(first, (ASK, 2), (other, 1), (ASK, 1))
     assert first.ledger.spent == first.ledger.charged
-    assert first.ledger.calls() == len(shop.asked) == 3
+    assert first.ledger.total().calls == len(shop.asked) == 3
     assert ask_all(second, (ASK, 2), (other, 1), (ASK, 1)) == bought
     assert second.ledger.charged == first.ledger.charged
     assert second.ledger.spent == {}
@@ -252,10 +260,10 @@ def test_what_was_paid_for_before_a_death_is_spent_and_never_twice(shop: Shop) -
     """The mark of the buyer outlives the process; what the journal holds is not booked again."""
     other = replace(ASK, prompt="other")
     died = meter_of(shop.teacher())
-    ask_all(died, (ASK, 1), (other, 2))
+    _, [journaled] = ask_and_commit(died, (ASK, 1))
+    ask_all(died, (other, 2))
 
     went_on = meter_of(shop.teacher())
-    [journaled, _] = died.newly_answered()
     went_on.remember([journaled])
     went_on.ledger.charged = {"teacher": PRICE.of(journaled.replies[0])}
     went_on.ledger.spent = dict(went_on.ledger.charged)
@@ -268,7 +276,7 @@ def test_what_was_paid_for_before_a_death_is_spent_and_never_twice(shop: Shop) -
 def test_a_teacher_that_costs_nothing_to_ask_is_never_spent(shop: Shop) -> None:
     meter = Meter({"scripted": Supplier(CountingTeacher(shop.counter), PRICE)}, Ledger())
     ask_all(meter, (ASK, 3))
-    assert meter.ledger.calls() == 3
+    assert meter.ledger.total().calls == 3
     assert meter.ledger.spent == {}
     meter.remember([Answered("scripted", ASK, (Reply("x"),))])
 
@@ -493,7 +501,7 @@ def test_a_store_travels_as_lines(shop: Shop, capsys: pytest.CaptureFixture[str]
     moved = StoredTeacher(CountingTeacher(shop.counter), "scripted", "scripted", shop.store(other), "me")
     deliveries = asyncio.run(moved.deliver(ASK, 3))
     assert [delivery.reply for delivery in deliveries] == bought
-    assert not any(delivery.paid for delivery in deliveries)
+    assert not any(delivery.payment for delivery in deliveries)
     assert len(shop.asked) == 3
     assert main(["export", "--store", str(other), str(shop.folder / "again.jsonl")]) == 0
     assert (shop.folder / "again.jsonl").read_bytes() == lines.read_bytes()
@@ -598,6 +606,9 @@ MODULE = """
 
         def covers(self, question_id):
             return self.real.covers(question_id)
+
+        def most(self, request, held_tokens=0):
+            return self.real.most(request, held_tokens)
 
         async def reply(self, ask, samples, first=0):
             with self.counter.open("a") as lines:
