@@ -14,7 +14,7 @@ from benchmark.axes.annotation import FewShotCot, HumanLabels, Rationalise, Self
 from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
 from benchmark.contract import Annotator
 from benchmark.teachers.ledger import Ledger
-from benchmark.teachers.purchase import TEACHER, Meter, Supplier
+from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Ask, Pick, Reply
 from tests.axes.test_axes_context_and_parts import DATASET, POOL, context
@@ -44,7 +44,9 @@ def annotated(annotator: Annotator, teacher: Scripted) -> tuple[list[Annotation]
     ledger, here = Ledger(), context("annotation", DECLARED)
     meter = Meter({"scripted": Supplier(teacher, Price())}, ledger, annotator.requires().teacher_roles)
     pick = Pick(POOL[0].without_gold(), evidence={"why": "random"})
-    rows = list(asyncio.run(annotator.annotate(pick, here, meter)))
+    question = QuestionMeter(meter)
+    rows = list(asyncio.run(annotator.annotate(pick, here, question)))
+    meter.commit(question.asked)
     return rows, ledger.charged[TEACHER].calls if TEACHER in ledger.charged else 0, dict(here.notes)
 
 

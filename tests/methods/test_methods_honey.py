@@ -19,8 +19,8 @@ from benchmark.contract import Annotator
 from benchmark.student.student import Student
 from benchmark.tasks.multiple_choice import MultipleChoice
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.prompts import beside
-from benchmark.teachers.purchase import TEACHER, Meter, Supplier
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Ask, Example, Pick, Reply, Round
 from methods.honey import Counterfactual, CritiqueRevision, exemplars, phrases
@@ -86,7 +86,12 @@ def annotated(
 
     async def all_of_them() -> list[Annotation]:
         picks = [Pick(example.without_gold(), evidence={"why": "random"}) for example in examples]
-        return [row for pick in picks for row in await annotator.annotate(pick, here, meter)]
+        found = []
+        for pick in picks:
+            question = QuestionMeter(meter)
+            found += await annotator.annotate(pick, here, question)
+            meter.commit(question.asked)
+        return found
 
     return asyncio.run(all_of_them()), teacher, ledger.charged[TEACHER].calls
 
@@ -280,7 +285,7 @@ def test_an_empty_reply_stays_without_a_rationale() -> None:
             return [Reply("\n \n", "stop", 1, 0)] * samples
 
     for annotator in (CritiqueRevision(), Counterfactual()):
-        meter = Meter({"scripted": Supplier(Silent(), Price())}, Ledger())
+        meter = QuestionMeter(Meter({"scripted": Supplier(Silent(), Price())}, Ledger()))
         rows = asyncio.run(annotator.annotate(Pick(ITEM.without_gold()), context(annotator), meter))
         assert {row.rationale for row in rows} == {None}
 

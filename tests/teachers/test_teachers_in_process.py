@@ -18,16 +18,16 @@ from benchmark.teachers.gathering import Gatherer
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.live import LiveTeacher
+from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier, worst_case
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.teachers.purchase import TEACHER, Meter, Supplier
 from benchmark.teachers.recorded import _Replay
 from benchmark.teachers.request import key_of, request_of, teacher_identity
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
-from benchmark.types import Ask, Contrast, Reply, Span, TrainingExample, Usage
+from benchmark.types import Ask, Contrast, PlannedRequest, Reply, Span, TrainingExample, Usage
 from tests.contract.tensor_parts import model_folder
 from tests.corridor.corridor_parts import miniature
 
@@ -258,8 +258,14 @@ def test_the_chances_of_all_next_characters_add_up_to_one(teacher: TransformersT
 def bill(opened: OpenTeacher, *asks: Ask) -> Usage:
     meter = Meter({"t": Supplier(opened, PRICE)}, Ledger())
     for each in asks:
-        asyncio.run(meter("t", each))
-        meter._locks.clear()
+        meter.begin()
+        question = QuestionMeter(meter)
+        asyncio.run(question("t", each))
+        most = worst_case([PlannedRequest("t", each)], meter.suppliers, 0)
+        assert question.cost.calls == most.calls
+        assert question.cost.prompt_tokens <= most.prompt_tokens
+        assert question.cost.completion_tokens <= most.completion_tokens
+        meter.commit(question.asked)
     return meter.ledger.charged[TEACHER]
 
 
@@ -297,7 +303,7 @@ def test_a_prompt_beyond_the_window_is_refused_before_it_is_paid(
     with pytest.raises(
         ConfigError, match=r"teacher=t: the .* tokens, which leaves no room .*max_length=128"
     ) as refusal:
-        asyncio.run(meter("t", overlong))
+        asyncio.run(QuestionMeter(meter)("t", overlong))
     assert "\n" not in str(refusal.value)
     assert work.batches == []
     assert meter.ledger.charged.get(TEACHER, Usage()) == Usage()
