@@ -42,7 +42,7 @@ WRONG = [
     pytest.param(["seed"], ["seed"], id="no value"),
     pytest.param(["budget.questions=0"], ["budget", "questions=0", "untrained"], id="budget of nothing"),
     pytest.param(["budget.questions=-3"], ["budget", "questions=-3"], id="negative budget"),
-    pytest.param(["budget.questions=null"], ["budget", "questions or calls"], id="no budget"),
+    pytest.param(["budget.questions=null"], ["budget", "questions, calls, tokens or usd"], id="no budget"),
     pytest.param(["budget.questions=1000"], ["budget.questions=1000", "40 questions"], id="budget above the pool"),
     pytest.param(
         ["evaluation.validation_size=100"], ["validation_size=100", "8 questions"], id="validation above split"

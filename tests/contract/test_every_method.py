@@ -27,7 +27,7 @@ from benchmark.student.frozen import NoAssistant
 from benchmark.student.load import load_student
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.ledger import Budget
-from benchmark.worst_case import WorstCases
+from benchmark.worst_case import annotation_context
 from tests.contract.watched_cells import (
     GENERATED,
     PAIRS,
@@ -259,8 +259,9 @@ def test_a_budget_of_questions_holds(pair: Pair, cells: Cells) -> None:
 def test_a_budget_of_calls_holds_and_every_reply_is_charged(pair: Pair, cells: Cells) -> None:
     cell = cells.plain(pair)
     splits = cell.dataset.load()
-    worst = WorstCases(cell, splits)
-    budget = 8 * max(worst.of(row.without_gold()).calls for row in splits.pool) + 3
+    context = annotation_context(cell, splits)
+    planned = [cell.method.annotation.planned(row.without_gold(), context) for row in splits.pool]
+    budget = 8 * max(sum(request.samples for request in requests) for requests in planned) + 3
     of_questions, of_calls = cells.run(pair), observe(replace(cell, budget=Budget(questions=None, calls=budget)))
     for seen in (of_questions, of_calls):
         assert charged_calls(seen) == len(set(seen.watch.replies))

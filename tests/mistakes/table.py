@@ -511,7 +511,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                     "return self.with_waste(reply)",
                 ),
             ),
-            (f"{LIVE}::test_what_a_server_wastes_is_spent_and_neither_charged_nor_counted_by_a_budget",),
+            (f"{LIVE}::test_what_a_server_wastes_is_spent_and_not_charged",),
             needs="openai",
         ),
         Mistake(

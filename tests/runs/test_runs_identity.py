@@ -46,6 +46,8 @@ OTHER: Mapping[str, Any] = {
     "trainer.accelerator": "cpu",
     "trainer.threads": 1,
     "budget.calls": 50,
+    "budget.tokens": 5000,
+    "budget.usd": 0.5,
     "evaluation.max_new_tokens": 9,
     "evaluation.validation_size": 5,
     "evaluation.option_likelihood": "total",
@@ -271,6 +273,9 @@ SOURCE = '''
 '''
 
 
+RETURN = "return super().planned(question, context)"
+
+
 def own_annotator(plugin: Run, module: str, source: str = SOURCE, template: str = TEMPLATE, **files: str) -> str:
     return plugin(
         {f"{module}/__init__.py": "", f"{module}/mine.py": source, f"{module}/few_shot_cot.j2": template}
@@ -327,10 +332,10 @@ def test_a_papers_templates_and_exemplars_count(
 SAME = [
     ("comment", SOURCE.replace("# a remark", "# another remark")),
     ("docstring", SOURCE.replace("What the method does", "Something else").replace("What the class is", "A class")),
-    ("layout", SOURCE.replace("return self.samples", "return (\n                self.samples\n            )")),
+    ("layout", SOURCE.replace(RETURN, "return (\n                super().planned(question, context)\n            )")),
 ]
 OTHERS = [
-    ("code", SOURCE.replace("return self.samples", "return self.samples + 1")),
+    ("code", SOURCE.replace(RETURN, "return 2 * super().planned(question, context)")),
     ("constant", SOURCE + "\n    LIMIT = 3\n"),
 ]
 

@@ -272,26 +272,40 @@ def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: Fa
     assert_books_agree(live, server, replies)
 
 
-def test_what_a_server_wastes_is_spent_and_neither_charged_nor_counted_by_a_budget(
-    server: FaultServer, hours: Hours, tmp_path: Path
-) -> None:
-    server.script = [Step(choices=False)] * 60 + [Step(), error(500), Step(choices=False)]
-    live, store = opened(server, hours, max_tokens=20, max_retries=60), TeacherStore(tmp_path / "store", print)
-    stored = StoredTeacher(live, "live", "live", store, "me")
-    meter = Meter({"live": Supplier(stored, Price(1.0, 2.0))}, Ledger())
-    context = cast(SeparableContext, SmallContext())
-    picks = [Pick(Question(f"q{number}", f"{number} and {number}?")) for number in range(3)]
-    worst = live.most(PlannedRequest("live", context.prompt("few_shot_cot", picks[0].question)))
-    assert buy(picks, FewShotCot(), context, meter, Budget(tokens=3 * worst.tokens), 1.0, 0)
-    charged, spent = meter.ledger.charged[TEACHER], meter.ledger.spent[TEACHER]
+def bought_from(live: LiveTeacher, budget: Budget, store: Path) -> Ledger:
+    """The books after three questions."""
+    kept, ledger = TeacherStore(store, print), Ledger()
+    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), Price(1.0, 2.0))}, ledger)
+    bought = buy(PICKS, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0)
+    kept.close()
+    assert len(bought) == len(PICKS)
+    return ledger
+
+
+PICKS = [Pick(Question(f"q{number}", f"{number} and {number}?")) for number in range(3)]
+FIRST = SmallContext().prompt("few_shot_cot", PICKS[0].question)
+WASTEFUL = [*[Step(choices=False)] * 60, Step(), error(500), Step(choices=False)]
+
+
+def test_what_a_server_wastes_is_spent_and_not_charged(server: FaultServer, hours: Hours, tmp_path: Path) -> None:
+    server.script = list(WASTEFUL)
+    live = opened(server, hours, max_retries=60)
+    ledger = bought_from(live, Budget(questions=3), tmp_path / "store")
+    charged, spent = ledger.charged[TEACHER], ledger.spent[TEACHER]
     assert (charged.calls, spent.calls, server.requests) == (3, 3, 65)
     assert (spent.prompt_tokens, spent.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
-    assert spent.prompt_tokens > worst.tokens  # what was wasted alone is more than the first question may cost
-    of_prompt = words(context.prompt("few_shot_cot", picks[0].question).prompt)
-    assert (charged.prompt_tokens, charged.completion_tokens) == (3 * of_prompt, 3 * words(TEXT))
-    assert charged.usd == pytest.approx((charged.prompt_tokens + 2 * charged.completion_tokens) / 1e6)
+    assert (charged.prompt_tokens, charged.completion_tokens) == (3 * words(FIRST.prompt), 3 * words(TEXT))
+    for usage in (charged, spent):
+        assert usage.usd == pytest.approx((usage.prompt_tokens + 2 * usage.completion_tokens) / 1e6)
     assert_books_agree(live, server)
-    store.close()
+
+
+def test_no_budget_counts_what_a_server_wastes(server: FaultServer, hours: Hours, tmp_path: Path) -> None:
+    server.script = list(WASTEFUL)
+    live = opened(server, hours, max_retries=60, max_tokens=20)
+    worst = live.most(PlannedRequest("live", FIRST))
+    ledger = bought_from(live, Budget(tokens=3 * worst.tokens), tmp_path / "store")
+    assert ledger.spent[TEACHER].tokens > worst.tokens > ledger.charged[TEACHER].tokens
 
 
 def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours: Hours) -> None:
