@@ -231,7 +231,7 @@ PARTS = """
         def requires(self):
             return Requirements(
                 teacher_roles=frozenset({"few_shot_cot"}),
-                student_roles=frozenset({"answer"} if self.who == STUDENT else ()),
+                student_roles=frozenset({"answer_given"} if self.who == STUDENT else ()),
                 assistant=self.who == ASSISTANT,
             )
 
@@ -242,7 +242,7 @@ PARTS = """
 
         async def annotate(self, pick, context, ask):
             first = await super().annotate(pick, context, ask)
-            await ask(self.who, Ask("answer", pick.question.text, pick.question.id))
+            await ask(self.who, Ask("answer_given", pick.question.text, pick.question.id))
             again = context.prompt("few_shot_cot", pick.question, temperature=0.5)
             await ask(context.teachers[0], again)
             return first
@@ -379,7 +379,7 @@ def test_a_key_is_nowhere_whatever_happens(
     """The server repeats the key in every fault; a cell fails, is prepared, and is run."""
     monkeypatch.setenv(VARIABLE, KEY)
     with serving() as server:
-        overrides = (*live(server), f"teacher.api_key_variable={VARIABLE}")
+        overrides = (*live(server), f"teacher.api_key_variable={VARIABLE}", "teacher.concurrency=1")
         said = []
         for fault in (error(500, f"no {KEY}"), error(401, f"no {KEY}"), error(400, f"no {KEY}")):
             for mode in ("annotate", "run"):
