@@ -19,7 +19,11 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its hook f
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Adds the states of further tokens; returns those of all tokens."""
+        """Adds the states of further tokens; returns those of all tokens.
+
+        Under autocast keys come in float32, as rotation leaves them; attention would round all of them for every token.
+        """
+        key_states = key_states.to(value_states.dtype)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.buffers = [key_states[:, :, :0], value_states[:, :, :0]]

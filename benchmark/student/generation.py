@@ -18,7 +18,7 @@ from benchmark.student.architecture import architecture_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-COMPACT_BELOW = 0.75
+COMPACT_BELOW = 0.9
 """Finished rows leave the batch once this share or less is still writing; each compaction copies the cache."""
 
 

@@ -22,7 +22,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from benchmark.errors import ConfigError
 from benchmark.student import load
 from benchmark.student.architecture import DecoderOnly
-from benchmark.student.attention import END_TO_END, Rows, attend, attend_end_to_end, attends_end_to_end
+from benchmark.student.attention import (
+    END_TO_END,
+    Rows,
+    attend,
+    attend_end_to_end,
+    attend_from_one_token,
+    attends_end_to_end,
+)
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.cache import BLOCK, GrowingLayer, growing_cache
 from benchmark.student.compilation import layers_compiled
@@ -121,6 +128,40 @@ def test_a_saved_network_says_nothing_of_it(tmp_path: Any) -> None:
     network, _ = both_ways("llama")
     network.save_pretrained(tmp_path)
     assert "end_to_end" not in (tmp_path / "config.json").read_text()
+
+
+# --- one token at a time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+def test_one_token_attends_as_sdpa_does(groups: int, scaling: float | None) -> None:
+    generator = torch.Generator().manual_seed(5)
+    query = torch.randn(4, 6, 1, 8, generator=generator)
+    key, value = (torch.randn(4, groups, 11, 8, generator=generator) for _ in range(2))
+    mask = torch.ones(4, 1, 1, 11, dtype=torch.bool)
+    for row, padding in enumerate([0, 3, 10]):
+        mask[row, ..., :padding] = False
+    for seen in (mask, None):
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, scale=scaling, enable_gqa=True
+        )
+        found = attend_from_one_token(query, key, value, seen, scaling)
+        torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_tokens_written_in_bfloat16_have_the_logits_of_the_whole_text(kind: str) -> None:
+    network, _ = both_ways(kind)
+    ids = torch.randint(3, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
+    cache, one_by_one = growing_cache(network), []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        whole = network(input_ids=ids, use_cache=False).logits.float()
+        for column in ids.T:
+            one_by_one.append(network(input_ids=column[:, None], past_key_values=cache, use_cache=True).logits[:, 0])
+    assert {layer.keys.dtype for layer in cache.layers} == {torch.bfloat16}  # float32 ones would be cast at every token
+    written = torch.stack(one_by_one, dim=1).float()
+    assert (written - whole).abs().mean() < 0.02 * whole.abs().mean()
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------
