@@ -17,9 +17,13 @@ ROLE = "few_shot_cot"
 
 
 def reference_teacher(cell: Cell) -> str | None:
-    """The teacher whose accuracy stands beside the cell: the first, if the cell asks any and it can play the role."""
+    """The teacher whose accuracy stands beside the cell: the first, if the cell asks any and it can play the role.
+
+    One whose replies cost something is asked only where the settings say so: nobody pays for what no budget holds.
+    """
     name, first = next(iter(cell.teachers.items()))
-    return name if cell.asks_teacher and (first.roles is None or ROLE in first.roles) else None
+    plays = cell.asks_teacher and (first.roles is None or ROLE in first.roles)
+    return name if plays and (cell.evaluation.paid_teacher_accuracy or not first.stored) else None
 
 
 def concurrency_of(teacher: Teacher) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 OptionLikelihood = Literal["total", "per_token", "per_character"]
@@ -17,7 +17,8 @@ class EvaluationSettings:
     `max_new_tokens` null leaves the cap to the student's config. `validation_size` null uses the whole split.
     `option_likelihood` null reads the answer out of what the student writes; otherwise it is the likeliest option.
     `samples` further answers are drawn to every test question at `temperature`. `extra` names options of `dataset`
-    whose test splits are answered too; their order means nothing.
+    whose test splits are answered too; their order means nothing. `paid_teacher_accuracy` asks a teacher whose replies
+    cost something all test questions, beyond the budget, for the table's row of the teacher itself.
     """
 
     max_new_tokens: int | None = None
@@ -26,6 +27,7 @@ class EvaluationSettings:
     samples: int = 0
     temperature: float = 0.7
     extra: tuple[str, ...] = ()
+    paid_teacher_accuracy: bool = field(default=False, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "validation_size"):

@@ -44,6 +44,7 @@ def live(miniature: tuple[str, ...], results: Any) -> Callable[[FaultServer], tu
     def overrides(server: FaultServer) -> tuple[str, ...]:
         return (
             *("teacher=openai_compatible", "teacher.model=small", f"teacher.base_url={server.url}"),
+            "evaluation.paid_teacher_accuracy=true",
             *("teacher.max_retries=0", "teacher.price.usd_per_million_prompt_tokens=100"),
             *miniature,
             *WHOLE_POOL,

@@ -645,11 +645,23 @@ def last_books(record: dict[str, Any]) -> tuple[Any, Any]:
     return record["rounds"][-1]["charged"], record["rounds"][-1]["spent"]
 
 
+TEST_QUESTIONS_TOO = "evaluation.paid_teacher_accuracy=true"
+
+
+def test_nobody_pays_for_test_questions_unless_told_to(
+    paid: tuple[str, ...], command: Callable[..., Any], results: Any, tmp_path: Path
+) -> None:
+    counter = tmp_path / "counter"
+    assert command(*paid).status == 0
+    assert len(asked(counter)) == 20
+    assert results.record()["teacher_reference"] is None
+
+
 def test_a_second_sweep_calls_nobody_and_is_charged_alike(
     paid: tuple[str, ...], command: Callable[..., Any], results: Any, tmp_path: Path
 ) -> None:
     counter, store = tmp_path / "counter", f"store_path={tmp_path / 'store.sqlite'}"
-    assert command(*paid, store).status == 0
+    assert command(*paid, store, TEST_QUESTIONS_TOO).status == 0
     calls = asked(counter)
     assert len(calls) == len(set(calls)) == 20 + 16  # the budget, and the reference on the test set
     first = results.record()
@@ -657,7 +669,8 @@ def test_a_second_sweep_calls_nobody_and_is_charged_alike(
     assert charged == spent
     assert (charged["teacher"]["calls"], charged["teacher"]["questions"]) == (20, 20)
 
-    assert command(*paid, store, f"results_dir={tmp_path / 'second'}").status == 0
+    again = command(*paid, store, TEST_QUESTIONS_TOO, f"results_dir={tmp_path / 'second'}")
+    assert again.status == 0
     second = type(results)(tmp_path / "second").record()
     assert asked(counter) == calls
     assert second["cell_id"] == first["cell_id"]
@@ -673,7 +686,7 @@ def test_seeds_and_methods_share_what_is_bought(
     done = command("-m", *paid, *everything, "seed=1,2", "method=step_by_step,answer_only")
     assert done.status == 0, done.err
     calls = asked(tmp_path / "counter")
-    assert len(calls) == len(set(calls)) == 40 + 16
+    assert len(calls) == len(set(calls)) == 40
     books = [last_books(record) for record in results.records()]
     assert len(books) == 4
     assert all(charged["teacher"]["calls"] == 40 for charged, _ in books)
