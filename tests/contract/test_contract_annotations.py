@@ -30,6 +30,8 @@ OPTIONS = sorted(path.stem for path in (CONF / "annotation").glob("*.yaml"))
 TRAITS = ("dataset=trait_choice", "dataset.pool_size=16", "dataset.validation_size=2", "dataset.test_size=2")
 SMALL = ("budget.questions=4",)
 WITHOUT_TEACHER = ("human_labels", "human_rationales")
+OF_PROBABILITIES = ("contrastive_decoding",)
+"""They need a model in this process; its tests buy them."""
 CALLS = {
     "few_shot_cot": 1,
     "few_shot_cot_and_human_labels": 1,
@@ -40,6 +42,10 @@ CALLS = {
     "critique_revision_and_counterfactual": 7,
 }
 """What a question costs where every reply can be read."""
+
+
+def test_every_annotation_is_bought_here_or_somewhere_else() -> None:
+    assert {*CALLS, *WITHOUT_TEACHER, *OF_PROBABILITIES} == set(OPTIONS)
 
 
 def says(ask: Ask, sample: int) -> str:
@@ -59,7 +65,7 @@ def life(option: str, *overrides: str) -> Callable[[Path, Fate], Ran]:
     return lambda folder, fate: run(cell_of(option, ScriptedTeacher("teacher", says, fate=fate), *overrides), folder)
 
 
-@pytest.fixture(scope="module", params=[option for option in OPTIONS if option not in WITHOUT_TEACHER])
+@pytest.fixture(scope="module", params=[option for option in OPTIONS if option in CALLS])
 def bought(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, ScriptedTeacher, Ran]:
@@ -175,7 +181,7 @@ def test_all_seeds_are_asked_for_the_same_prompts(option: str) -> None:
     gold = {row.id: row.answer for row in cell.dataset.load().pool}
     plain, *others = (prompts_of(cell, gold, True, seed=seed) for seed in range(1, 7))
     assert all(other == plain for other in others)
-    draws = "critique" in option or option == "counterfactual"
+    draws = "critique" in option or option in ("counterfactual", "contrastive_decoding")
     assert (prompts_of(cell, gold, True, data_seed=1) != plain) == draws
 
 

@@ -553,8 +553,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/experiment.py",
-                    "rest, say = picks[len(before) :]",
-                    "rest, say = picks[max(0, len(before) - 1) :]",
+                    "self.purchase.buy(picks[len(before) :]",
+                    "self.purchase.buy(picks[max(0, len(before) - 1) :]",
                 ),
             ),
             (f"{RESUME}::test_killed_at_any_question_nothing_is_paid_twice",),

@@ -697,7 +697,7 @@ def test_a_cell_learns_from_a_live_teacher_and_the_key_is_nowhere(
     assert "HTTP Request" not in done.err
     record = results.record()
     charged = record["rounds"][-1]["charged"]["teacher"]
-    assert charged["calls"] == 20 == server.requests - record["teacher_reference"]["n"]
+    assert charged["calls"] == 20 == server.requests
     assert VARIABLE in shown.out
     assert not [text for text in (done.out, done.err, shown.out, shown.err) if KEY in text]
     files = [path for path in results.path.parent.rglob("*") if path.is_file()]
