@@ -61,17 +61,23 @@ class Cost:
 
 @dataclass
 class Rehearsal:
-    """Stands in for the teachers: keeps every distinct request with its samples, and answers all with one text."""
+    """Stands in for the teachers: keeps every distinct request with its samples, and answers as an exemplar does.
 
-    text: str
+    Where the question has choices, the answer is its first one: an exemplar's would be none of them.
+    """
+
+    rationale: str = ""
+    answer: str = "0"
+    choices: Mapping[str, str] = field(default_factory=dict)
     asked: dict[tuple[str, Ask], int] = field(default_factory=dict)
 
     async def __call__(self, who: str, ask: Ask, samples: int = 1) -> list[Reply]:
-        """`samples` times the text. Raises LookupError for the student and the assistant, who are not here."""
+        """`samples` times the same. Raises LookupError for the student and the assistant, who are not here."""
         if who in (STUDENT, ASSISTANT):
             raise LookupError(f"there is no {who} in a rehearsal")
         self.asked[who, ask] = max(samples, self.asked.get((who, ask), 0))
-        return [Reply(self.text)] * samples
+        answer = self.choices.get(ask.question_id, self.answer)
+        return [Reply(f"{self.rationale} {ANSWER_CLAUSE} {answer}.")] * samples
 
     def calls(self, teacher: str | None = None) -> int:
         """How many calls the ledger would hold, of one teacher or all: a repeated request is charged once."""
@@ -169,8 +175,11 @@ def _spread(pool: Sequence[Question], count: int) -> list[Question]:
 def _rehearsed(cell: Cell, splits: Splits, questions: Sequence[Question]) -> Rehearsal | None:
     """What the annotation asks about the questions; None where it cannot be told without teacher and student."""
     if not cell.method.trains():
-        return Rehearsal("")
-    rehearsal = Rehearsal(next(iter(_exemplar_replies(cell.dataset)), f"{ANSWER_CLAUSE} 0."))
+        return Rehearsal()
+    choices = {question.id: question.choices[0] for question in questions if question.choices}
+    rehearsal = Rehearsal(choices=choices)
+    for exemplar in cell.dataset.exemplars[:1]:
+        rehearsal = Rehearsal(exemplar.rationale, exemplar.answer, choices)
     context = annotation_context(cell, splits)
 
     async def annotate() -> None:

@@ -112,6 +112,14 @@ def test_how_many_questions_a_budget_admits(budget: Budget, pool: int, most: int
     assert admitted_questions(budget, pool, *costs) == bought
 
 
+@pytest.mark.parametrize("dataset", ["chain_sum", "trait_choice"])
+def test_a_rehearsed_reply_can_be_read_so_that_nothing_is_asked_again(
+    dataset: str, command: Run, miniature: tuple[str, ...]
+) -> None:
+    several = ("annotation=self_consistent_cot", "annotation.samples=3", f"dataset={dataset}")
+    assert table(command(*PLAN, *miniature, *several))[0]["calls"] == "~60"
+
+
 def test_who_asks_no_teacher_pays_none(command: Run, miniature: tuple[str, ...]) -> None:
     rows = table(command("-m", *miniature, "mode=plan", "method=gold_answers,answer_only"))
     assert [(row["method"], row["calls"]) for row in rows[:-1]] == [
