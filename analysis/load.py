@@ -85,6 +85,7 @@ class TestScore:
     reasoning_accuracy: float | None = None
     right_answer_wrong_reasoning: float | None = None
     questions_seen_in_pool: float | None = None
+    truncated_answers: float | None = None
     samples_per_question: int | None = None
     majority_at_k: float | None = None
     pass_at_k: float | None = None
@@ -312,6 +313,7 @@ def _parse_test(entry: Mapping[str, Any], where: str) -> TestScore:
         reasoning_accuracy=_take_optional(entry, "reasoning_accuracy", where),
         right_answer_wrong_reasoning=_take_optional(entry, "right_answer_wrong_reasoning", where),
         questions_seen_in_pool=_take_optional(entry, "questions_seen_in_pool", where),
+        truncated_answers=_take_optional(entry, "truncated_answers", where),
         samples_per_question=samples,
         majority_at_k=None if samples is None else _take_at(entry, "majority_at", samples, where),
         pass_at_k=None if samples is None else _take_at(entry, "pass_at", samples, where),

@@ -12,6 +12,8 @@ from analysis.references import TeacherGroup
 from analysis.settings import Settings, distinguishing_keys, varying_keys
 
 MIN_SEEDS = 3
+MUCH_TRUNCATED = 0.05
+"""A trained student has learnt to end its answers; where more of them are cut, the cap decides part of the result."""
 SHOWN_SOURCES = frozenset({"teacher", "human"})
 GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
 
@@ -65,6 +67,8 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
     yield from dict.fromkeys(found)
     yield from dict.fromkeys(note for block in blocks for note in _seen_notes(block))
     for block in blocks:
+        yield from _truncation_notes(block)
+    for block in blocks:
         yield from _reference_notes(block)
 
 
@@ -76,6 +80,17 @@ def _seen_notes(block: BlockParts) -> Iterator[str]:
     most = max((score.test.questions_seen_in_pool or 0 for score in _scores([block])), default=0)
     if most:
         yield f"{title_of(block.key)}: up to {most:,.0f} of the test questions are in the pool of {block.key.dataset}."
+
+
+def _truncation_notes(block: BlockParts) -> Iterator[str]:
+    for group in block.groups:
+        tests = [score.test for score in group.scores]
+        share = sum(test.truncated_answers or 0 for test in tests) / sum(test.num_examples for test in tests)
+        if share > MUCH_TRUNCATED and group.method != UNTRAINED_METHOD:
+            yield (
+                f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were cut at the cap of tokens; "
+                "raise student.max_new_tokens or evaluation.max_new_tokens."
+            )
 
 
 def _seed_notes(block: BlockParts) -> Iterator[str]:

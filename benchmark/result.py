@@ -59,6 +59,7 @@ def _test_row(dataset: str, test: Evaluation, samples: SampledAnswers | None) ->
         "reasoning_accuracy": reasoning_accuracy(test.predictions),
         "right_answer_wrong_reasoning": right_answer_wrong_reasoning(test.predictions),
         "n": len(test.predictions),
+        "truncated_answers": test.truncated_answers,
         "completion_tokens_per_answer": test.completion_tokens_per_answer,
         "seconds_per_answer": test.seconds / len(test.predictions),
     }

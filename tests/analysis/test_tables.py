@@ -230,6 +230,15 @@ def test_reasoning_is_averaged_over_seeds_and_absent_where_a_record_does_not_tel
     assert any(note.startswith("right reasoning = ") for note in table.notes)
 
 
+def test_many_answers_cut_at_the_cap_are_in_a_note_but_for_the_untrained_student(results: Path) -> None:
+    fine, cut, untrained = make_record("answer_only"), make_record("srd"), make_record("untrained")
+    for record, count in ((fine, 25), (cut, 211), (untrained, 400)):
+        record["test"][0]["truncated_answers"] = count
+    notes = [note for note in table_of(results, fine, cut, untrained).notes if "cut at the cap" in note]
+    assert [note.partition(": student")[0] for note in notes] == ["chain_sum"]
+    assert "42% of the answers of srd were cut" in notes[0]
+
+
 def test_test_questions_that_the_pool_holds_are_in_a_note(results: Path) -> None:
     record = make_record("elad")
     extra = record["test"][0] | {"dataset": "svamp", "questions_seen_in_pool": 0}

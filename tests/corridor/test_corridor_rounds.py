@@ -130,7 +130,7 @@ def test_the_record_agrees_with_the_predictions(three_rounds: Ran) -> None:
     assert test["completion_tokens_per_answer"] == pytest.approx(sum(r["completion_tokens"] for r in rows) / 8)
     counters = Counter(three_rounds.result["counters"])
     assert counters["unparsed_answers"] == sum(row["answer"] is None for row in rows)
-    assert counters["truncated_answers"] == sum(row["truncated"] for row in rows)
+    assert counters["truncated_answers"] == test["truncated_answers"] == sum(row["truncated"] for row in rows)
     splits = three_rounds.experiment.cell.dataset.load()
     splits.test.unseal()
     assert [row["example_id"] for row in rows] == [example.id for example in splits.test.open()]
