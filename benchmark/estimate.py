@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.contract import ASSISTANT, STUDENT, Schedule
@@ -20,9 +20,6 @@ from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.teachers.teacher import MILLION, Teacher, estimated_prompt_tokens, estimated_tokens
 from benchmark.types import Ask, Pick, Question, Reply, RoundLog, Usage
 from benchmark.worst_case import WorstCases, annotation_context
-
-if TYPE_CHECKING:
-    pass
 
 REHEARSED_QUESTIONS = 16
 MOST_ROUNDS = 1000

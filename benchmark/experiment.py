@@ -14,7 +14,7 @@ from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.extra import ExtraTest, count_seen
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
-from benchmark.evaluation.reference import concurrency_of, reference_teacher, teacher_accuracy
+from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.models import load_models
 from benchmark.plan import covered_pool
@@ -279,7 +279,7 @@ class Experiment:
         name = reference_teacher(self.cell)
         if name is None:
             return None
-        opened, at_once = self.models.suppliers[name].teacher, concurrency_of(self.cell.teachers[name])
+        opened, at_once = self.models.suppliers[name].teacher, self.cell.teachers[name].concurrency
         measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open(), at_once)
         return None if measured is None else {"split": "test", **measured}
 

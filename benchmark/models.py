@@ -12,7 +12,8 @@ from benchmark.plan import distribution_teacher
 from benchmark.student.frozen import Frozen, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
-from benchmark.teachers.meter import Supplier
+from benchmark.teachers.meter import Supplier, local_models
+from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.request import teacher_identity
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -41,9 +42,8 @@ class Models:
 
     def asked_by(self, annotator: Annotator) -> dict[str, Student]:
         """The local models that an annotator says it asks."""
-        needs = annotator.requires()
-        named = {STUDENT: bool(needs.student_roles), ASSISTANT: needs.assistant}
-        return {name: model for name, model in self.local.items() if named[name]}
+        asked = local_models(annotator)
+        return {name: model for name, model in self.local.items() if name in asked}
 
     def close(self) -> None:
         """Closes the store."""
@@ -97,7 +97,8 @@ def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, c
     """The teacher behind the store, where its replies cost something to get."""
     if store is None or not teacher.stored:
         return opened
-    return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer)
+    together = isinstance(teacher, OpenAICompatibleTeacher) and teacher.n_per_request
+    return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer, together)
 
 
 def load_assistant(cell: Cell) -> Student | None:

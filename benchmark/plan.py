@@ -16,10 +16,12 @@ from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
 from benchmark.teachers.in_process import TransformersTeacher
+from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import HUMAN
+from benchmark.teachers.teacher import Teacher
 from benchmark.types import Example, Question
-from benchmark.worst_case import WorstCases
+from benchmark.worst_case import WorstCases, annotation_context
 
 TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
@@ -86,6 +88,7 @@ def _reasons(cell: Cell) -> Iterator[str]:
         yield from _impossible_sizes(cell, splits)
         if not unmet:  # or nobody knows what would be asked
             yield from _unaffordable(cell, splits)
+            yield from _begun_replies(cell, splits)
     extra = _extra_tests(cell)
     yield from _unaskable(cell, extra)
     yield from _impossible_measures(cell, splits, extra)
@@ -218,6 +221,8 @@ def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
     limits = cell.budget.limits
     if not limits.keys() - {"questions"}:
         return
+    if cell.budget.usd is not None and cell.asks_teacher and not any(map(_has_price, cell.teachers.values())):
+        yield f"budget.usd={cell.budget.usd} limits nothing, since teacher.price is 0; give the price, or another limit"
     worst = WorstCases(cell, splits)
     cheapest = dict.fromkeys(limits, math.inf)
     for example in covered_pool(cell, splits):
@@ -229,6 +234,29 @@ def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
         if limits[unit] < cost < math.inf:
             told = f"{cost:.2g} US dollars" if unit == "usd" else f"{cost} {unit}"
             yield f"budget.{unit}={limits[unit]}, but one question may cost {told}"
+
+
+def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
+    """One reason where a chat would have to go on from a reply that is begun."""
+    chats = {
+        name: teacher
+        for name, teacher in cell.teachers.items()
+        if isinstance(teacher, OpenAICompatibleTeacher) and teacher.api == "chat"
+    }
+    pool = covered_pool(cell, splits) if chats else ()
+    if pool:
+        planned = cell.method.annotation.planned(pool[0].without_gold(), annotation_context(cell, splits))
+        begun = sorted({request.ask.role for request in planned if request.who in chats and request.ask.prefix})
+        if begun:
+            yield (
+                f"a chat cannot go on from a reply that is begun, as the prompt {', '.join(begun)} wants; choose "
+                "teacher.api=completions, or an annotation that begins its replies in the prompt (annotation.begin_in)"
+            )
+
+
+def _has_price(teacher: Teacher) -> bool:
+    price = teacher.price
+    return bool(price.usd_per_million_prompt_tokens or price.usd_per_million_completion_tokens)
 
 
 def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Fills the teacher store ahead of training, with everything that depends on no trained student.
 
-The first round is ranked and bought by the code of a run, and the teacher is asked about the test questions as for its
-reference row. So the requests are those of a run, which then finds their replies in the store.
+The first round is ranked and bought by the code of a run, and where the settings have the teacher asked about the test
+questions too, it is. So the requests are those of a run, which then finds their replies in the store.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from benchmark.cell import Cell
 from benchmark.context import CellContext, context_of
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, AskModels, Context, TextModel
 from benchmark.errors import ConfigError
-from benchmark.evaluation.reference import ask_each, concurrency_of, reference_asks, reference_teacher
+from benchmark.evaluation.reference import ask_each, reference_asks, reference_teacher
 from benchmark.isolation import isolated
 from benchmark.models import load_assistant, open_teachers
 from benchmark.plan import covered_pool
 from benchmark.progress import purchase_bar
 from benchmark.round_purchase import RoundPurchase
 from benchmark.teachers.ledger import Ledger
-from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter, Supplier
+from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter, Supplier, local_models
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import Bought
 from benchmark.teachers.stored_teacher import StoredTeacher, is_final
@@ -157,9 +157,8 @@ class _Desk:
         if cell.used_assistant is not None:
             self.local[ASSISTANT] = cast("TextModel", _AssistantOnDemand(cell))
         roles = cell.method.requires().teacher_roles
-        needs = cell.method.annotation.requires()
-        asked = {STUDENT: bool(needs.student_roles), ASSISTANT: needs.assistant}
-        local = {name: model for name, model in self.local.items() if asked[name]}
+        asked = local_models(cell.method.annotation)
+        local = {name: model for name, model in self.local.items() if name in asked}
         self.round_meter = Meter(suppliers, Ledger(), roles, local, cell.longest_local_reply)
         self.reference_meter = Meter(suppliers, Ledger())
 
@@ -218,7 +217,7 @@ class _Desk:
                 advance(1)
                 return replies
 
-            asyncio.run(ask_each(asks, reply, concurrency_of(self.cell.teachers[name])))
+            asyncio.run(ask_each(asks, reply, self.cell.teachers[name].concurrency))
 
     def add_up(self) -> None:
         """Tells in `done` what was bought, after a failure too."""

@@ -94,6 +94,17 @@ async def _exchange(who: str, request: Ask, ask: AskModels) -> Exchange:
     return Exchange(who, request, reply)
 
 
+async def _all_exchanges(who: str, requests: Sequence[Ask], ask: AskModels) -> list[Exchange]:
+    """In order. Raises the first error once all have come back, since what is under way is paid for."""
+    found = await asyncio.gather(*(_exchange(who, each, ask) for each in requests), return_exceptions=True)
+    exchanges: list[Exchange] = []
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+        exchanges.append(each)
+    return exchanges
+
+
 def _refuse_impossible(temperature: float, **caps: int) -> None:
     if temperature < 0:
         raise ValueError(f"temperature={temperature} is below 0")
@@ -263,7 +274,7 @@ class Counterfactual:
         """One annotation a choice, whose answer is the choice that it argues for; `sample` counts the choices."""
         question, teacher, gold = pick.question, context.teachers[0], context.gold(pick.question).answer
         requests = self._requests(question, context)
-        exchanges = await asyncio.gather(*(_exchange(teacher, request, ask) for request in requests.values()))
+        exchanges = await _all_exchanges(teacher, list(requests.values()), ask)
         return [
             Annotation(
                 question=question,
@@ -275,6 +286,7 @@ class Counterfactual:
                 evidence={
                     **pick.evidence,
                     "adjectives": drawn_adjectives(question, context),
+                    **({"gold_given": True} if choice == gold else {}),
                     "finish": exchange.reply.finish,
                 },
                 exchanges=(exchange,),

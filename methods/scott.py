@@ -58,6 +58,7 @@ class ContrastiveDecoding:
                 answer=context.gold(question).answer,
                 evidence={
                     **pick.evidence,
+                    "gold_given": True,
                     "finish": reply.finish,
                     "perturbed_answer": self._perturbed(question, context),
                 },

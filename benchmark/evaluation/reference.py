@@ -10,7 +10,7 @@ from benchmark.evaluation.reading import Reading, read_both
 from benchmark.tasks.dataset import Dataset, GradedTask
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.teachers.replies import before_next_exemplar, split_answer
-from benchmark.teachers.teacher import OpenTeacher, Teacher
+from benchmark.teachers.teacher import OpenTeacher
 from benchmark.types import Ask, Example, Json, Question, Reply
 
 ROLE = "few_shot_cot"
@@ -24,11 +24,6 @@ def reference_teacher(cell: Cell) -> str | None:
     name, first = next(iter(cell.teachers.items()))
     plays = cell.asks_teacher and (first.roles is None or ROLE in first.roles)
     return name if plays and (cell.evaluation.paid_teacher_accuracy or not first.stored) else None
-
-
-def concurrency_of(teacher: Teacher) -> int:
-    """How many requests the teacher may be sent at once: what it says, or one."""
-    return int(getattr(teacher, "concurrency", 1))
 
 
 def reference_asks(

@@ -50,13 +50,28 @@ def identity(cell: Cell) -> dict[str, Any]:
         parts["teacher"] = cell.teacher
     if cell.uses_assistant:
         parts["assistant"] = cell.assistant
+    charges = _charges(cell) if trains and cell.asks_teacher else {}
     return {
         "engine": ENGINE_VERSION,
+        **({"charges": charges} if charges else {}),
         "seed": cell.seed,
         **({"data_seed": cell.data_seed, "pool": cell.pool} if trains else {"precision": cell.optimization.precision}),
         **{name: canonical(part) for name, part in parts.items()},
         "sources": _sources(list(parts.values())),
         "content": _content(cell),
+    }
+
+
+def _charges(cell: Cell) -> dict[str, Any]:
+    """By teacher what decides, beside its replies, how many questions a budget of tokens or dollars admits."""
+    if not cell.budget.counts_tokens:
+        return {}
+    return {
+        name: {
+            **({"price": vars(teacher.price)} if cell.budget.usd is not None else {}),
+            **({"n_per_request": True} if getattr(teacher, "n_per_request", False) else {}),
+        }
+        for name, teacher in cell.teachers.items()
     }
 
 

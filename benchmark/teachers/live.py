@@ -312,7 +312,11 @@ class LiveTeacher:
 
         key = os.environ.get(self.teacher.api_key_variable or "") or NO_KEY
         # Retries and time-outs are ours, or nobody could count them.
-        return AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
+        client = AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
+        if self.teacher.api_key_variable is None:  # the package also reads these from the environment
+            client.organization = client.project = None
+            client._custom_headers = {}
+        return client
 
 
 async def _held_open(client: AsyncOpenAI) -> AsyncGenerator[None, None]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmark.contract import ASSISTANT, STUDENT, TextModel
+from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.stored_teacher import Delivery, StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
@@ -166,6 +166,12 @@ class QuestionMeter:
     def cost(self) -> Usage:
         """What the question has cost so far, had nothing been asked before it."""
         return self.meter.cost(self.asked)
+
+
+def local_models(annotator: Annotator) -> frozenset[str]:
+    """Whom of student and assistant an annotator says that it asks."""
+    needs = annotator.requires()
+    return frozenset(name for name, asked in ((STUDENT, needs.student_roles), (ASSISTANT, needs.assistant)) if asked)
 
 
 def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int) -> Usage:

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from benchmark.contract import Annotator, Context
 from benchmark.teachers.ledger import Budget
-from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter
+from benchmark.teachers.meter import TEACHER, Answered, Meter, QuestionMeter, local_models
 from benchmark.types import Annotation, Pick, Usage
 
 HUMAN = "human"
@@ -73,8 +73,7 @@ def questions_at_once(annotator: Annotator, meter: Meter) -> int:
 
     One where local models are asked: they answer in this process, and their work is booked by phase.
     """
-    needs = annotator.requires()
-    if needs.student_roles or needs.assistant:
+    if local_models(annotator):
         return 1
     return min((supplier.concurrency for supplier in meter.suppliers.values()), default=1)
 

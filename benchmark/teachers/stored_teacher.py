@@ -33,7 +33,8 @@ class StoredTeacher:
     """Asks `teacher` only for what the store does not hold.
 
     `identity` is that of `teacher_identity`, `name` for people. `buyer` marks what is bought here, so that a cell that
-    goes on after a death knows what it has paid for; `booked` are the payments that its ledger holds.
+    goes on after a death knows what it has paid for; `booked` are the payments that its ledger holds. Samples are asked
+    for one by one, so that each is kept as soon as it is there, unless they share a request, whose prompt is paid once.
     """
 
     teacher: OpenTeacher
@@ -41,6 +42,7 @@ class StoredTeacher:
     name: str
     store: TeacherStore
     buyer: str
+    samples_share_a_request: bool = False
     booked: set[str] = field(default_factory=set)
 
     def covers(self, question_id: str) -> bool:
@@ -102,11 +104,19 @@ class StoredTeacher:
         }
 
     async def _buy(self, ask: Ask, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+        """Raises the first error, once all requests are back and what they brought is kept: it is paid for."""
         bought: dict[int, Delivery] = {}
+
+        async def buy_run(run: list[int]) -> None:
+            replies = await self.teacher.reply(ask, len(run), run[0])
+            bought.update(self._keep(ask, dict(zip(run, replies, strict=True)), claimed))
+
+        numbers = sorted(claimed)
+        runs = _runs(numbers) if self.samples_share_a_request else [[number] for number in numbers]
         try:
-            for run in _runs(sorted(claimed)):
-                replies = await self.teacher.reply(ask, len(run), run[0])
-                bought |= self._keep(ask, dict(zip(run, replies, strict=True)), claimed)
+            results = await asyncio.gather(*map(buy_run, runs), return_exceptions=True)
+            for error in filter(None, results):
+                raise error
         except Exception as error:
             # Its message is left out: what a server says may hold what nobody should keep.
             failed = Attempt(f"failed: {type(error).__name__}", self.name)

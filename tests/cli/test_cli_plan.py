@@ -222,6 +222,23 @@ def test_a_budget_of_tokens_or_dollars_is_planned_and_held(
         assert number(row["tokens"]) == pytest.approx(used["tokens"], rel=0.2)
 
 
+def test_a_budget_in_dollars_needs_a_price(command: Run, miniature: tuple[str, ...]) -> None:
+    free = ("teacher.price.usd_per_million_prompt_tokens=0", "teacher.price.usd_per_million_completion_tokens=0")
+    done = command(*miniature, *free, "budget.usd=1", "mode=plan")
+    assert "budget.usd=1.0 limits nothing, since teacher.price is 0" in done.out + done.err
+
+
+def test_a_chat_that_would_have_to_go_on_from_a_begun_reply_is_refused(
+    command: Run, miniature: tuple[str, ...]
+) -> None:
+    live = ("teacher=openai_compatible", "teacher.base_url=http://localhost:1/v1", "teacher.model=m")
+    overrides = (*miniature, "dataset=trait_choice", "annotation=counterfactual", *live)
+    done = command(*overrides)
+    assert "a chat cannot go on from a reply that is begun, as the prompt justify wants" in done.complaint
+    for other in ("teacher.api=completions", "annotation.begin_in=prompt"):
+        assert "begun" not in command(*overrides, other, "mode=plan").out
+
+
 @pytest.mark.parametrize(
     ("limit", "told"), [("tokens=9", r"budget\.tokens=9, .* \d+ tokens"), ("usd=1e-6", r"usd=1e-06, .* US dollars")]
 )

@@ -16,6 +16,7 @@ from benchmark.axes.annotation import Together
 from benchmark.axes.format import AnswerOnly
 from benchmark.context import CellContext
 from benchmark.contract import Annotator
+from benchmark.errors import TeacherError
 from benchmark.student.student import Student
 from benchmark.tasks.multiple_choice import MultipleChoice
 from benchmark.teachers.ledger import Ledger
@@ -288,6 +289,21 @@ def test_an_empty_reply_stays_without_a_rationale() -> None:
         meter = QuestionMeter(Meter({"scripted": Supplier(Silent(), Price())}, Ledger()))
         rows = asyncio.run(annotator.annotate(Pick(ITEM.without_gold()), context(annotator), meter))
         assert {row.rationale for row in rows} == {None}
+
+
+def test_choices_beside_one_that_fails_are_waited_for() -> None:
+    done: list[str] = []
+
+    async def ask(who: str, request: Ask, samples: int = 1) -> list[Reply]:
+        if ITEM.choices and ITEM.choices[1] in request.prefix:
+            raise TeacherError("no answer")
+        await asyncio.sleep(0.01)
+        done.append(request.prefix)
+        return [Reply("Because.")]
+
+    with pytest.raises(TeacherError):
+        asyncio.run(Counterfactual().annotate(Pick(ITEM.without_gold()), context(Counterfactual()), ask))
+    assert len(done) == 4
 
 
 def test_a_second_round_goes_on_from_the_first_revision() -> None:

@@ -135,7 +135,7 @@ def test_the_reply_is_the_rationale_of_the_gold_answer(
     found = annotated(cell, row.without_gold(), script := Script(text, finish))
     assert (found.kind, found.source, found.rationale, found.answer) == ("rationale", "scripted", rationale, row.answer)
     perturbed = found.evidence["perturbed_answer"]
-    assert found.evidence == {"rank": 1, "finish": finish, "perturbed_answer": perturbed}
+    assert found.evidence == {"rank": 1, "gold_given": True, "finish": finish, "perturbed_answer": perturbed}
     assert f"The answer is {perturbed}." in script.asked[0][1].contrast.prompt  # type: ignore[union-attr]
     assert found.exchanges[0].ask == script.asked[0][1]
 

@@ -152,6 +152,13 @@ def test_precision_changes_what_an_untrained_student_answers(base: Run, read: Ru
     assert cell_id(read(config)) != cell_id(read(changed(config, "optimization.precision", "bf16-mixed")))
 
 
+def test_prices_count_where_dollars_are_limited(base: Run, read: Run) -> None:
+    config, key = base("rationale_then_answer"), "teacher.price.usd_per_million_prompt_tokens"
+    for limit, counts in (("budget.calls", False), ("budget.tokens", False), ("budget.usd", True)):
+        limited = changed(config, limit, 50)
+        assert (cell_id(read(limited)) != cell_id(read(changed(limited, key, 7.5)))) is counts
+
+
 def test_gold_answers_know_no_teacher(base: Run, read: Run) -> None:
     config = base("gold_answers")
     own = cell_id(read(config))

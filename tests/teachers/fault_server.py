@@ -59,6 +59,7 @@ class FaultServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -126,6 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server = self.fault_server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server.headers.append({name.lower(): value for name, value in self.headers.items()})
         step = server.next_step(self.path, body, self.headers.get("Authorization", ""))
         try:
             self._follow(step, body)

@@ -572,6 +572,18 @@ def test_the_users_own_key_is_not_sent_to_a_server_that_needs_none(
     assert server.keys == ["Bearer none-needed", "Bearer another"]
 
 
+def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no_key(
+    server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "x-gateway: secret")
+    monkeypatch.setenv("OPENAI_ORG_ID", "secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "secret")
+    asked(opened(server, hours))
+    [headers] = server.headers
+    assert not [name for name, value in headers.items() if "secret" in value]
+    assert headers["authorization"] == "Bearer none-needed"
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 

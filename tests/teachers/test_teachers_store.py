@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, TeacherError
 from benchmark.teachers.__main__ import main
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.meter import Answered, Meter, QuestionMeter, Supplier
@@ -108,6 +108,31 @@ def test_only_missing_samples_are_bought_and_their_numbers_stay(shop: Shop) -> N
     assert [one == other for one, other in zip(first, again, strict=True)] == [False, True, False, True]
     assert [reply.text[0] for reply in again] == ["0", "1", "2", "3"]
     assert [line[-1] for line in shop.asked] == ["0", "1", "2", "3", "0", "2"]
+
+
+@dataclass
+class FailsOnce:
+    """A teacher whose sample number 1 fails the first time, and before all others."""
+
+    asked: list[int] = field(default_factory=list)
+
+    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+        self.asked.append(first)
+        if first == 1 and self.asked.count(1) == 1:
+            raise TeacherError("no answer")
+        await asyncio.sleep(0.01)
+        return [Reply(f"reply {first}", "stop", 5, 2)] * samples
+
+
+def test_samples_beside_one_that_fails_are_waited_for_and_kept(shop: Shop) -> None:
+    unsteady = FailsOnce()
+    teacher = StoredTeacher(cast(Any, unsteady), "scripted", "scripted", shop.store(), "me")
+    with pytest.raises(TeacherError):
+        asyncio.run(teacher.deliver(ASK, 4))
+    deliveries = asyncio.run(teacher.deliver(ASK, 4))
+    assert [delivery.reply.text for delivery in deliveries] == [f"reply {n}" for n in range(4)]
+    assert sorted(unsteady.asked) == [0, 1, 1, 2, 3]
+    assert sum(map(teacher.book, deliveries)) == 4
 
 
 @pytest.mark.parametrize(
