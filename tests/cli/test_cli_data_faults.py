@@ -186,7 +186,13 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, cell: Run) -> Path:
 
 
 def pretrained(folder: object) -> tuple[str, ...]:
-    return ("student=smollm2_135m", f"student.path={folder}", "student.max_length=192", "optimization.max_steps=4")
+    return (
+        "student=smollm2_135m",
+        f"student.path={folder}",
+        "student.max_length=192",
+        "student.max_new_tokens=128",
+        "optimization.max_steps=4",
+    )
 
 
 def test_a_model_folder_that_is_not_there(command: Run, results: Any) -> None:
