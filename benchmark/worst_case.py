@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from benchmark.cell import Cell
-from benchmark.context import CellContext
+from benchmark.context import CellContext, context_of
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.meter import Supplier, worst_case
 from benchmark.teachers.prompts import beside
 from benchmark.types import Question, Round, Usage
 
 if TYPE_CHECKING:
-    from benchmark.student.student import Student
+    from benchmark.contract import TextModel
 
 
 class WorstCases:
@@ -34,18 +34,6 @@ class WorstCases:
 
 def annotation_context(cell: Cell, splits: Splits) -> CellContext:
     """The first round as the annotation would see it, but without a student: to ask one raises."""
-    return CellContext(
-        dataset=cell.dataset,
-        format=cell.method.format,
-        student=cast("Student", None),
-        local_assistant=None,
-        teachers=tuple(cell.teachers),
-        loss_settings=cell.method.loss.settings,
-        prompts=beside(cell.method.parts),
-        seed=cell.seed,
-        data_seed=cell.data_seed,
-        round=cell.method.schedule.next_round(()) or Round(0, 1.0),
-        history=(),
-        gold_rows={row.id: row for row in splits.pool},
-        gold_axes=frozenset({"annotation"} if cell.method.annotation.requires().gold else ()),
-    ).for_axis("annotation")
+    round_ = cell.method.schedule.next_round(()) or Round(0, 1.0)
+    nobody = cast("TextModel", None)
+    return context_of(cell, splits, beside(cell.method.parts), round_, nobody, None).for_axis("annotation")
