@@ -102,7 +102,7 @@ class Cell:
     @property
     def needs_store(self) -> bool:
         """Whether the cell asks a teacher whose replies are kept."""
-        return self.asks_teacher and any(teacher.stored for teacher in self.teachers.values())
+        return any(teacher.stored for teacher in self.asked_teachers.values())
 
     @property
     def store(self) -> Path:
@@ -131,13 +131,17 @@ class Cell:
         return members(self.teacher)
 
     @property
+    def asked_teachers(self) -> Mapping[str, Teacher]:
+        """The teachers where this cell asks them, else none."""
+        return self.teachers if self.asks_teacher else {}
+
+    @property
     def model_paths(self) -> dict[str, str | None]:
         """Where the models come from that this cell uses, by slot: folders, hub ids, or None for those made here."""
         used: dict[str, Any] = {"student": self.student}
         if self.uses_assistant:
             used["assistant"] = self.assistant
-        if self.asks_teacher:
-            used |= {f"teacher {name}": teacher for name, teacher in self.teachers.items()}
+        used |= {f"teacher {name}": teacher for name, teacher in self.asked_teachers.items()}
         return {slot: getattr(model, "path", None) for slot, model in used.items()}
 
     def describe(self) -> str:

@@ -17,7 +17,13 @@ from benchmark.runs.identity import identity
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.replies import ANSWER_CLAUSE
-from benchmark.teachers.teacher import MILLION, Teacher, estimated_prompt_tokens, estimated_tokens
+from benchmark.teachers.teacher import (
+    MILLION,
+    Teacher,
+    estimated_prompt_tokens,
+    estimated_tokens,
+    replies_written,
+)
 from benchmark.types import Ask, Pick, Question, Reply, RoundLog, Usage
 from benchmark.worst_case import WorstCases, annotation_context
 
@@ -84,6 +90,10 @@ class Rehearsal:
         """Estimated tokens of the prompts of all calls to one teacher."""
         return sum(n * estimated_prompt_tokens(ask) for (who, ask), n in self.asked.items() if who == teacher)
 
+    def replies(self, teacher: str) -> int:
+        """How many replies one teacher would be charged for."""
+        return sum(n * replies_written(ask) for (who, ask), n in self.asked.items() if who == teacher)
+
 
 def expected_cost(cell: Cell) -> Cost | None:
     """What the cell would be charged for its whole budget; None where its teacher is not asked.
@@ -129,17 +139,23 @@ def _largest(costs: Sequence[Usage]) -> dict[str, float]:
 def _rehearsed_cost(cell: Cell, rehearsal: Rehearsal, times: float) -> Cost:
     """What was rehearsed, so many times."""
     of_teachers = (
-        _cost(cell, teacher, times * rehearsal.calls(name), times * rehearsal.prompt_tokens(name))
+        _cost(
+            cell,
+            teacher,
+            times * rehearsal.calls(name),
+            times * rehearsal.prompt_tokens(name),
+            times * rehearsal.replies(name),
+        )
         for name, teacher in cell.teachers.items()
     )
     return sum(of_teachers, start=Cost())
 
 
-def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float) -> Cost:
+def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float, replies: float) -> Cost:
     per_reply = completion_tokens_per_reply(cell.dataset)
     if per_reply is None:
         return Cost(Estimate(calls), UNKNOWN, _free_or_unknown(cell))
-    prompt, completion = round(prompt_tokens), round(calls * per_reply)
+    prompt, completion = round(prompt_tokens), round(replies * per_reply)
     usage = teacher.price.of(Reply("", prompt_tokens=prompt, completion_tokens=completion))
     return Cost(Estimate(calls), Estimate(prompt + completion), Estimate(usage.usd))
 

@@ -22,6 +22,7 @@ from benchmark.progress import Display
 from benchmark.result import result
 from benchmark.round_purchase import RoundPurchase
 from benchmark.runs.journal import Journal, as_json, from_json
+from benchmark.runs.memory import give_back_freed_memory
 from benchmark.runs.record import CellFolder
 from benchmark.state import CellState, round_folder
 from benchmark.student.checkpoint import FitJournal
@@ -88,7 +89,8 @@ class Experiment:
         extra = [self._extra_test(dataset) for dataset in self.cell.extra_datasets]
         reference = self._teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
-        return result(self.cell, self.state, test, samples, extra, reference, traffic)
+        estimated = self.meter.is_estimated
+        return result(self.cell, self.state, test, samples, extra, reference, traffic, estimated)
 
     def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
         """The student on a test split; whoever opens one has nothing left to decide."""
@@ -213,6 +215,7 @@ class Experiment:
             )
         state.counters["truncated_training_examples"] += report.truncated_examples
         state.finish_fit(self.journal, folder, report, self.policy)
+        give_back_freed_memory()
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit, while its bar stands."""

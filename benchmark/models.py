@@ -80,17 +80,13 @@ def open_teachers(
     cell: Cell, buyer: str, say: Callable[[str], None]
 ) -> tuple[Mapping[str, Supplier], TeacherStore | None]:
     """The teachers that the cell asks, ready to answer, and the store where one of them needs it."""
-    opened = {name: teacher.open(cell.dataset) for name, teacher in _asked(cell).items()}
+    opened = {name: teacher.open(cell.dataset) for name, teacher in cell.asked_teachers.items()}
     store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
         name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, teacher.concurrency)
-        for name, teacher in _asked(cell).items()
+        for name, teacher in cell.asked_teachers.items()
     }
     return suppliers, store
-
-
-def _asked(cell: Cell) -> Mapping[str, Teacher]:
-    return cell.teachers if cell.asks_teacher else {}
 
 
 def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, cell: Cell, buyer: str) -> OpenTeacher:

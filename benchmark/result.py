@@ -26,15 +26,17 @@ def result(
     extra: Sequence[ExtraTest],
     reference: dict[str, Any] | None,
     traffic: dict[str, Any],
+    cost_is_estimated: bool,
 ) -> dict[str, Any]:
     """Plain data. `reference` is the teacher's own score on the test questions, where it was measured.
 
     `traffic` is what went to the servers of live teachers, by teacher; the record leaves it out where there is none.
+    `cost_is_estimated` where the ledger holds tokens that nobody counted.
     """
     return {
         "uses_gold": cell.method.requires().gold,
         "rounds": [_round_row(log) for log in state.history],
-        "cost_estimated": cell.asks_teacher and any(t.token_counts_are_estimated for t in cell.teachers.values()),
+        "cost_estimated": cost_is_estimated,
         "test": [_test_row(cell.dataset.name, test, samples), *map(_extra_row, extra)],
         "teacher_reference": reference,
         **({"teacher_traffic": traffic} if traffic else {}),

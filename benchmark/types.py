@@ -102,7 +102,8 @@ class Reply:
     are those that a local model wrote, with the one that ended it where it ended by itself. `log_probability` is the
     sum of the natural logarithms of its tokens' probabilities at temperature 1, where a teacher tells them; what ended
     the reply does not count. `continuation_log_probabilities` are those of the continuations that the request gave.
-    Wasted tokens were charged beside its own, for attempts that came back unusable.
+    Wasted tokens were charged beside its own, for attempts that came back unusable. `tokens_are_estimated` where nobody
+    counted them, so that they follow a rule of thumb.
     """
 
     text: str
@@ -115,6 +116,7 @@ class Reply:
     continuation_log_probabilities: tuple[float, ...] | None = None
     wasted_prompt_tokens: int = 0
     wasted_completion_tokens: int = 0
+    tokens_are_estimated: bool = False
 
 
 @dataclass(frozen=True)

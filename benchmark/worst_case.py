@@ -22,8 +22,7 @@ class WorstCases:
         """Raises ConfigError for a teacher that has nothing to say about the dataset."""
         self.cell = cell
         self.context = annotation_context(cell, splits)
-        teachers = cell.teachers if cell.asks_teacher else {}
-        self.suppliers = {name: Supplier(t.open(cell.dataset), t.price) for name, t in teachers.items()}
+        self.suppliers = {name: Supplier(t.open(cell.dataset), t.price) for name, t in cell.asked_teachers.items()}
 
     def of(self, question: Question) -> Usage:
         """The sum over the requests that the annotation plans for the question."""

@@ -22,7 +22,7 @@ from benchmark.teachers.request import key_of, request_of
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_reply import StoredReply
 from benchmark.teachers.stored_teacher import StoredTeacher
-from benchmark.types import Ask, Reply
+from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 TEACHER = {"settings": {"_target_": "any.Teacher", "model": "any", "temperature": 0.0}, "content": ""}
 PROMPT = "Q: " + "a worked example of some length. " * 20
@@ -39,6 +39,10 @@ class Nobody:
     def covers(self, question_id: str) -> bool:
         """Everything."""
         return True
+
+    def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
+        """Raises AssertionError."""
+        raise AssertionError("no budget is asked about")
 
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         """Raises AssertionError."""

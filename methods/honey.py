@@ -230,6 +230,7 @@ class CritiqueRevision:
             critique=critique,
             request=phrases()["requests"][drawn_pair(question, context, turn)]["revision"],
             exemplar_request=phrases()["exemplar_request"]["revision"],
+            answer_first=self.prefill_revision,
         )
         request = replace(request, max_new_tokens=self.revision_tokens, cap_is_final=True)
         return self._manner.begun(request, gold) if self.prefill_revision else request

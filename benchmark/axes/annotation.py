@@ -15,6 +15,11 @@ FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
 """How a reply finishes to which the same request would bring no other."""
 
 
+def _refuse_impossible(samples: int, temperature: float) -> None:
+    if samples < 1 or temperature < 0:
+        raise ValueError(f"samples={samples} must be at least 1, temperature={temperature} at least 0")
+
+
 @dataclass(frozen=True)
 class FewShotCot:
     """The teacher reasons after a few worked examples and states its own answer (Wei et al., 2022).
@@ -27,8 +32,7 @@ class FewShotCot:
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.temperature < 0:
-            raise ValueError(f"samples={self.samples} must be at least 1, temperature={self.temperature} at least 0")
+        _refuse_impossible(self.samples, self.temperature)
 
     def requires(self) -> Requirements:
         """A teacher that takes the few-shot prompt."""
@@ -150,8 +154,7 @@ class Rationalise:
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.temperature < 0:
-            raise ValueError(f"samples={self.samples} must be at least 1, temperature={self.temperature} at least 0")
+        _refuse_impossible(self.samples, self.temperature)
 
     def requires(self) -> Requirements:
         """Gold answers, and a teacher that takes the prompt."""

@@ -22,15 +22,23 @@ def keep_freed_memory() -> None:
         glibc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_freed_memory() -> None:
+    """Gives the system what nothing needs any more: models of earlier cells, or all that a fit took beside its student.
+
+    Does nothing about what the C library keeps where that is not glibc.
+    """
+    gc.collect()  # models and optimisers stand in cycles, which Python looks for only now and then
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def forget_peak() -> None:
     """Starts a new measurement, where the system allows it; processes that run several cells need it."""
     import torch
 
-    gc.collect()  # models of earlier cells stand in cycles, which Python looks for only now and then
+    give_back_freed_memory()  # what an earlier cell left is not this one's
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what an earlier cell left is not this one's
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

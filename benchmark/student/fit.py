@@ -109,6 +109,7 @@ def fit(
             ckpt_path=checkpoint,
             weights_only=True,  # what it holds is tensors and text: nothing is unpickled
         )
+    student.network.zero_grad()  # the last step leaves its gradients
     student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
     if module.steps != optimization.max_steps:
         raise ValueError(

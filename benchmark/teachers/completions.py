@@ -95,6 +95,7 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
             prompt_tokens=0 if i else tokens.prompt,
             completion_tokens=share,
             log_probability=None if choice.log_probabilities is None else sum(choice.log_probabilities),
+            tokens_are_estimated=charged is None,
         )
         for i, (choice, share) in enumerate(zip(read, shares, strict=True))
     )

@@ -14,7 +14,7 @@ from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.gathering import Gatherer
-from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price
+from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price, replies_written
 from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
 if TYPE_CHECKING:
@@ -60,11 +60,6 @@ class TransformersTeacher:
         return None
 
     @property
-    def token_counts_are_estimated(self) -> bool:
-        """False: its own tokenizer counts."""
-        return False
-
-    @property
     def concurrency(self) -> int:
         """How many requests are worth being in flight: they are answered in batches."""
         return self.batch_size
@@ -99,10 +94,9 @@ class _InProcess:
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         """The tokens of all that it reads as its tokenizer counts them, and replies up to their cap."""
         ask, rows = request.ask, _rows(request.ask)
-        room = 0 if ask.continuations else ask.max_new_tokens or self.teacher.max_new_tokens
+        room = ask.max_new_tokens or self.teacher.max_new_tokens
         read = sum(map(len, self._encoder.requests(rows))) + len(rows) * TOKENS_PER_HELD_TOKEN * held_tokens
-        written = len(rows) * room  # both rows of a contrast are charged
-        return Usage(request.samples, request.samples * read, request.samples * written)
+        return Usage(request.samples, request.samples * read, request.samples * replies_written(ask) * room)
 
     @cached_property
     def _encoder(self) -> Encoder:

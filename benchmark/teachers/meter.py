@@ -133,6 +133,12 @@ class Meter:
         return sum((supplier.price.with_waste(reply) for reply in paid), start=Usage())
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether tokens of any charged reply follow a rule of thumb."""
+        charged = (self.got(request, samples) for request, samples in self._charged.items())
+        return any(reply.tokens_are_estimated for replies in charged for reply in replies)
+
+    @property
     def asked(self) -> frozenset[str]:
         """The teachers that have answered in this cell, in an earlier attempt too."""
         return frozenset(who for who, _ in self._charged)

@@ -77,11 +77,6 @@ class OpenAICompatibleTeacher:
         """None: it takes any prompt."""
         return None
 
-    @property
-    def token_counts_are_estimated(self) -> bool:
-        """Whether the server has left the usage out of any reply so far; it was booked by a rule of thumb then."""
-        return self.traffic.estimated_requests > 0
-
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Gets ready, without asking the server. Raises ConfigError for a package, setting or key that is missing."""
         return self.open_with(Clock())

@@ -20,6 +20,7 @@ from benchmark.teachers.teacher import (
     estimated_tokens,
     every_example,
     refuse_without_probabilities,
+    with_estimated_tokens,
 )
 from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
@@ -49,11 +50,6 @@ class RecordedTeacher:
     def roles(self) -> Collection[str]:
         """Only the prompt that the recording answers."""
         return ("few_shot_cot",)
-
-    @property
-    def token_counts_are_estimated(self) -> bool:
-        """True: recordings carry no usage."""
-        return True
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Reads the recording. Raises DataError for a file that is missing, malformed or repeats a sample."""
@@ -96,17 +92,14 @@ class _Replay:
         refuse_without_probabilities(self.name, ask)
         if self.shown[ask.question_id] not in ask.prompt:
             # A recording that answered a question it was not asked would hide a broken template.
-            return [Reply("", finish="not_asked", prompt_tokens=estimated_tokens(ask.prompt))] * samples
+            return [with_estimated_tokens(ask, Reply("", finish="not_asked"))] * samples
         texts = self.replies[ask.question_id]
         wanted = first + samples
         if wanted > len(texts):
             raise DataError(
                 f"{wanted} samples of question {ask.question_id!r} are asked for; the recording holds {len(texts)}"
             )
-        return [
-            Reply(text, prompt_tokens=estimated_tokens(ask.prompt), completion_tokens=estimated_tokens(text))
-            for text in texts[first:wanted]
-        ]
+        return [with_estimated_tokens(ask, Reply(text)) for text in texts[first:wanted]]
 
 
 def _shown_questions(dataset: Dataset) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from benchmark.teachers.teacher import (
     estimated_tokens,
     every_example,
     refuse_without_probabilities,
+    with_estimated_tokens,
 )
 from benchmark.types import Ask, PlannedRequest, Question, Reply, Usage
 
@@ -67,11 +68,6 @@ class SimulatedTeacher:
         """Only the prompts that it understands."""
         return ("few_shot_cot", RATIONALISE)
 
-    @property
-    def token_counts_are_estimated(self) -> bool:
-        """True: there is no tokenizer behind it."""
-        return True
-
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Gets ready. Raises ConfigError for a dataset without worked solutions."""
         if not isinstance(dataset, GeneratedDataset):
@@ -106,10 +102,9 @@ class _Simulation:
         return [self._one(ask, sample) for sample in range(first, first + samples)]
 
     def _one(self, ask: Ask, sample: int) -> Reply:
-        prompt_tokens = estimated_tokens(ask.prompt)
         shown, question = self.questions[ask.question_id]
         if shown not in ask.prompt.rpartition("Q: ")[2]:
-            return Reply("", finish="not_asked", prompt_tokens=prompt_tokens)
+            return with_estimated_tokens(ask, Reply("", finish="not_asked"))
         chance = random.Random(stream_seed("simulated", self.teacher.seed, ask.question_id, sample))
         confidence: float | None
         rationale, answer, confidence = self._solution(question, chance)
@@ -120,7 +115,7 @@ class _Simulation:
             text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
-        return Reply(text, "stop", prompt_tokens, estimated_tokens(text), confidence)
+        return with_estimated_tokens(ask, Reply(text, confidence=confidence))
 
     def _solution(self, question: Question, chance: random.Random) -> tuple[str, str, float]:
         """(rationale, answer, reported confidence) of one reply."""

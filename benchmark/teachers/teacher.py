@@ -74,11 +74,6 @@ class Teacher(Protocol):
         ...
 
     @property
-    def token_counts_are_estimated(self) -> bool:
-        """Whether its calls are booked by a rule of thumb."""
-        ...
-
-    @property
     def concurrency(self) -> int:
         """How many requests it can be at work on at once."""
         ...
@@ -106,6 +101,19 @@ def refuse_without_probabilities(name: str, ask: Ask) -> None:
         f"the {ask.role} prompt asks for {wanted}, which takes the model's probabilities, and teacher={name} answers "
         "in text only; choose teacher=transformers teacher.path=FOLDER"
     )
+
+
+def with_estimated_tokens(ask: Ask, reply: Reply) -> Reply:
+    """The reply to a prompt, of a teacher that reports no tokens."""
+    prompt, completion = estimated_tokens(ask.prompt), estimated_tokens(reply.text)
+    return replace(reply, prompt_tokens=prompt, completion_tokens=completion, tokens_are_estimated=True)
+
+
+def replies_written(ask: Ask) -> int:
+    """How many replies a sample is charged for: both of a contrast, and none where given continuations are scored."""
+    if ask.continuations:
+        return 0
+    return 1 if ask.contrast is None else 2
 
 
 def estimated_prompt_tokens(ask: Ask) -> int:

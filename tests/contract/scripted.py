@@ -89,7 +89,6 @@ class ScriptedTeacher:
     fate: Fate = field(default_factory=Fate)
     books: Books = field(default_factory=Books)
     roles: None = None
-    token_counts_are_estimated: bool = True
     stored: bool = False
     concurrency: int = 1
 

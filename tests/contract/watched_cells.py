@@ -166,10 +166,6 @@ class WatchedTeacher:
         return self.real.roles
 
     @property
-    def token_counts_are_estimated(self) -> bool:
-        return self.real.token_counts_are_estimated
-
-    @property
     def stored(self) -> bool:
         return self.real.stored
 

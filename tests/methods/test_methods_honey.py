@@ -24,7 +24,7 @@ from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Ask, Example, Pick, Reply, Round
-from methods.honey import Counterfactual, CritiqueRevision, exemplars, phrases
+from methods.honey import REVISION_EXEMPLARS, Counterfactual, CritiqueRevision, exemplars, phrases
 
 CHOICES = ("kettle", "attic", "river", "desk", "tent")
 ITEMS = [Example(f"q{i}", f"Where does item {i} belong?", CHOICES[i % 5], CHOICES) for i in range(40)]
@@ -165,8 +165,10 @@ def test_a_revision_is_asked_for_word_for_word() -> None:
 
 def test_a_revision_begins_with_gold_unless_switched_off() -> None:
     free, given_ = (annotated(CritiqueRevision(prefill_revision=switch))[1].of("revise")[0] for switch in (False, True))
-    assert free.prefix == ""
-    assert replace(free, prefix=given_.prefix) == given_
+    assert (free.prefix, given_.prefix) == ("", " The answer is river.")
+    begun = re.compile(r"^Revision: The answer is [^.]+\. ", re.MULTILINE)
+    assert (len(begun.findall(free.prompt)), len(begun.findall(given_.prompt))) == (0, REVISION_EXEMPLARS)
+    assert begun.sub("Revision: ", given_.prompt) == free.prompt
 
 
 @pytest.mark.parametrize("annotator", [CritiqueRevision(), Counterfactual()])

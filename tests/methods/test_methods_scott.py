@@ -14,10 +14,11 @@ import torch
 
 from benchmark.cell import Cell
 from benchmark.errors import ConfigError
-from benchmark.estimate import expected_cost
+from benchmark.estimate import Rehearsal, completion_tokens_per_reply, expected_cost
 from benchmark.plan import check
 from benchmark.runs.identity import cell_id
-from benchmark.teachers.prompts import PromptLibrary
+from benchmark.teachers.prompts import PromptLibrary, folder_of
+from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Ask, Contrast, Pick, PlannedRequest, Question, Reply
 from methods import scott
 from methods.scott import ContrastiveDecoding
@@ -60,7 +61,7 @@ class Script:
 
 def seen_by(cell: Cell, **changes: Any) -> Any:
     rows = {row.id: row for row in cell.dataset.load().pool}
-    changes = {"gold_rows": rows, "prompts": PromptLibrary((Path(scott.__file__).parent,))} | changes
+    changes = {"gold_rows": rows, "prompts": PromptLibrary((folder_of(scott.__file__),))} | changes
     return context("annotation", frozenset({"annotation"}), dataset=cell.dataset, **changes)
 
 
@@ -217,15 +218,22 @@ def slowly_written(model: Any, told: list[int], other: list[int], weight: float,
     return written
 
 
-def test_a_plan_counts_both_prompts(scott_cell: Callable[..., Cell]) -> None:
-    cell = scott_cell()
-    cost = expected_cost(cell)
+def test_a_plan_counts_both_prompts_and_both_replies(scott_cell: Callable[..., Cell]) -> None:
+    cell = scott_cell("dataset.pool_size=16", "budget.questions=16")
+    cost, per_reply = expected_cost(cell), completion_tokens_per_reply(cell.dataset)
     assert cost is not None
-    assert cost.calls.value == 4
-    question = cell.dataset.load().pool[0].without_gold()
-    [planned] = ContrastiveDecoding().planned(question, seen_by(cell))
-    both = len(planned.ask.prompt) + len(planned.ask.contrast.prompt)  # type: ignore[union-attr]
-    assert cost.tokens.value > 4 * both / 4  # at four characters a token, replies come on top
+    assert per_reply is not None
+    assert cost.calls.value == 16
+    pool = [row.without_gold() for row in cell.dataset.load().pool]
+    asks = [planned.ask for row in pool for planned in ContrastiveDecoding().planned(row, seen_by(cell))]
+    prompts = [text for ask in asks for text in (ask.prompt, ask.contrast.prompt)]  # type: ignore[union-attr]
+    assert cost.tokens.value == sum(map(estimated_tokens, prompts)) + round(2 * 16 * per_reply)
+
+
+def test_scored_continuations_are_planned_as_read_and_not_written() -> None:
+    rehearsal = Rehearsal(asked={("one", Ask("judge", "Is it so?", "q1", continuations=(" yes", " no"))): 3})
+    assert rehearsal.replies("one") == 0
+    assert rehearsal.prompt_tokens("one") == 3 * sum(map(estimated_tokens, ("Is it so?", " yes", " no")))
 
 
 def test_weight_and_perturbation_are_other_cells(scott_cell: Callable[..., Cell]) -> None:

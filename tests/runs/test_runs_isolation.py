@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import warnings
 import weakref
@@ -148,6 +149,35 @@ def test_what_an_earlier_cell_left_in_cycles_is_freed_before_memory_is_measured(
         assert left() is None
     finally:
         gc.enable()
+
+
+KEPT = """
+import torch
+from benchmark.runs.memory import STATUS, give_back_freed_memory, keep_freed_memory
+
+def resident_bytes():
+    return next(int(line.split()[1]) * 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:"))
+
+keep_freed_memory()
+before = resident_bytes()
+tensors = [torch.ones(2**18) for _ in range(256)]  # a megabyte each
+last = torch.ones(2**18)  # what lies behind it in memory cannot simply be cut off
+del tensors
+kept = resident_bytes() - before
+give_back_freed_memory()
+print(kept, resident_bytes() - before)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+    reason="another C library keeps nothing",
+)
+def test_what_a_fit_freed_is_kept_until_it_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 256 * 2**20
+    assert left < 32 * 2**20
 
 
 def test_keeping_freed_memory_is_harmless_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:

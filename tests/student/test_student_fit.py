@@ -190,6 +190,12 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
     assert not torch.allclose(weights_of(one), weights_of(three), atol=1e-4)
 
 
+def test_a_fit_leaves_no_gradients_behind() -> None:
+    student = fresh_student()
+    train(student, optimization=optimization_of(max_steps=2))
+    assert all(parameter.grad is None for parameter in student.network.parameters())
+
+
 def test_a_fit_draws_nothing_from_the_process_wide_generator() -> None:
     torch.manual_seed(3)
     expected = torch.rand(3)

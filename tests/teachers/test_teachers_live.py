@@ -476,10 +476,8 @@ def test_how_a_reply_ended(step: Step, text: str, finish: str, server: FaultServ
 def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours) -> None:
     server.script = [Step(), Step(usage=False)]
     live = opened(server, hours)
-    asked(live)
-    assert not live.teacher.token_counts_are_estimated
-    [reply] = asked(live)
-    assert live.teacher.token_counts_are_estimated
+    [counted], [reply] = asked(live), asked(live)
+    assert (counted.tokens_are_estimated, reply.tokens_are_estimated) == (False, True)
     assert live.traffic.estimated_requests == 1
     assert (reply.prompt_tokens, reply.completion_tokens) == (estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
     assert live.traffic.requests == server.requests == 2

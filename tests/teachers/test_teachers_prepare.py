@@ -117,6 +117,20 @@ def test_a_run_alone_agrees_with_the_servers_books(command: Run, server: FaultSe
     assert spent["prompt_tokens"] == server.prompt_tokens - sum(of_test)
 
 
+def test_a_cell_fed_from_the_store_tells_of_estimated_tokens(
+    command: Run, server: FaultServer, live: Run, results: Any
+) -> None:
+    for usage in (True, False):  # another top_p asks for other replies
+        server.script, requests = [Step(usage=usage)] * (POOL + TEST), server.requests
+        settings = (*live(server), f"teacher.top_p={0.5 if usage else 1}")
+        assert command(*settings, "mode=annotate").status == 0
+        assert server.requests == requests + POOL + TEST
+        assert command(*settings).status == 0
+        assert server.requests == requests + POOL + TEST
+    told = {record["config"]["teacher"]["top_p"]: record["cost_estimated"] for record in results.records()}
+    assert told == {0.5: False, 1.0: True}
+
+
 def test_no_student_is_read(command: Run, server: FaultServer, live: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import benchmark.models
     from benchmark.student.source import PretrainedStudent
