@@ -21,7 +21,7 @@ from benchmark.plan import covered_pool
 from benchmark.progress import Display
 from benchmark.result import result
 from benchmark.round_purchase import RoundPurchase
-from benchmark.runs.journal import Journal, as_json, from_json
+from benchmark.runs.journal import BUYER, Journal, as_json, from_json
 from benchmark.runs.memory import give_back_freed_memory
 from benchmark.runs.record import CellFolder
 from benchmark.state import CellState, round_folder
@@ -73,6 +73,7 @@ class Experiment:
 
     def _run(self) -> dict[str, Any]:
         self.state.go_on(self.journal, self.policy)
+        self.meter.has_settled(self.state.settled)
         for log in self.state.history:
             self._read_bought(round_folder(log.round.index))  # what an earlier round asked is not paid for again
         while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
@@ -160,6 +161,7 @@ class Experiment:
                 return kept
 
             new = self.purchase.buy(picks[len(before) :], context, share, done, keep, self.display.say)
+        state.settled += self.meter.settle()
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]
 
@@ -289,10 +291,10 @@ class Experiment:
 
 def _buyer(journal: Journal) -> str:
     """The mark of what this cell buys, the same for all attempts at it: after a death it shows what was paid for."""
-    found = journal.read("buyer.json")
+    found = journal.read(BUYER)
     if found is None:
         found = uuid.uuid4().hex
-        journal.write("buyer.json", found)
+        journal.write(BUYER, found)
     return str(found)
 
 

@@ -222,9 +222,9 @@ class _Desk:
     def add_up(self) -> None:
         """Tells in `done` what was bought, after a failure too."""
         for meter in (self.round_meter, self.reference_meter):
-            spent = _spent(meter)
-            self.done.bought += replace(spent, questions=0)
-            self.done.held_calls += meter.ledger.total().calls - spent.calls
+            self.done.held_calls += meter.ledger.total().calls - _spent(meter).calls
+            meter.settle()
+            self.done.bought += replace(_spent(meter), questions=0)
 
     def _count_unkept(self, answered: Sequence[Answered]) -> None:
         for row in answered:

@@ -43,7 +43,7 @@ class Bars:
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
         """A bar with count, time used and time left; a line with the seconds remains."""
-        started = time.perf_counter()
+        started, done = time.perf_counter(), 0
         columns = (
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -54,8 +54,14 @@ class Bars:
         )
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(description, total=total)
-            yield lambda steps: progress.advance(task, steps)
-        self.say(f"{description:<28} {total:>6} in {time.perf_counter() - started:.1f} s")
+
+            def advance(steps: int) -> None:
+                nonlocal done
+                done += steps
+                progress.advance(task, steps)
+
+            yield advance
+        self.say(f"{description:<28} {done:>6} in {time.perf_counter() - started:.1f} s")
 
 
 class Lines:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.cell import Cell
 from benchmark.context import CellContext
+from benchmark.errors import ConfigError
 from benchmark.teachers.meter import Meter
 from benchmark.teachers.purchase import Bought, Keep, buy
 from benchmark.types import Example, Pick, Question
@@ -50,9 +51,19 @@ class RoundPurchase:
         keep: Keep,
         say: Callable[[str], None],
     ) -> list[Bought]:
-        """As many of the picks as the share of the budget admits; `say` is told where it ends before the picks do."""
+        """As many of the picks as the share of the budget admits; `say` is told where it ends before the picks do.
+
+        What was paid for what no question took is to be settled afterwards. Raises ConfigError where the budget admits
+        not even the first question.
+        """
         annotator, of_axis = self.cell.method.annotation, context.for_axis("annotation")
-        return buy(picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep, say)
+        ends: list[str] = []
+        new = buy(picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep, ends.append)
+        if ends and not new and not already_bought:
+            raise ConfigError(f"{ends[0]}; give at least that")
+        for end in ends:
+            say(end)
+        return new
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:

@@ -17,7 +17,10 @@ from benchmark.types import Annotation, Json, RoundLog
 
 @dataclass
 class CellState:
-    """The finished rounds, and what was counted. `phase` is the part at work, on which local models' work is booked."""
+    """The finished rounds, and what was counted. `phase` is the part at work, on which local models' work is booked.
+
+    `settled` marks what was paid for what no question took, as the ledger holds it.
+    """
 
     models: Models
     ledger: Ledger
@@ -27,6 +30,7 @@ class CellState:
     fits: list[FitReport] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    settled: list[str] = field(default_factory=list)
     phase: str = ""
 
     def book_work(self) -> None:
@@ -64,7 +68,7 @@ class CellState:
     def finish_round(self, journal: Journal, log: RoundLog, policy: DataPolicy) -> None:
         """Adds a finished round and writes down everything that the next one needs."""
         self.history.append(log)
-        everything = {name: getattr(self, name) for name in ("history", "bought", "annotations", "fits")}
+        everything = {name: getattr(self, name) for name in ("history", "bought", "annotations", "fits", "settled")}
         end = {**as_json(everything), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
         journal.write(f"{round_folder(log.round.index)}/end.json", end)
         for name in ("weights.json", "weights.safetensors"):
@@ -85,6 +89,7 @@ class CellState:
         self.bought = end["bought"]
         self.annotations = from_json(list[Annotation], end["annotations"])
         self.fits = from_json(list[FitReport], end["fits"])
+        self.settled = end["settled"]
         self.restore(end["tallies"])
         policy.load_state_dict(end["policy"])
 

@@ -70,6 +70,7 @@ class Ask:
     `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
     model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given;
     `cap_is_final` says that it is part of the recipe, so that a reply cut there is as good as one that ended by itself.
+    `stop` are texts that end the reply and are no part of it: where a base model would run on into the next exemplar.
 
     Two things only a model in this process can do: write against a `contrast`, and say how likely it is to go on with
     each of the `continuations`, in place of writing (`Reply.continuation_log_probabilities`).
@@ -82,6 +83,7 @@ class Ask:
     temperature: float = 0.0
     prefix: str = ""
     cap_is_final: bool = False
+    stop: tuple[str, ...] = ()
     contrast: Contrast | None = None
     continuations: tuple[str, ...] = ()
 
@@ -103,7 +105,8 @@ class Reply:
     sum of the natural logarithms of its tokens' probabilities at temperature 1, where a teacher tells them; what ended
     the reply does not count. `continuation_log_probabilities` are those of the continuations that the request gave.
     Wasted tokens were charged beside its own, for attempts that came back unusable. `tokens_are_estimated` where nobody
-    counted them, so that they follow a rule of thumb.
+    counted them, so that they follow a rule of thumb. `shares_prompt` where the same request brought an earlier sample,
+    with which its prompt was paid for.
     """
 
     text: str
@@ -117,6 +120,7 @@ class Reply:
     wasted_prompt_tokens: int = 0
     wasted_completion_tokens: int = 0
     tokens_are_estimated: bool = False
+    shares_prompt: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements, Task
-from benchmark.teachers.replies import before_next_exemplar, split_answer
+from benchmark.teachers.replies import NEXT_EXEMPLAR, before_next_exemplar, split_answer
 from benchmark.types import Annotation, Ask, Exchange, Pick, PlannedRequest, Question, Reply
 
 FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
@@ -62,7 +62,8 @@ class FewShotCot:
         ]
 
     def _request(self, question: Question, context: PlanContext) -> Ask:
-        return context.prompt("few_shot_cot", question, temperature=self.temperature)
+        request = context.prompt("few_shot_cot", question, temperature=self.temperature)
+        return replace(request, stop=(NEXT_EXEMPLAR,))
 
     def _asks_again(self, reply: Reply, question: Question, task: Task) -> bool:
         """At temperature 0 the same request brings the same reply."""
@@ -184,7 +185,8 @@ class Rationalise:
 
     def _request(self, question: Question, context: PlanContext) -> Ask:
         gold = context.gold(question).answer
-        return context.prompt("rationalise", question, temperature=self.temperature, gold=gold)
+        request = context.prompt("rationalise", question, temperature=self.temperature, gold=gold)
+        return replace(request, stop=(NEXT_EXEMPLAR,))
 
 
 @dataclass(frozen=True)

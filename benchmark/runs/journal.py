@@ -25,6 +25,8 @@ from benchmark.runs.contents import file_hash
 from benchmark.types import Json
 
 STAMP = "stamp.json"
+BUYER = "buyer.json"
+"""Under which mark the cell buys: what it has paid for is its own, whatever version of the code goes on."""
 T = TypeVar("T")
 
 
@@ -63,12 +65,16 @@ class Journal:
         """The journal as an earlier attempt left it; an empty one where there was none or another program wrote it."""
         folder = results / ".journals" / cell_id
         journal = cls(folder, say)
+        buyer: Json = None
         if folder.is_dir() and journal.read(STAMP) != _stamp():
             say(f"{folder} was written by another version of the code or of its libraries; the cell starts anew")
+            buyer = journal.read(BUYER)
             shutil.rmtree(folder)
         if not folder.is_dir():
             folder.mkdir(parents=True)
             journal.write(STAMP, _stamp())
+            if buyer is not None:
+                journal.write(BUYER, buyer)
         return journal
 
     def read(self, name: str) -> Json:

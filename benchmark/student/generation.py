@@ -41,15 +41,18 @@ class Draft:
     chance: np.random.Generator | None = None
     tokens: list[int] = field(default_factory=list)
     end: int | None = None
-    """The token that ended it, as a rule EOS; None for a full draft, which is truncated."""
+    """The token that ended it, as a rule EOS; None for a draft that is full or holds a text that stops it."""
     opponent: Opponent | None = None
-    log_probability: float | None = None
-    """0 to begin with adds up its tokens' log-probabilities at temperature 1; None asks for none."""
+    nats: list[float] | None = None
+    """A list to begin with collects its tokens' log-probabilities at temperature 1; None asks for none."""
+    holds_stop: Callable[[Sequence[int]], bool] | None = None
+    """Whether the tokens written so far hold a text that stops it, given that they did not without the last one."""
+    stopped: bool = False
 
     @property
     def finished(self) -> bool:
-        """Whether it ended by itself."""
-        return self.end is not None
+        """Whether it ended before it was full, and so is not truncated."""
+        return self.stopped or self.end is not None
 
     @property
     def rows(self) -> int:
@@ -144,7 +147,7 @@ def _ended(own: torch.Tensor, chosen: Sequence[int], drafts: Sequence[Draft], eo
 
 def _log_probabilities(own: torch.Tensor, chosen: Sequence[int], drafts: Sequence[Draft]) -> list[float]:
     """Those of the chosen tokens, where a draft asks for any."""
-    if all(draft.log_probability is None for draft in drafts):
+    if all(draft.nats is None for draft in drafts):
         return [0.0] * len(drafts)
     tokens = torch.tensor(chosen, device=own.device)[:, None]
     nats: list[float] = (own.gather(1, tokens)[:, 0] - own.logsumexp(dim=-1)).tolist()
@@ -159,9 +162,10 @@ def _append(draft: Draft, token: int, nats: float, eos_ids: frozenset[int]) -> b
         draft.end = token
         return False
     draft.tokens.append(token)
-    if draft.log_probability is not None:
-        draft.log_probability += nats
-    return len(draft.tokens) < draft.limit
+    if draft.nats is not None:
+        draft.nats.append(nats)
+    draft.stopped = draft.holds_stop is not None and draft.holds_stop(draft.tokens)
+    return not draft.stopped and len(draft.tokens) < draft.limit
 
 
 def _choose(logits: torch.Tensor, drafts: Sequence[Draft]) -> list[int]:

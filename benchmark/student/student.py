@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -113,8 +114,7 @@ class Student:
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
         texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
         found = [
-            self._reply(_first_line(text) if ask.contrast and ask.contrast.one_line else text, draft)
-            for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
+            self._reply(_kept(text, ask), draft) for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
         ]
         self._book(found)
         return found
@@ -157,9 +157,20 @@ class Student:
             prompt_tokens=sum(map(len, rows)),
             completion_tokens=len(rows) * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
-            # What a batch changes lies far below a thousandth, and a reply should be the same in any company.
-            log_probability=None if draft.log_probability is None else round(draft.log_probability, 3),
+            log_probability=self._log_probability(text, draft),
         )
+
+    def _log_probability(self, text: str, draft: Draft) -> float | None:
+        """That of the tokens that the text is made of; what stopped it does not count."""
+        if draft.nats is None:
+            return None
+        counts = range(len(draft.tokens) if draft.stopped else 0)
+        kept = bisect_left(counts, len(text), key=lambda n: len(self._decoded(draft.tokens[:n]))) if counts else None
+        # What a batch changes lies far below a thousandth, and a reply should be the same in any company.
+        return round(sum(draft.nats[:kept]), 3)
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def _draft(self, ask: Ask, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
         if ask.continuations:
@@ -174,10 +185,15 @@ class Student:
             temperature=ask.temperature,
             chance=stream("generation", self.seed, *words) if ask.temperature > 0 else None,
             opponent=opponent,
-            log_probability=0.0 if log_probabilities else None,
+            nats=[] if log_probabilities else None,
+            holds_stop=self._stopped_by(ask.stop) if ask.stop else None,
         )
         draft.limit = min(wanted, self.max_length - draft.width)
         return draft
+
+    def _stopped_by(self, stop: Sequence[str]) -> Callable[[Sequence[int]], bool]:
+        longest = max(len(text.encode()) for text in stop)  # a token holds at least a byte
+        return lambda tokens: any(text in self._decoded(tokens[-longest:]) for text in stop)
 
     def _opponent(self, ask: Ask, room: int) -> Opponent | None:
         if ask.contrast is None:
@@ -241,5 +257,7 @@ class Student:
             self.network.train(training)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _kept(text: str, ask: Ask) -> str:
+    """What counts of a text that was written for a request."""
+    ends = ("\n",) if ask.contrast and ask.contrast.one_line else ask.stop
+    return text[: min((text.index(end) for end in ends if end in text), default=None)]

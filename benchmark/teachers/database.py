@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
 """How long a process waits for another one's transaction; each takes milliseconds."""
 SCHEMA = (
@@ -18,12 +18,25 @@ SCHEMA = (
         key BLOB PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, teacher TEXT NOT NULL, created TEXT NOT NULL,
         buyer TEXT NOT NULL, checksum BLOB NOT NULL
     )""",
-    "CREATE TABLE attempts (key BLOB NOT NULL, outcome TEXT NOT NULL, teacher TEXT NOT NULL, reply TEXT, created TEXT)",
+    """CREATE TABLE attempts (
+        key BLOB NOT NULL, outcome TEXT NOT NULL, teacher TEXT NOT NULL, reply TEXT, created TEXT,
+        buyer TEXT, payment TEXT
+    )""",
+    "CREATE INDEX attempts_of_buyer ON attempts (buyer)",
     """CREATE TABLE claims (
         key BLOB PRIMARY KEY, owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, expires REAL NOT NULL
     ) WITHOUT ROWID""",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+UPGRADES = {
+    1: (
+        "ALTER TABLE attempts ADD COLUMN buyer TEXT",
+        "ALTER TABLE attempts ADD COLUMN payment TEXT",
+        "CREATE INDEX attempts_of_buyer ON attempts (buyer)",
+        "PRAGMA user_version = 2",
+    ),
+}
+"""What turns a version into the next one; no reply is touched."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -40,7 +53,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     with told(path):
         database = connect(path)
         try:
-            if _is_new(database, path):
+            if _version(database, path) != SCHEMA_VERSION:
                 _make(database, path)
         except BaseException:
             database.close()
@@ -49,9 +62,13 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that waits for other processes, and writes through to the disk: a reply is paid for only once."""
+    """A connection that waits for other processes.
+
+    What is committed outlives the process at once, and a power cut as soon as the system has written it to the disk:
+    waiting for that would halve the rate at which replies can be bought.
+    """
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA cache_size = -65536")  # 64 MiB: keys come in no order, so the index of a million must fit
     database.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; its pages are written many times in between
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged byte must not lose its neighbours
@@ -79,28 +96,26 @@ def told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_new(database: sqlite3.Connection, path: Path) -> bool:
-    """Whether there is nothing in the file yet. Raises ConfigError for what another program or version wrote."""
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """The version of the tables, 0 where there is nothing in the file yet. Raises ConfigError for what is not ours."""
     [version] = database.execute("PRAGMA user_version").fetchone()
     [tables] = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    if version == 0 and tables == 0:
-        return True
-    if version == 0:
+    if version == 0 and tables:
         raise ConfigError(f"{path} is a database of another program; give another store_path")
-    if version != SCHEMA_VERSION:
+    if version not in (0, *UPGRADES, SCHEMA_VERSION):
         raise ConfigError(
             f"the teacher store {path} has version {version}, and this program reads version {SCHEMA_VERSION}; export "
             "it with the program that wrote it, and import it into a new one"
         )
-    return False
+    return int(version)
 
 
 def _make(database: sqlite3.Connection, path: Path) -> None:
     """Several processes may be at this point at once."""
     _use_write_ahead_log(database)
     database.execute("BEGIN IMMEDIATE")
-    if _is_new(database, path):
-        for statement in SCHEMA:
+    while (version := _version(database, path)) != SCHEMA_VERSION:
+        for statement in UPGRADES[version] if version else SCHEMA:
             database.execute(statement)
     database.execute("COMMIT")
 

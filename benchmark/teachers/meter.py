@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
+from benchmark.errors import TeacherError
 from benchmark.teachers.ledger import Ledger
-from benchmark.teachers.stored_teacher import Delivery, StoredTeacher
+from benchmark.teachers.stored_teacher import FAILED, Delivery, StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Ask, PlannedRequest, Reply, Usage
 
@@ -18,6 +19,8 @@ ROUNDING = 1e-12
 """Dollars are sums of floats. So much larger, a worst case bounds them in whatever order they are added."""
 Request = tuple[str, Ask]
 """Who is asked, and what."""
+Asked = Mapping[Request, Sequence[int]]
+"""Of every request how many replies were taken, time after time: growing numbers."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,40 @@ class Supplier:
             return await self.teacher.deliver(ask, samples - known, known)
         return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
 
+    def charge(self, replies: Sequence[Reply]) -> Usage:
+        """What replies that were asked for at once cost whoever asks alone."""
+        first, *others = map(self.price.of, replies)
+        if isinstance(self.teacher, StoredTeacher) and self.teacher.samples_share_a_request:
+            others = [self.price.priced(replace(each, prompt_tokens=0)) for each in others]
+        return sum(others, start=first)
+
     def must_spend(self, delivery: Delivery) -> bool:
         """Whether the ledger must still book that this cell paid for a reply."""
         return isinstance(self.teacher, StoredTeacher) and self.teacher.book(delivery)
 
+    def unbooked(self) -> dict[str, Usage]:
+        """What this cell paid for what no question took, by payment; it is taken to be booked at once."""
+        if not isinstance(self.teacher, StoredTeacher):
+            return {}
+        paid = {payment: (reply, self.price.with_waste(reply)) for payment, reply in self.teacher.unbooked().items()}
+        return {
+            mark: replace(cost, calls=0) if reply.finish == FAILED else cost for mark, (reply, cost) in paid.items()
+        }
+
+    def has_booked(self, payments: Iterable[str | None]) -> None:
+        """Tells of payments that the ledger holds already, from an earlier attempt at the cell."""
+        if isinstance(self.teacher, StoredTeacher):
+            self.teacher.booked.update(filter(None, payments))
+
 
 @dataclass(frozen=True)
 class Answered:
-    """A request to a teacher with all the replies to it so far."""
+    """A request to a teacher with all the replies to it so far, and the payments that they came with."""
 
     who: str
     ask: Ask
     replies: tuple[Reply, ...]
+    payments: tuple[str | None, ...]
 
 
 @dataclass
@@ -102,30 +127,47 @@ class Meter:
             return Usage(calls=sum(request.samples for request in planned))
         return worst_case(planned, self.suppliers, self.longest_local_reply)
 
-    def cost(self, asked: Mapping[Request, int]) -> Usage:
-        """What requests with so many replies cost, had nothing been asked before."""
-        return sum((self._price(request, 0, samples) for request, samples in _in_order(asked)), start=Usage())
+    def cost(self, asked: Asked) -> Usage:
+        """What requests cost, had nothing been asked before."""
+        return sum((self._price(request, 0, taken) for request, taken in _in_order(asked)), start=Usage())
 
-    def commit(self, asked: Mapping[Request, int]) -> list[Answered]:
+    def commit(self, asked: Asked) -> list[Answered]:
         """Books what one question asked, without what the cell has been charged before; gives back what is new."""
         charged, spent, new = Usage(), Usage(), []
-        for request, samples in _in_order(asked):
-            before = self._charged.get(request, 0)
+        for request, taken in _in_order(asked):
+            before, samples = self._charged.get(request, 0), taken[-1]
             if samples <= before:
                 continue
-            charged += self._price(request, before, samples)
+            charged += self._price(request, before, taken)
             spent += self._paid(request, before, samples)
             self._charged[request] = samples
-            new.append(Answered(*request, tuple(self.got(request, samples))))
+            payments = tuple(delivery.payment for delivery in self._got[request][:samples])
+            new.append(Answered(*request, tuple(self.got(request, samples)), payments))
         if charged != Usage():
             self.ledger.charge(TEACHER, charged)
         if spent != Usage():
             self.ledger.spend(TEACHER, spent)
         return new
 
-    def _price(self, request: Request, before: int, samples: int) -> Usage:
-        price = self.suppliers[request[0]].price
-        return sum((price.of(each.reply) for each in self._got[request][before:samples]), start=Usage())
+    def settle(self) -> list[str]:
+        """Books what was paid for what no question took; gives back the marks of these payments."""
+        unbooked = {mark: cost for supplier in self.suppliers.values() for mark, cost in supplier.unbooked().items()}
+        for cost in unbooked.values():
+            self.ledger.spend(TEACHER, cost)
+        return list(unbooked)
+
+    def has_settled(self, payments: Sequence[str]) -> None:
+        """Tells of payments that an earlier attempt at the cell has settled."""
+        for supplier in self.suppliers.values():
+            supplier.has_booked(payments)
+
+    def _price(self, request: Request, before: int, taken: Sequence[int]) -> Usage:
+        supplier, replies, total = self.suppliers[request[0]], self.got(request, taken[-1]), Usage()
+        for samples in taken:
+            if samples > before:
+                total += supplier.charge(replies[before:samples])
+                before = samples
+        return total
 
     def _paid(self, request: Request, before: int, samples: int) -> Usage:
         supplier = self.suppliers[request[0]]
@@ -146,32 +188,47 @@ class Meter:
     def remember(self, answered: Sequence[Answered]) -> None:
         """Requests that were paid for before, so that they are not charged again."""
         for row in answered:
-            self._got[row.who, row.ask] = [Delivery(reply) for reply in row.replies]
+            deliveries = zip(row.replies, row.payments, strict=True)
+            self._got[row.who, row.ask] = [Delivery(reply, payment) for reply, payment in deliveries]
             self._charged[row.who, row.ask] = len(row.replies)
-            teacher = self.suppliers[row.who].teacher
-            if isinstance(teacher, StoredTeacher):
-                teacher.has_booked(row.ask, row.replies)
+            self.suppliers[row.who].has_booked(row.payments)
 
 
 @dataclass
 class QuestionMeter:
-    """What an annotator asks through for one question. `asked` are its requests with the replies that it took."""
+    """What an annotator asks through for one question, and what it asked."""
 
     meter: Meter
-    asked: dict[Request, int] = field(default_factory=dict)
+    asked: dict[Request, tuple[int, ...]] = field(default_factory=dict)
 
     async def __call__(self, who: str, ask: Ask, samples: int = 1) -> list[Reply]:
         """`samples` replies by one of the suppliers or local models."""
         if who in self.meter.local:
             return self.meter.local[who].generate([ask], samples)[0]
         await self.meter.get(who, ask, samples)
-        self.asked[who, ask] = max(samples, self.asked.get((who, ask), 0))
+        taken = self.asked.get((who, ask), ())
+        if samples > max(taken, default=0):
+            self.asked[who, ask] = (*taken, samples)
         return self.meter.got((who, ask), samples)
 
     @property
     def cost(self) -> Usage:
         """What the question has cost so far, had nothing been asked before it."""
         return self.meter.cost(self.asked)
+
+    def refuse_excess(self) -> None:
+        """Raises TeacherError for a teacher that charged more for a request than it can cost at most."""
+        for (who, ask), taken in self.asked.items():
+            most = self.meter.suppliers[who].teacher.most(PlannedRequest(who, ask, taken[-1]))
+            cost = self.meter.cost({(who, ask): taken})
+            for what in ("prompt_tokens", "completion_tokens"):
+                if getattr(cost, what) > getattr(most, what):
+                    raise TeacherError(
+                        f"teacher={who} charged {getattr(cost, what):,} {what.replace('_', ' ')} for the {ask.role} "
+                        f"request of question {ask.question_id!r}, which can have {getattr(most, what):,} at most: it "
+                        "does not keep to the length cap (see teacher.token_cap_name) or adds to the prompt, and no "
+                        "budget in tokens or dollars can be kept; give budget.questions or budget.calls"
+                    )
 
 
 def local_models(annotator: Annotator) -> frozenset[str]:
@@ -204,6 +261,6 @@ def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Suppli
     return replace(total, usd=total.usd * (1 + ROUNDING))
 
 
-def _in_order(asked: Mapping[Request, int]) -> list[tuple[Request, int]]:
+def _in_order(asked: Asked) -> list[tuple[Request, Sequence[int]]]:
     """The requests in an order that does not tell which was answered first."""
     return sorted(asked.items(), key=lambda item: repr(item[0]))

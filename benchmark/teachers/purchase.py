@@ -60,7 +60,8 @@ def buy(
 
     `already_bought` counts the questions of before. Where a question fails, those before it are bought and kept, those
     asked about at the moment are waited for, and then its error is raised. Raises ValueError for an annotator that
-    costs more than the worst case that it planned: the budget could not be kept.
+    costs more than the worst case that it planned, and TeacherError for a teacher that does: the budget could not be
+    kept.
     """
     meter.begin()
     return asyncio.run(
@@ -116,22 +117,35 @@ class _Purchase:
 
     async def run(self) -> list[Bought]:
         at_once = questions_at_once(self.annotator, self.meter)
+        broken: Exception | None = None
         try:
             while True:
-                self._commit_finished()
+                broken = broken or self._go_on(at_once)
                 errors = [order.error for order in self.open if order.error is not None]
-                if not errors:
-                    self._ask_what_fits(at_once)
                 if not self._running() or not all(isinstance(error, Exception) for error in errors):
                     break
                 await asyncio.wait(self._running(), return_when=asyncio.FIRST_COMPLETED)
-            if errors:
-                raise errors[0]
+            for error in (broken, *errors):
+                if error is not None:
+                    raise error
             return self.bought
         finally:
             for task in self._running():
                 task.cancel()
             await asyncio.gather(*self._running(), return_exceptions=True)
+
+    def _go_on(self, at_once: int) -> Exception | None:
+        """Books what is finished and asks about what fits, if nothing failed.
+
+        Gives back what went wrong here: it must not break off what is under way, which is paid for.
+        """
+        try:
+            self._commit_finished()
+            if all(order.error is None for order in self.open):
+                self._ask_what_fits(at_once)
+        except Exception as error:
+            return error
+        return None
 
     def _running(self) -> list[asyncio.Task[Sequence[Annotation]]]:
         return [order.task for order in self.open if not order.task.done()]
@@ -170,7 +184,8 @@ class _Purchase:
                 used, limit = getattr(self.meter.ledger.total(), name), self.budget.part(name, self.share)
                 self.say(
                     f"budget.{name} ends the purchase after {self.already_bought + len(self.bought)} questions: "
-                    f"{used:g} of {limit:g} are used, and the next question may cost {getattr(most, name):g}"
+                    f"{_amount(name, used)} of {_amount(name, limit)} are used, and the next question may cost "
+                    f"{_amount(name, getattr(most, name))}"
                 )
 
     # --- one question -------------------------------------------------------------------------------------------------
@@ -187,9 +202,10 @@ class _Purchase:
         for unit in ("calls", "tokens", "usd") if self.budget.counts_tokens else ("calls",):
             cost, planned = getattr(meter.cost, unit), getattr(most, unit)
             if cost > planned:
+                meter.refuse_excess()
                 raise ValueError(
-                    f"{type(self.annotator).__name__} cost {cost:g} {unit} for question {pick.question.id!r}, but what "
-                    f"it planned could cost {planned:g} at most"
+                    f"{type(self.annotator).__name__} cost {_amount(unit, cost)} {unit} for question "
+                    f"{pick.question.id!r}, but what it planned could cost {_amount(unit, planned)} at most"
                 )
         return rows
 
@@ -211,6 +227,10 @@ class _Purchase:
         if ledger.spent.get(TEACHER) != spent_before:
             ledger.spend(TEACHER, Usage(questions=1))
         return answered
+
+
+def _amount(unit: str, value: float) -> str:
+    return f"{value:.6g}" if unit == "usd" else f"{round(value):,}"
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:

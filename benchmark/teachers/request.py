@@ -32,13 +32,15 @@ def request_of(teacher: Json, ask: Ask, sample: int) -> Json:
         "temperature": float(ask.temperature),  # 0 and 0.0 are one temperature
         "cap_is_final": ask.cap_is_final,
         "sample": sample,
-        **_in_process_only(ask),
+        **_seldom_given(ask),
     }
 
 
-def _in_process_only(ask: Ask) -> dict[str, Json]:
+def _seldom_given(ask: Ask) -> dict[str, Json]:
     """What few requests have stands in those alone, so that it leaves the keys of all others as they are."""
     given: dict[str, Json] = {}
+    if ask.stop:
+        given["stop"] = list(ask.stop)
     if ask.contrast is not None:
         given["contrast"] = asdict(replace(ask.contrast, weight=float(ask.contrast.weight)))
     if ask.continuations:

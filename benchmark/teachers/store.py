@@ -19,21 +19,27 @@ from threading import Event, Thread
 
 from benchmark.teachers.database import connect, open_database, told
 from benchmark.teachers.request import canonical_json
-from benchmark.teachers.stored_reply import Damaged, StoredReply, from_columns, now, to_columns
+from benchmark.teachers.stored_reply import Damaged, StoredReply, from_columns, now, reply_of, to_columns
 from benchmark.types import Reply
 
 LEASE_SECONDS = 60.0
 """How long a claim stands that nobody renews: its process is dead, or on another host, or stopped."""
 COLUMNS = "key, request, reply, teacher, created, buyer, checksum"
+ATTEMPT_COLUMNS = "key, outcome, teacher, reply, created, buyer, payment"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call that led to no final outcome: `outcome` says why, `reply` is what came back, if anything did."""
+    """A call that led to no final outcome: `outcome` says why, `reply` is what came back or was charged, if anything.
+
+    `payment` is the mark under which `buyer` paid for it; empty where it cost nothing.
+    """
 
     outcome: str
     teacher: str
     reply: Reply | None = None
+    buyer: str = ""
+    payment: str = ""
 
 
 class TeacherStore:
@@ -112,6 +118,13 @@ class TeacherStore:
                 _log(database, key, attempt)
                 database.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (bytes.fromhex(key), self.owner))
 
+    def payments(self, buyer: str, teacher: str) -> dict[str, Reply]:
+        """What a buyer paid for calls to a teacher that led to no final outcome, by the marks of the payments."""
+        chosen = "SELECT payment, reply FROM attempts WHERE buyer = ? AND teacher = ? AND payment <> '' ORDER BY rowid"
+        with told(self.path):
+            rows = self._database.execute(chosen, (buyer, teacher)).fetchall()
+        return {payment: reply_of(reply) for payment, reply in rows}
+
     def counts(self) -> dict[str, int]:
         """How many replies there are, and how many attempts of every outcome (`attempts: length`)."""
         with told(self.path):
@@ -179,8 +192,8 @@ class TeacherStore:
 
 def _log(database: sqlite3.Connection, key: str, attempt: Attempt) -> None:
     reply = None if attempt.reply is None else canonical_json(asdict(attempt.reply))
-    row = (bytes.fromhex(key), attempt.outcome, attempt.teacher, reply, now())
-    database.execute("INSERT INTO attempts (key, outcome, teacher, reply, created) VALUES (?, ?, ?, ?, ?)", row)
+    row = (bytes.fromhex(key), attempt.outcome, attempt.teacher, reply, now(), attempt.buyer, attempt.payment)
+    database.execute(f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _stands(host: str, pid: int, expires: float) -> bool:

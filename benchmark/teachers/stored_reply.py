@@ -59,7 +59,7 @@ def from_columns(row: Columns) -> StoredReply | Damaged:
     try:
         if _checksum(key.hex(), request, reply, teacher, created) != checksum.hex():
             return Damaged("its checksum does not match", str(teacher))
-        return StoredReply(json.loads(request), _reply(json.loads(reply)), teacher, created, buyer)
+        return StoredReply(json.loads(request), reply_of(reply), teacher, created, buyer)
     except (ValueError, TypeError, AttributeError) as error:  # SQLite lets any column hold any type
         return Damaged(f"it cannot be read, {type(error).__name__}", str(teacher))
 
@@ -85,6 +85,11 @@ def from_line(line: str) -> tuple[str, StoredReply]:
     if checksum != _checksum(key, canonical_json(request), canonical_json(reply), teacher, created):
         raise ValueError("its checksum does not match")
     return key, StoredReply(request, _reply(reply), teacher, created)
+
+
+def reply_of(text: str) -> Reply:
+    """The reply in a column."""
+    return _reply(json.loads(text))
 
 
 def _checksum(key: str, request: str, reply: str, teacher: str, created: str) -> str:

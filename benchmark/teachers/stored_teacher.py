@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from benchmark.teachers.request import key_of, request_of
 from benchmark.teachers.store import Attempt, TeacherStore
 from benchmark.teachers.stored_reply import StoredReply, now
-from benchmark.teachers.teacher import OpenTeacher
+from benchmark.teachers.teacher import OpenTeacher, Unanswered
 from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
 
+FAILED = "failed"
+"""How a reply finishes that never came: it holds what its request was charged."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
 """Seconds between two looks at a request that another process is buying."""
 
@@ -87,13 +89,12 @@ class StoredTeacher:
         self.booked.add(delivery.payment)
         return True
 
-    def has_booked(self, ask: Ask, replies: Sequence[Reply]) -> None:
-        """Tells of replies that the ledger holds already, from an earlier attempt at the cell."""
-        self.booked.update(
-            key_of(request_of(self.identity, ask, sample))
-            for sample, reply in enumerate(replies)
-            if is_final(ask, reply)
-        )
+    def unbooked(self) -> dict[str, Reply]:
+        """What this cell paid, in any attempt at it, for what no question took, by payment; booked from now on."""
+        paid = self.store.payments(self.buyer, self.name)
+        new = {payment: reply for payment, reply in paid.items() if payment not in self.booked}
+        self.booked.update(new)
+        return new
 
     def _from_store(self, keys: dict[int, str]) -> dict[int, Delivery]:
         found = self.store.lookup(keys.values())
@@ -108,7 +109,11 @@ class StoredTeacher:
         bought: dict[int, Delivery] = {}
 
         async def buy_run(run: list[int]) -> None:
-            replies = await self.teacher.reply(ask, len(run), run[0])
+            try:
+                replies = await self.teacher.reply(ask, len(run), run[0])
+            except Exception as error:
+                self._log_failure(error, [claimed[number][0] for number in run])
+                raise
             bought.update(self._keep(ask, dict(zip(run, replies, strict=True)), claimed))
 
         numbers = sorted(claimed)
@@ -117,29 +122,34 @@ class StoredTeacher:
             results = await asyncio.gather(*map(buy_run, runs), return_exceptions=True)
             for error in filter(None, results):
                 raise error
-        except Exception as error:
-            # Its message is left out: what a server says may hold what nobody should keep.
-            failed = Attempt(f"failed: {type(error).__name__}", self.name)
-            self.store.log({key: failed for n, (key, _) in claimed.items() if n not in bought})
-            raise
         except BaseException:
             self.store.release([key for n, (key, _) in claimed.items() if n not in bought])
             raise
         return bought
 
+    def _log_failure(self, error: Exception, keys: Sequence[str]) -> None:
+        """Its message is left out: what a server says may hold what nobody should keep."""
+        outcome, charged = f"{FAILED}: {type(error).__name__}", error.__cause__
+        attempts = {key: Attempt(outcome, self.name) for key in keys}
+        if isinstance(charged, Unanswered):
+            prompt, completion = charged.prompt_tokens, charged.completion_tokens
+            reply = Reply("", FAILED, wasted_prompt_tokens=prompt, wasted_completion_tokens=completion)
+            attempts[keys[0]] = Attempt(outcome, self.name, reply, self.buyer, uuid.uuid4().hex)
+        self.store.log(attempts)
+
     def _keep(self, ask: Ask, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
         final: dict[str, StoredReply] = {}
         other: dict[str, Attempt] = {}
+        delivered = {number: Delivery(reply, uuid.uuid4().hex) for number, reply in replies.items()}
         for number, reply in replies.items():
             key, request = claimed[number]
             if is_final(ask, reply):
                 final[key] = StoredReply(request, reply, self.name, now(), self.buyer)
             else:
-                other[key] = Attempt(reply.finish, self.name, reply)
+                other[key] = Attempt(reply.finish, self.name, reply, self.buyer, str(delivered[number].payment))
         standing = self.store.put(final) if final else {}
         if other:
             self.store.log(other)
-        delivered = {n: Delivery(reply, uuid.uuid4().hex) for n, reply in replies.items()}  # each is paid by itself
         for n, (key, _) in claimed.items():
             if key in standing:
                 delivered[n] = Delivery(standing[key].reply, key)

@@ -30,7 +30,7 @@ class Price:
 
     def with_waste(self, reply: Reply) -> Usage:
         """What one call really cost."""
-        prompt = reply.prompt_tokens + reply.wasted_prompt_tokens
+        prompt = reply.wasted_prompt_tokens + (0 if reply.shares_prompt else reply.prompt_tokens)
         return self.priced(Usage(1, prompt, reply.completion_tokens + reply.wasted_completion_tokens))
 
     def priced(self, usage: Usage) -> Usage:
@@ -40,6 +40,15 @@ class Price:
             + usage.completion_tokens * self.usd_per_million_completion_tokens
         ) / MILLION
         return replace(usage, usd=usd)
+
+
+class Unanswered(Exception):
+    """The cause of an error about a request that was charged for and brought nothing."""
+
+    def __init__(self, prompt_tokens: int, completion_tokens: int) -> None:
+        super().__init__(f"{prompt_tokens} prompt and {completion_tokens} completion tokens were charged")
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
 
 
 class OpenTeacher(Protocol):

@@ -15,6 +15,7 @@ from benchmark.preview import COLUMNS, _duration, _marked
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.teacher import estimated_tokens
+from benchmark.worst_case import WorstCases
 
 Run = Callable[..., Any]
 PLAN = ("-m", "mode=plan", "references=false")
@@ -248,6 +249,26 @@ def test_a_budget_below_the_cheapest_question_is_impossible(
     done = command(*miniature, "budget.questions=null", f"budget.{limit}")
     assert done.status == 2
     assert re.search(told, done.complaint)
+
+
+def test_a_budget_that_the_first_question_exceeds_is_told_with_its_numbers(
+    command: Run, cell: Run, miniature: tuple[str, ...]
+) -> None:
+    limited = (*miniature, "budget.questions=null", "budget.tokens=100000")
+    made = cell(limited)
+    splits = made.dataset.load()
+    cheapest = min(WorstCases(made, splits).of(row.without_gold()).tokens for row in splits.pool)
+    done = command(*limited[:-1], f"budget.tokens={cheapest}")  # no other question may cost as little
+    assert done.status == 2
+    ends = f"error: budget.tokens ends the purchase after 0 questions: 0 of {cheapest} are used, and the next question"
+    assert re.search(rf"^{re.escape(ends)} may cost \d+; give at least that$", done.err, re.MULTILINE)
+    assert "Traceback" not in done.err
+
+
+def test_a_bar_tells_what_was_bought_and_not_what_was_planned(command: Run, miniature: tuple[str, ...]) -> None:
+    done = command(*miniature, "budget.questions=null", "budget.tokens=700")
+    [bought] = re.findall(r"ends the purchase after (\d+) questions", done.err)
+    assert re.search(rf"^annotating +{bought} in", done.err, re.MULTILINE)
 
 
 # --- states and times -------------------------------------------------------------------------------------------------

@@ -407,7 +407,11 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "a repeated request is asked and charged again",
             (
                 Edit(METER, "known = self._got.get(request, [])", "known: list[Delivery] = []"),
-                Edit(METER, "before = self._charged.get(request, 0)", "before = 0"),
+                Edit(
+                    METER,
+                    "before, samples = self._charged.get(request, 0), taken[-1]",
+                    "before, samples = 0, taken[-1]",
+                ),
             ),
             (
                 f"{PURCHASE}::test_a_repeated_request_is_charged_once_within_a_purchase",
@@ -484,12 +488,25 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             ),
         ),
         Mistake(
+            "what was paid for what no question took is forgotten",
+            (Edit("benchmark/teachers/stored_teacher.py", "if payment not in self.booked}", "if False}"),),
+            (
+                f"{STORE}::test_what_no_question_took_is_settled_once",
+                f"{STORE}::test_what_a_failed_request_was_charged_is_settled_and_is_no_call",
+            ),
+        ),
+        Mistake(
+            "samples of one request are charged a prompt each",
+            (Edit(METER, "self.price.priced(replace(each, prompt_tokens=0))", "each"),),
+            (f"{STORE}::test_samples_of_one_request_share_a_prompt_however_they_were_bought",),
+        ),
+        Mistake(
             "a reply is booked when it comes and not in its question's turn",
             (
                 Edit(
                     METER,
-                    "        self.asked[who, ask] = max(",
-                    "        self.meter.commit({(who, ask): samples})\n        self.asked[who, ask] = max(",
+                    "        taken = self.asked.get(",
+                    "        self.meter.commit({(who, ask): (samples,)})\n        taken = self.asked.get(",
                 ),
             ),
             (

@@ -124,12 +124,15 @@ def test_a_death_while_writing_leaves_the_old_file(journal: Journal, monkeypatch
 def test_another_program_starts_anew(tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell that was begun by one version of the code is not finished by another."""
     journal.append("rows.jsonl", {"n": 0})
+    journal.write(journals.BUYER, "me")
     said: list[str] = []
     assert Journal.open(tmp_path, "cell", said.append).lines("rows.jsonl") == [{"n": 0}]
     assert not said
     monkeypatch.setattr(journals, "_stamp", lambda: {"engine": "another"})
-    assert Journal.open(tmp_path, "cell", said.append).lines("rows.jsonl") == []
+    anew = Journal.open(tmp_path, "cell", said.append)
+    assert anew.lines("rows.jsonl") == []
     assert "another version of the code" in said[0]
+    assert anew.read(journals.BUYER) == "me"  # what it has paid for stays its own
 
 
 def test_files_of_a_finished_cell_are_known_by_their_bytes(tmp_path: Path) -> None:

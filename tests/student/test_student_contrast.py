@@ -67,7 +67,7 @@ def slow(
 def drafts_of(weight: float, limits: Sequence[int] | None = None, ends: frozenset[int] = LINE_ENDS) -> list[Draft]:
     limits = limits or [LIMIT] * len(pairs())
     return [
-        Draft(list(told), limit, opponent=Opponent(list(other), weight, ends), log_probability=0.0)
+        Draft(list(told), limit, opponent=Opponent(list(other), weight, ends), nats=[])
         for (told, other), limit in zip(pairs(), limits, strict=True)
     ]
 
@@ -88,7 +88,7 @@ def test_a_contrasted_text_is_that_of_a_slow_loop_over_whole_texts(kind: str, ba
     drafts = drafts_of(0.5)
     write(network_of(kind), drafts, EOS, 0, batch_size)
     assert as_slow(drafts) == [(text, end) for text, end, _ in expected]
-    assert [draft.log_probability for draft in drafts] == pytest.approx([nats for _, _, nats in expected], abs=1e-3)
+    assert [sum(draft.nats or []) for draft in drafts] == pytest.approx([nats for _, _, nats in expected], abs=1e-3)
 
 
 def test_every_draft_has_its_own_weight_cap_and_kind_in_one_batch() -> None:

@@ -188,9 +188,13 @@ def test_who_has_gone_is_not_answered_and_does_not_hold_up_the_others() -> None:
 
 
 def slow_nats(model: Student, prompt: str, text: str, last: bool = False) -> list[float]:
-    """Of every token of the text behind the prompt, from one pass over both together."""
+    """Of every token of the text behind the prompt."""
+    return nats_of(model, prompt, model.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def nats_of(model: Student, prompt: str, target: Sequence[int]) -> list[float]:
+    """Of every token behind the prompt, from one pass over both together."""
     ids = model.tokenizer(f"{prompt}\n")["input_ids"]
-    target = model.tokenizer(text, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         logits = model.network(input_ids=torch.tensor([[*ids, *target]])).logits[0].double()
     rows = torch.log_softmax(logits[len(ids) - 1 : -1], dim=-1)
@@ -205,6 +209,32 @@ def test_a_reply_tells_its_log_probability_at_temperature_one(
     [reply] = asyncio.run(opened.reply(asked, 1))
     assert reply.completion_tokens > 2
     assert reply.log_probability == pytest.approx(sum(slow_nats(teacher.model(), asked.prompt, reply.text)), abs=2e-3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_reply_ends_before_the_first_text_that_stops_it(
+    teacher: TransformersTeacher, opened: OpenTeacher, temperature: float, length: int
+) -> None:
+    asks = [ask(f"{i}+4", temperature, max_new_tokens=24) for i in range(6)]
+
+    async def all_at_once(wanted: Sequence[Ask]) -> list[Reply]:
+        return [reply for [reply] in await asyncio.gather(*(opened.reply(each, 1) for each in wanted))]
+
+    whole = asyncio.run(all_at_once(asks))
+    stops = [reply.text[len(reply.text) // 2 :][:length] for reply in whole]
+    assert all(stops)
+    stopping = [replace(each, stop=("never", stop)) for each, stop in zip(asks, stops, strict=True)]
+    shorter = 0
+    for each, before, stop, reply in zip(asks, whole, stops, asyncio.run(all_at_once(stopping)), strict=True):
+        assert reply.text == before.text.partition(stop)[0]
+        assert reply.finish == "stop"
+        assert reply.completion_tokens <= before.completion_tokens
+        shorter += reply.completion_tokens < before.completion_tokens
+        model, ids = teacher.model(), list(reply.token_ids or ())
+        kept = next(n for n in range(len(ids)) if len(model.tokenizer.decode(ids[:n], True)) == len(reply.text))
+        assert reply.log_probability == pytest.approx(sum(nats_of(model, each.prompt, ids[:kept])), abs=2e-3)
+    assert shorter > 3
 
 
 def test_continuations_are_scored_as_they_would_begin_a_reply(

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements
+from benchmark.errors import TeacherError
 from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.meter import Answered, Meter, Supplier
 from benchmark.teachers.purchase import Bought, SeparableContext, buy, questions_at_once
@@ -336,24 +337,65 @@ def test_an_interrupt_breaks_off_what_is_in_flight_and_keeps_what_is_bought() ->
 
     teacher = Interrupted(6)
     buying = Buying(teacher, OneTurn(), at_once=4)
-    with pytest.raises(KeyboardInterrupt):
-        buying.run()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            buying.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert buying.ids == [str(i) for i in range(len(buying.ids))]
     assert 1 <= len(buying.ids) <= 9
     assert teacher.broken_off > 0
     assert teacher.in_flight == 0
 
 
-@pytest.mark.parametrize(
-    ("budget", "told"),
-    [
-        (Budget(tokens=1000), r"OneTurn cost 13 tokens for question '0', but what it planned could cost 12 at most"),
-        (Budget(usd=1.0), r"cost 13 tokens for question '0', but what it planned could cost 12"),
-    ],
-)
-def test_a_worst_case_that_lies_is_refused(budget: Budget, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("where", ["planning", "keeping"])
+def test_what_goes_wrong_beside_the_questions_breaks_off_no_request(seed: int, where: str) -> None:
+    class Unplanned(OneTurn):
+        def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+            if where == "planning" and question.id == "9":
+                raise OSError("no template")
+            return super().planned(question, context)
+
+    teacher = SlowTeacher(seed)
+    buying = Buying(teacher, Unplanned(), at_once=8)
+    if where == "keeping":
+        real = buying.keep
+
+        def keep(bought: Bought, answered: Any) -> Bought:
+            if bought.question_id == "3":
+                raise OSError("the disk is full")
+            return real(bought, answered)
+
+        buying.keep = keep  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no template" if where == "planning" else "the disk is full"):
+        buying.run()
+    assert buying.ids == [str(i) for i in range(len(buying.ids))]
+    assert len(buying.ids) <= (9 if where == "planning" else 3)
+    assert teacher.broken_off == teacher.in_flight == 0
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=1000), Budget(usd=100.0)])
+def test_a_teacher_that_writes_more_than_its_cap_is_named(budget: Budget) -> None:
+    told = (
+        r"^teacher=scripted charged 13 completion tokens for the only request of question '0', which can have "
+        r"12 at most: it does not keep to the length cap .* give budget\.questions or budget\.calls$"
+    )
+    with pytest.raises(TeacherError, match=told):
         Buying(SlowTeacher(tokens={"0": CAP + 1}), OneTurn(), budget).run()
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=1000), Budget(usd=100.0)])
+def test_an_annotator_that_plans_too_little_is_named(budget: Budget) -> None:
+    class Modest(OneTurn):
+        def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+            return []
+
+    with pytest.raises(
+        ValueError, match=r"Modest cost 1 calls for question '0', but what it planned could cost 0 at most"
+    ):
+        Buying(SlowTeacher(tokens={"0": 5}), Modest(), budget).run()
 
 
 def test_tokens_in_nobodys_budget_are_no_lie() -> None:

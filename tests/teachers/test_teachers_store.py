@@ -26,7 +26,7 @@ from benchmark.teachers.request import key_of, request_of, teacher_identity
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_reply import StoredReply
 from benchmark.teachers.stored_teacher import StoredTeacher
-from benchmark.teachers.teacher import Price
+from benchmark.teachers.teacher import Price, Unanswered
 from benchmark.types import Ask, Contrast, Reply, Usage
 from tests.teachers.store_buyer import CountingTeacher, asked
 
@@ -168,7 +168,11 @@ def test_what_no_reply_depends_on_is_no_other_request(shop: Shop) -> None:
 
 def test_every_field_of_a_request_is_accounted_for() -> None:
     """A new field of `Ask` must be put into the key, or be named here with a reason."""
-    whole = (replace(ASK, contrast=Contrast("Q: 1+1 A: 3")), replace(ASK, continuations=("2",)))
+    whole = (
+        replace(ASK, stop=("Q:",)),
+        replace(ASK, contrast=Contrast("Q: 1+1 A: 3")),
+        replace(ASK, continuations=("2",)),
+    )
     of_request = {name for ask in whole for name in request_of("t", ask, 0)} - {"teacher", "sample"}
     assert set(asdict(ASK)) - of_request == {"question_id"}
 
@@ -298,12 +302,94 @@ def test_what_was_paid_for_before_a_death_is_spent_and_never_twice(shop: Shop) -
     assert went_on.ledger.charged["teacher"].calls == 4
 
 
+def test_what_no_question_took_is_settled_once(shop: Shop) -> None:
+    """Replies that are not final are in no store, and a question that never comes to its turn books nothing."""
+    died = meter_of(shop.teacher(finish="length"))
+    _, [journaled] = ask_and_commit(died, (ASK, 2))
+    died.begin()
+    asyncio.run(QuestionMeter(died)("scripted", replace(ASK, prompt="other"), 3))
+    meter_of(shop.teacher("somebody else", finish="length"))
+
+    went_on = meter_of(shop.teacher(finish="length"))
+    went_on.remember([journaled])
+    lost = 3 * PRICE.of(Reply("", "", len("other"), 4)).prompt_tokens
+    payments = went_on.settle()
+    assert len(payments) == 3
+    spent = went_on.ledger.spent["teacher"]
+    assert replace(spent, usd=0.0) == Usage(3, lost, 3 + 4 + 5)
+    assert spent.usd == pytest.approx(PRICE.priced(spent).usd)
+    assert went_on.settle() == []
+    assert died.settle() == payments
+    assert died.ledger.spent["teacher"].calls == len(shop.asked) == 5
+
+    later = meter_of(shop.teacher())
+    later.remember([journaled])
+    later.has_settled(payments)
+    assert later.settle() == []
+
+
+def test_what_a_failed_request_was_charged_is_settled_and_is_no_call(shop: Shop) -> None:
+    class Refuses(CountingTeacher):
+        async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+            raise TeacherError("no answer") from Unanswered(9, 4)
+
+    meter = meter_of(replace(shop.teacher(), teacher=Refuses(shop.counter)))
+    with pytest.raises(TeacherError):
+        ask_all(meter, (ASK, 2))
+    assert meter.ledger.spent == {}
+    assert len(meter.settle()) == 2
+    assert meter.ledger.spent == {"teacher": PRICE.priced(Usage(0, 18, 8))}
+    assert meter.ledger.charged == {}
+
+
+def test_samples_of_one_request_share_a_prompt_however_they_were_bought(shop: Shop) -> None:
+    class Together(CountingTeacher):
+        async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+            one, *others = await super().reply(ask, samples, first)
+            return [one, *(replace(other, shares_prompt=True) for other in others)]
+
+    def meter(buyer: str) -> Meter:
+        sharing = replace(shop.teacher(buyer), samples_share_a_request=True, teacher=Together(shop.counter))
+        return meter_of(sharing)
+
+    prompt, before, after, alone = len(ASK.prompt), meter("one"), meter("two"), meter("three")
+    ask_all(before, (ASK, 2))
+    assert before.ledger.spent["teacher"] == before.ledger.charged["teacher"] == PRICE.priced(Usage(2, prompt, 7))
+    ask_all(after, (ASK, 5))
+    assert after.ledger.charged["teacher"] == PRICE.priced(Usage(5, prompt, 25))
+    assert after.ledger.spent["teacher"] == PRICE.priced(Usage(3, prompt, 18))
+    ask_all(alone, (replace(ASK, prompt=ASK.prompt[::-1]), 5))
+    assert alone.ledger.charged == after.ledger.charged == alone.ledger.spent
+
+    apart = meter_of(shop.teacher("four"))  # as if a server had to be asked for every sample
+    ask_all(apart, (ASK, 5))
+    assert apart.ledger.charged["teacher"] == PRICE.priced(Usage(5, 5 * prompt, 25))
+
+    twice = meter("five")
+    ask_all(twice, (ASK, 2), (ASK, 5))  # two requests, two prompts
+    assert twice.ledger.charged["teacher"] == PRICE.priced(Usage(5, 2 * prompt, 25))
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_all_its_replies(shop: Shop) -> None:
+    bought = shop.get(samples=3)
+    shop.opened.pop().close()
+    shop.change("DROP INDEX attempts_of_buyer")
+    for column in ("buyer", "payment"):
+        shop.change(f"ALTER TABLE attempts DROP COLUMN {column}")
+    shop.change("INSERT INTO attempts VALUES (x'00', 'length', 'scripted', NULL, 'then')")
+    shop.change("PRAGMA user_version = 1")
+    assert shop.get(samples=3) == bought
+    assert shop.store().counts() == {"replies": 3, "attempts: length": 1}
+    assert shop.store().payments("me", "scripted") == {}
+    assert len(shop.asked) == 3
+
+
 def test_a_teacher_that_costs_nothing_to_ask_is_never_spent(shop: Shop) -> None:
     meter = Meter({"scripted": Supplier(CountingTeacher(shop.counter), PRICE)}, Ledger())
     ask_all(meter, (ASK, 3))
     assert meter.ledger.total().calls == 3
     assert meter.ledger.spent == {}
-    meter.remember([Answered("scripted", ASK, (Reply("x"),))])
+    meter.remember([Answered("scripted", ASK, (Reply("x"),), (None,))])
 
 
 # --- several processes ---------------------------------------------------------------------------------------------
@@ -477,7 +563,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path, conte
 def test_databases_of_others_and_of_other_versions_are_refused_and_left_alone(tmp_path: Path) -> None:
     for name, statement, complaint in (
         ("other", "CREATE TABLE mine (x)", "is a database of another program; give another store_path"),
-        ("later", "PRAGMA user_version = 99", "has version 99, and this program reads version 1; export it"),
+        ("later", "PRAGMA user_version = 99", "has version 99, and this program reads version 2; export it"),
     ):
         path = tmp_path / name
         with sqlite3.connect(path) as database:
