@@ -24,6 +24,8 @@ NO_KEY = "none-needed"
 """Sent to servers that need no key: of nothing at all, the package would make the user's OPENAI_API_KEY."""
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
+UNKNOWN_MODEL_STATUS = (400, 404, 422)
+"""What servers answer to a model that they do not have; to a wrong request as well."""
 TEMPLATE_TOKENS = {"chat": 256, "completions": 8}
 """The most that a server is taken to add to a prompt: turn markers, a system prompt of the template's own, BOS."""
 LONGEST_QUOTE, LONGEST_LIST = 300, 20
@@ -213,27 +215,31 @@ class LiveTeacher:
             )
         if status in (401, 403):
             return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
-        if status == 404:
-            return self._refusal("not found", await self._what_there_is(connection, said))
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
             return self._refusal(
                 "context overflow",
                 f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit "
                 f"into the window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
             )
-        return self._refusal(f"HTTP {status}", f"it refuses the request (HTTP {status}): {said}")
+        told = f"(HTTP {status}: {said})"
+        known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
+        if known and self.teacher.model not in known:
+            return self._refusal("not found", f"{self._what_there_is(known)} {told}")
+        if status == 404:
+            return self._refusal("not found", self._unknown_path(told))
+        return self._refusal(f"HTTP {status}", f"it refuses the request {told}")
 
-    async def _what_there_is(self, connection: _Connection, said: str) -> str:
-        """What to do about a 404: the model or the path may be unknown."""
-        model, path = self.teacher.model, PATHS[self.teacher.api]
-        known = await self._models(connection)
-        if known and model not in known:
-            more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
-            return f"it has no model {model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
+    def _what_there_is(self, known: Sequence[str]) -> str:
+        """What to say of a model that is not among those that the server lists."""
+        more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
+        return f"it has no model {self.teacher.model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
+
+    def _unknown_path(self, told: str) -> str:
+        """What to do about a 404 where the model is there, or nobody knows which are."""
         other = next(api for api in PATHS if api != self.teacher.api)
         return (
-            f"it does not know {path} or the model {model!r} (HTTP 404: {said}); most addresses end in /v1, and some "
-            f"servers know only teacher.api={other}"
+            f"it does not know {PATHS[self.teacher.api]} or the model {self.teacher.model!r} {told}; most addresses "
+            f"end in /v1, and some servers know only teacher.api={other}"
         )
 
     async def _models(self, connection: _Connection) -> list[str]:

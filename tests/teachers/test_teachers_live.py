@@ -383,6 +383,25 @@ FINAL = [
         id="404, unknown model",
     ),
     pytest.param({}, error(404), ConfigError, ["/v1", "teacher.api=completions"], "not found", id="404, wrong path"),
+    *(
+        pytest.param(
+            {"model": "smal"},
+            error(status, "smal is not a valid model ID"),
+            ConfigError,
+            ["no model 'smal'; it has large, small", f"HTTP {status}: smal is not a valid model ID"],
+            "not found",
+            id=f"{status}, unknown model",
+        )
+        for status in (400, 422)
+    ),
+    pytest.param(
+        {"model": "smal"},
+        error(400, "This model's maximum context length is 4096 tokens"),
+        ConfigError,
+        ["window of smal"],
+        "context overflow",
+        id="400, context overflow of a model that is not listed",
+    ),
     pytest.param(
         {},
         error(400, "This model's maximum context length is 4096 tokens", "context_length_exceeded"),
@@ -447,6 +466,9 @@ def test_what_no_retry_cures_is_told_in_one_line(
 def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) -> None:
     server.script, server.models = [error(404, "model not found")], None
     with pytest.raises(ConfigError, match=r"does not know /chat/completions or the model 'small'.*model not found"):
+        asked(opened(server, hours))
+    server.script = [error(400, "temperature is too high")]
+    with pytest.raises(ConfigError, match=r"refuses the request \(HTTP 400: temperature is too high\)"):
         asked(opened(server, hours))
 
 
@@ -683,6 +705,19 @@ def test_a_server_that_is_down_is_one_line(command: Run, miniature: tuple[str, .
     assert done.status == 1
     assert "Traceback" not in done.err
     assert server.url in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("mode", ["annotate", "run"])
+def test_a_misspelt_model_is_one_line_with_the_servers_list(
+    mode: str, command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any
+) -> None:
+    server.script = [error(400, "smal is not a valid model ID")] * 40
+    arguments = (*LIVE, "teacher.model=smal", f"teacher.base_url={server.url}", *miniature, f"mode={mode}")
+    done = command(*arguments, f"results_dir={results.path}")
+    assert done.status == (2 if mode == "run" else 1)
+    assert "Traceback" not in done.out + done.err
+    [line] = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert "no model 'smal'; it has large, small" in line
 
 
 def test_a_cell_learns_from_a_live_teacher_and_the_key_is_nowhere(
