@@ -10,6 +10,10 @@ from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Json, Reply
 
 CONTENT_FILTER = "content_filter"
+REFUSED_PROMPT_CODES = frozenset(
+    {CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"}
+)
+"""What providers call it when their filter refuses a prompt; OpenAI says `invalid_prompt` of one that it flags."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
         for i, (choice, share) in enumerate(zip(read, shares, strict=True))
     )
     return Answer(replies, tokens, charged is None)
+
+
+def refuses_prompt(error: Json) -> bool:
+    """Whether an error says that a filter refused the prompt. Azure's own code may stand one level deeper."""
+    found = [error, *(error.get(name) for name in ("innererror", "inner_error"))] if isinstance(error, Mapping) else []
+    return any(isinstance(each, Mapping) and str(each.get("code")) in REFUSED_PROMPT_CODES for each in found)
 
 
 def filtered(samples: int) -> Json:

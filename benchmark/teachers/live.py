@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ConfigError, TeacherError
-from benchmark.teachers.completions import CONTENT_FILTER, Answer, Tokens, UnreadableReply, filtered, read_answer
+from benchmark.teachers.completions import Answer, Tokens, UnreadableReply, filtered, read_answer, refuses_prompt
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
 from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, estimated_tokens, refuse_without_probabilities
 from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
@@ -202,7 +202,7 @@ class LiveTeacher:
             wait = retry_after_seconds(error.response.headers.get("retry-after"), self._clock)
             reason = RETRIED_STATUS.get(status, "server error")
             raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {said})") from None
-        if status == 400 and error.code == CONTENT_FILTER:
+        if status == 400 and refuses_prompt(error.body):
             return filtered(samples)
         raise await self._final(connection, ask, status, said) from None
 

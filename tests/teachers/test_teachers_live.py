@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -308,6 +309,15 @@ def test_no_budget_counts_what_a_server_wastes(server: FaultServer, hours: Hours
     assert ledger.spent[TEACHER].tokens > worst.tokens > ledger.charged[TEACHER].tokens
 
 
+def test_a_refused_prompt_costs_nothing_and_the_cell_goes_on(server: FaultServer, hours: Hours, tmp_path: Path) -> None:
+    server.script = [error(400, "flagged", "invalid_prompt")]
+    ledger = bought_from(opened(server, hours), Budget(questions=3), tmp_path / "store")
+    charged = ledger.charged[TEACHER]
+    assert server.requests == charged.calls == charged.questions == 3
+    assert (charged.prompt_tokens, charged.completion_tokens) == (2 * words(FIRST.prompt), 2 * words(TEXT))
+    assert ledger.spent == ledger.charged
+
+
 def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours: Hours) -> None:
     server.script = [error(500), error(429), Step(choices=False)]
     live = opened(server, hours)
@@ -474,6 +484,8 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
 
 # --- replies that are final but not whole -----------------------------------------------------------------------------
 
+AZURE_REFUSAL = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}
+
 
 @pytest.mark.parametrize(
     ("step", "text", "finish"),
@@ -482,6 +494,19 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
         pytest.param(Step(finish="content_filter"), "", "content_filter", id="reply filtered"),
         pytest.param(Step(refusal="I cannot help"), "", "content_filter", id="refused"),
         pytest.param(error(400, "filtered", "content_filter"), "", "content_filter", id="prompt filtered"),
+        *(
+            pytest.param(error(400, "flagged", code), "", "content_filter", id=f"prompt refused, {code}")
+            for code in ("content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+        ),
+        *(
+            pytest.param(
+                Step(400, body=json.dumps({"error": {"code": "400", inner: AZURE_REFUSAL}}).encode()),
+                "",
+                "content_filter",
+                id=f"prompt refused, {inner}",
+            )
+            for inner in ("innererror", "inner_error")
+        ),
         pytest.param(Step(finish=None), TEXT, "stop", id="no reason given"),
         pytest.param(Step(texts=("",)), "", "stop", id="says nothing"),
     ],
