@@ -142,14 +142,13 @@ class LiveTeacher:
         teacher = self.teacher
         if attempt == teacher.max_retries:
             raise self._silence(fault.reason, f"{_times(attempt + 1)}: {fault.reason}{fault.detail}") from None
-        wait, longest = fault.wait, teacher.longest_wait_seconds
-        if wait is None:
-            wait = back_off_seconds(attempt, self._clock)
-        elif wait > longest:
-            told = f"and asks to wait {wait:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
+        asked, longest = fault.wait or 0.0, teacher.longest_wait_seconds
+        if asked > longest:
+            told = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
             raise self._silence(fault.reason, told) from None
         self.traffic.retries[fault.reason] += 1
-        return wait
+        # On top of what was asked for: all who were told the same would be back at the same moment, or without a wait.
+        return asked + back_off_seconds(attempt, self._clock)
 
     async def _attempt(self, connection: _Connection, ask: Ask, samples: int) -> Answer:
         body, prompt = self._body(ask, samples), self._prompt(ask)

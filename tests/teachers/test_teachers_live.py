@@ -24,7 +24,7 @@ from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.live import LiveTeacher, Traffic
 from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
-from benchmark.teachers.pacing import Clock
+from benchmark.teachers.pacing import Clock, back_off_seconds
 from benchmark.teachers.purchase import SeparableContext, buy
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -217,12 +217,14 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
 
 DATE = formatdate(TODAY + 20, usegmt=True)
 PASSING = [
-    pytest.param(error(429, Retry_After="7"), "rate limit", [7.0], 0, id="429, seconds"),
-    pytest.param(error(429, Retry_After="0.25"), "rate limit", [0.25], 0, id="429, fraction of a second"),
-    pytest.param(error(429, Retry_After=DATE), "rate limit", [20.0], 0, id="429, HTTP date"),
+    pytest.param(error(429, Retry_After="7"), "rate limit", [7.5], 0, id="429, seconds"),
+    pytest.param(error(429, Retry_After="0.25"), "rate limit", [0.75], 0, id="429, fraction of a second"),
+    pytest.param(error(429, Retry_After=DATE), "rate limit", [20.5], 0, id="429, HTTP date"),
+    pytest.param(error(429, Retry_After="0"), "rate limit", [0.5], 0, id="429, no seconds"),
+    pytest.param(error(429, Retry_After="-5"), "rate limit", [0.5], 0, id="429, less than none"),
     pytest.param(error(429, Retry_After="soon"), "rate limit", [0.5], 0, id="429, unreadable"),
     pytest.param(error(429), "rate limit", [0.5], 0, id="429 without Retry-After"),
-    pytest.param(error(503, Retry_After="3"), "server error", [3.0], 0, id="503, seconds"),
+    pytest.param(error(503, Retry_After="3"), "server error", [3.5], 0, id="503, seconds"),
     pytest.param(error(500), "server error", [0.5], 0, id="500"),
     pytest.param(error(408), "time-out", [0.5], 0, id="408"),
     pytest.param(error(409), "conflict", [0.5], 0, id="409"),
@@ -271,6 +273,24 @@ def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: Fa
     assert replies[0].prompt_tokens == words(ASK.prompt)
     assert replies[0].wasted_prompt_tokens == 8 * words(ASK.prompt)
     assert_books_agree(live, server, replies)
+
+
+def test_a_server_that_asks_for_no_wait_is_waited_for_as_one_that_says_nothing(
+    server: FaultServer, hours: Hours
+) -> None:
+    server.script = [error(429, Retry_After="0")] * 6
+    asked(opened(server, hours))
+    assert (server.requests, hours.waits) == (7, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+
+
+def test_waits_are_drawn_from_none_to_a_most_that_doubles_up_to_the_longest() -> None:
+    mosts = [back_off_seconds(retry, Clock(draw=lambda least, most: most)) for retry in range(9)]
+    assert mosts == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    for retry, most in enumerate(mosts):
+        waits = [back_off_seconds(retry, Clock()) for _ in range(1000)]
+        assert 0.0 <= min(waits) < 0.1 * most
+        assert 0.9 * most < max(waits) <= most
+        assert 300 < sum(wait < most / 2 for wait in waits) < 700
 
 
 def bought_from(live: LiveTeacher, budget: Budget, store: Path) -> Ledger:
@@ -547,6 +567,14 @@ def test_no_more_requests_are_in_flight_than_allowed(hours: Hours) -> None:
         replies = [reply for each in _gather(live, 24) for reply in each]
         assert server.most_in_flight == 4
         assert_books_agree(live, server, replies)
+
+
+def test_requests_that_are_told_the_same_wait_do_not_come_back_at_once(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(429, Retry_After="7")] * 32
+    _gather(teacher(server).open_with(replace(hours.clock(), draw=Clock().draw)), 32)
+    assert server.requests == 64
+    assert min(hours.waits) >= 7.0
+    assert len(set(hours.waits)) == 32
 
 
 @dataclass
