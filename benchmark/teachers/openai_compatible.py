@@ -106,11 +106,11 @@ class OpenAICompatibleTeacher:
 
 
 def _refuse_what_is_no_variable(name: str | None) -> None:
-    """Raises ValueError, without repeating the value: it may be the key."""
-    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+    """Raises ValueError, without repeating the value: it may be the key. Keys can look like names in small letters."""
+    if name is not None and name not in os.environ and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise ValueError(
-            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY; keys do not belong "
-            "into a config"
+            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY, or of one in small "
+            "letters that is set; keys do not belong into a config"
         )
 
 

@@ -667,6 +667,7 @@ def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no
         ({"base_url": f"http://me:{KEY}@host/v1"}, "must not hold a user name"),
         ({"base_url": f"http://host/v1?key={KEY}"}, "must not hold a user name"),
         ({"api_key_variable": KEY}, "must be the name of an environment variable"),
+        ({"api_key_variable": KEY.replace("-", "_")}, "must be the name of an environment variable"),
         ({"max_tokens": 0}, "max_tokens=0 must be above 0"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"requests_per_minute": 0.0}, "requests_per_minute=0.0"),
@@ -680,7 +681,15 @@ def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no
 def test_wrong_settings_are_refused_without_repeating_a_secret(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         OpenAICompatibleTeacher(**{"name": "live", "base_url": "http://host/v1", "model": "small"} | settings)
-    assert KEY not in str(raised.value)
+    assert KEY not in str(raised.value).replace("_", "-")
+
+
+def test_a_variable_in_small_letters_is_taken_where_it_is_set(
+    server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("my_key", KEY)
+    asked(opened(server, hours, api_key_variable="my_key"))
+    assert server.keys == [f"Bearer {KEY}"]
 
 
 SCIENCE = [
@@ -738,6 +747,19 @@ def test_a_missing_variable_is_refused_before_any_work(
         assert done.status == 2
         assert VARIABLE in done.complaint
     assert (server.requests, results.cells()) == (0, set())
+
+
+@pytest.mark.parametrize("more", [(), ("mode=plan",), ("mode=annotate",)], ids=" ".join)
+def test_a_key_in_place_of_its_variable_is_refused_without_repeating_it(
+    more: tuple[str, ...], command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any
+) -> None:
+    key = "hf_AbCdEfGh123"
+    arguments = (*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}")
+    done = command(*arguments, f"teacher.api_key_variable={key}", *more)
+    assert done.status == 2
+    assert "teacher: api_key_variable must be the name of an environment variable" in done.complaint
+    assert key not in done.out + done.err
+    assert (server.requests, [*results.path.parent.iterdir()]) == (0, [])
 
 
 def test_a_missing_address_is_refused_before_any_work(command: Run, results: Any) -> None:
