@@ -10,6 +10,11 @@ from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Json, Reply
 
 CONTENT_FILTER = "content_filter"
+FINISHES = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
+    **dict.fromkeys(("length", "max_tokens"), "length"),
+}
+"""How other servers say, in whatever case, that a reply ended by itself or at the cap."""
 REFUSED_PROMPT_CODES = frozenset(
     {CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"}
 )
@@ -129,6 +134,7 @@ def _choice(choice: Mapping[str, Any]) -> _Choice:
         text = choice["text"]
     if not isinstance(text, str) or not isinstance(finish, str):
         raise TypeError("text and finish_reason must be texts")
+    finish = FINISHES.get(finish.lower(), finish)
     return _Choice("" if finish == CONTENT_FILTER else text, finish, _log_probabilities(choice.get("logprobs")))
 
 

@@ -528,6 +528,15 @@ AZURE_REFUSAL = {"code": "ResponsibleAIPolicyViolation", "content_filter_result"
             for inner in ("innererror", "inner_error")
         ),
         pytest.param(Step(finish=None), TEXT, "stop", id="no reason given"),
+        *(
+            pytest.param(Step(finish=reason), TEXT, "stop", id=f"ended by itself, {reason}")
+            for reason in ("eos", "eos_token", "end_turn", "stop_sequence", "STOP")
+        ),
+        *(
+            pytest.param(Step(finish=reason), TEXT, "length", id=f"cut at the cap, {reason}")
+            for reason in ("max_tokens", "MAX_TOKENS")
+        ),
+        pytest.param(Step(finish="tool_calls"), TEXT, "tool_calls", id="a reason that says neither"),
         pytest.param(Step(texts=("",)), "", "stop", id="says nothing"),
     ],
 )
