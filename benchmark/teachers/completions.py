@@ -33,12 +33,16 @@ class Tokens:
 
 
 class UnreadableReply(Exception):
-    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says."""
+    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says.
 
-    def __init__(self, reason: str, tokens: Tokens | None = None) -> None:
+    `said` are the server's own words about it, where it has any; they may hold the key.
+    """
+
+    def __init__(self, reason: str, tokens: Tokens | None = None, said: Json = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.tokens = tokens
+        self.said = said
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
         raise UnreadableReply("malformed reply")
     charged = usage_of(payload)
     choices = payload.get("choices")
+    if not choices and payload.get("error"):
+        raise UnreadableReply("error in the reply", charged, words_of(payload["error"]))
     if not isinstance(choices, list):
         raise UnreadableReply("malformed reply", charged)
     if not choices:
@@ -109,6 +115,11 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
         for i, (choice, share) in enumerate(zip(read, shares, strict=True))
     )
     return Answer(replies, tokens, charged is None)
+
+
+def words_of(error: Json) -> Json:
+    """What an error says for people; the error itself where it has no words apart."""
+    return error.get("message", error) if isinstance(error, Mapping) else error
 
 
 def refuses_prompt(error: Json) -> bool:

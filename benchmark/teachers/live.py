@@ -166,7 +166,8 @@ class LiveTeacher:
                     problem.reason,
                     f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false",
                 ) from None
-            raise _Fault(problem.reason, tokens=problem.tokens) from None
+            told = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
+            raise _Fault(problem.reason, tokens=problem.tokens, detail=told) from None
         self.traffic.book(answer.tokens)
         self.traffic.estimated_requests += answer.estimated
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
@@ -253,8 +254,11 @@ class LiveTeacher:
             return []
 
     def _said(self, error: APIStatusError) -> str:
+        """What the server said about a request that it refused."""
+        return self._quoted(error.body.get("message") if isinstance(error.body, dict) else error.response.text)
+
+    def _quoted(self, words: Json) -> str:
         """The server's own words in one line, without the key."""
-        words = error.body.get("message") if isinstance(error.body, dict) else error.response.text
         line = " ".join(str(words or "no reason given").split())
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]

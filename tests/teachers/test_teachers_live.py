@@ -235,6 +235,14 @@ PASSING = [
     pytest.param(Step(body=b"[]"), "malformed reply", [0.5], 1, id="a list"),
     pytest.param(Step(body=b'{"choices": [{"message": "four"}]}'), "malformed reply", [0.5], 1, id="another shape"),
     pytest.param(Step(body=b'{"choices": [{"index": 0}]}'), "malformed reply", [0.5], 1, id="no text in a choice"),
+    *(
+        pytest.param(Step(body=json.dumps(body).encode()), "error in the reply", [0.5], uncounted, id=f"200, {name}")
+        for name, body, uncounted in (
+            ("error", {"error": {"message": "busy"}}, 1),
+            ("error as a text", {"error": "busy", "choices": []}, 1),
+            ("error that costs nothing", {"error": {"message": "busy"}, "usage": {"prompt_tokens": 0}}, 0),
+        )
+    ),
     pytest.param(Step(choices=False), "no choices", [0.5], 0, id="empty choices, charged"),
     pytest.param(Step(choices=False, usage=False, texts=("",)), "no choices", [0.5], 1, id="empty choices, no usage"),
 ]
@@ -364,6 +372,23 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server
     assert live.traffic.retries == {"server error": 1, "no choices": 1}
     assert live.traffic.failures == {"server error": 1}
     assert_books_agree(live, server)
+
+
+@pytest.mark.parametrize("told", [{"message": f"upstream is\n busy, {KEY}"}, f"busy, {KEY}"], ids=["message", "text"])
+def test_an_error_in_a_reply_is_told_in_the_servers_words_without_the_key(
+    told: Any, server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, KEY)
+    server.script = [Step(body=json.dumps({"error": told}).encode())] * 3
+    live = opened(server, hours, max_retries=2, api_key_variable=VARIABLE)
+    with pytest.raises(TeacherError) as raised:
+        asked(live)
+    words_ = r"asked 3 times: error in the reply \(HTTP 200: (upstream is )?busy, \[key\]\); what was bought is kept"
+    assert re.search(words_, str(raised.value))
+    assert KEY not in str(raised.value)
+    assert server.requests == live.traffic.uncounted_requests == 3
+    assert live.traffic.retries == {"error in the reply": 2}
+    assert live.traffic.failures == {"error in the reply": 1}
 
 
 def test_after_a_failure_the_other_samples_are_not_bought(server: FaultServer, hours: Hours) -> None:
