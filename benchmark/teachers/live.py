@@ -108,10 +108,17 @@ class LiveTeacher:
                 f"a chat cannot go on from a reply that is begun (the {ask.role} prompt does that); choose "
                 "teacher.api=completions",
             )
+        self._refuse_what_does_not_fit(ask)
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
         answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
         return [reply for answer in answers for reply in answer]
+
+    def _refuse_what_does_not_fit(self, ask: Ask) -> None:
+        """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""
+        window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(ask))
+        if window is not None and prompt + self._cap(ask) > window:
+            raise self._overflow(ask, f"about {prompt} tokens of prompt, teacher.context_window={window}")
 
     # --- one request and its retries ----------------------------------------------------------------------------------
 
@@ -216,11 +223,7 @@ class LiveTeacher:
         if status in (401, 403):
             return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
-            return self._refusal(
-                "context overflow",
-                f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit "
-                f"into the window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
-            )
+            return self._overflow(ask, said)
         told = f"(HTTP {status}: {said})"
         known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
         if known and self.teacher.model not in known:
@@ -262,6 +265,14 @@ class LiveTeacher:
         line = " ".join(str(words or "no reason given").split())
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
+
+    def _overflow(self, ask: Ask, told: str) -> ConfigError:
+        return self._refusal(
+            "context overflow",
+            f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into "
+            f"the window of {self.teacher.model} ({told}); lower teacher.max_tokens, serve the model with a longer "
+            "window, or choose another one",
+        )
 
     def _refusal(self, reason: str, told: str) -> ConfigError:
         self.traffic.failures[reason] += 1

@@ -37,6 +37,7 @@ ASK = Ask("few_shot_cot", "Q: What is two and two?\nA:", "q1")
 KEY = "sk-very-secret-0123456789"
 VARIABLE = "BENCHMARK_TEST_TEACHER_KEY"
 TODAY = 1_800_000_000.0
+PRICE = Price(1.0, 2.0)
 
 
 @dataclass
@@ -90,6 +91,32 @@ class SmallContext:
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0) -> Ask:
         return Ask(role, f"Q: {question.text}\nA:", question.id, temperature=temperature)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[TeacherStore]:
+    kept = TeacherStore(tmp_path / "store", print)
+    yield kept
+    kept.close()
+
+
+@dataclass(frozen=True)
+class SmallCell:
+    """As much of a cell as asks one question: the books, and the store between them and the teacher."""
+
+    live: LiveTeacher
+    store: TeacherStore
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def ask(self, ask: Ask = ASK) -> Reply:
+        """One reply; what the question asked is booked, as far as it came."""
+        supplier = Supplier(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
+        question = QuestionMeter(Meter({"live": supplier}, self.ledger))
+        try:
+            [reply] = asyncio.run(question("live", ask))
+        finally:
+            question.meter.commit(question.asked)
+        return reply
 
 
 def asked(live: LiveTeacher, ask: Ask = ASK, samples: int = 1) -> list[Reply]:
@@ -527,6 +554,36 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
         asked(opened(server, hours))
 
 
+@pytest.mark.parametrize(
+    ("api", "system_prompt", "ask", "cap"),
+    [
+        pytest.param("chat", None, ASK, 512, id="the teacher's cap"),
+        pytest.param("chat", "Be brief.", ASK, 512, id="a system prompt"),
+        pytest.param("chat", None, replace(ASK, max_new_tokens=40), 40, id="the request's cap"),
+        pytest.param("completions", None, replace(ASK, prefix=" Two and two"), 512, id="a begun reply"),
+    ],
+)
+def test_what_does_not_fit_into_the_window_is_not_sent(
+    api: str, system_prompt: str | None, ask: Ask, cap: int, server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    """Some servers cut such a prompt and say nothing."""
+    prompt = estimated_tokens((system_prompt or "") + ask.prompt + ask.prefix)
+    settings = {"api": api, "system_prompt": system_prompt}
+    cell = SmallCell(opened(server, hours, **settings, context_window=prompt + cap - 1), store)
+    with pytest.raises(ConfigError) as raised:
+        cell.ask(ask)
+    assert str(raised.value) == (
+        f"teacher=live at {server.url}: the few_shot_cot prompt of question 'q1' and {cap} new tokens do not fit into "
+        f"the window of small (about {prompt} tokens of prompt, teacher.context_window={prompt + cap - 1}); lower "
+        "teacher.max_tokens, serve the model with a longer window, or choose another one"
+    )
+    assert (server.requests, cell.ledger, cell.live.traffic.requests) == (0, Ledger(), 0)
+    assert cell.live.traffic.failures == {"context overflow": 1}
+    roomy = SmallCell(opened(server, hours, **settings, context_window=prompt + cap), store)
+    assert roomy.ask(ask).text == TEXT
+    assert server.requests == 1
+
+
 # --- replies that are final but not whole -----------------------------------------------------------------------------
 
 AZURE_REFUSAL = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}
@@ -703,6 +760,7 @@ def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no
         ({"api_key_variable": KEY}, "must be the name of an environment variable"),
         ({"api_key_variable": KEY.replace("-", "_")}, "must be the name of an environment variable"),
         ({"max_tokens": 0}, "max_tokens=0 must be above 0"),
+        ({"context_window": 0}, "context_window=0 must be above 0"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"requests_per_minute": 0.0}, "requests_per_minute=0.0"),
         ({"tokens_per_minute": -1.0}, "tokens_per_minute=-1.0"),
@@ -739,6 +797,7 @@ SCIENCE = [
 ELSEWHERE = [
     {"base_url": "http://elsewhere/v1"},
     {"api_key_variable": VARIABLE},
+    {"context_window": 4096},
     {"n_per_request": True},
     {"token_cap_name": "max_completion_tokens"},
     {"concurrency": 1},
