@@ -38,6 +38,7 @@ KEY = "sk-very-secret-0123456789"
 VARIABLE = "BENCHMARK_TEST_TEACHER_KEY"
 TODAY = 1_800_000_000.0
 PRICE = Price(1.0, 2.0)
+PROMPT, COMPLETION = words(ASK.prompt), words(TEXT)
 
 
 @dataclass
@@ -109,7 +110,7 @@ class SmallCell:
     ledger: Ledger = field(default_factory=Ledger)
 
     def ask(self, ask: Ask = ASK) -> Reply:
-        """One reply; what the question asked is booked, as far as it came."""
+        """One reply. What the question got is booked, also where it fails then."""
         supplier = Supplier(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
         question = QuestionMeter(Meter({"live": supplier}, self.ledger))
         try:
@@ -117,6 +118,25 @@ class SmallCell:
         finally:
             question.meter.commit(question.asked)
         return reply
+
+    def assert_booked(self, charged: Usage, spent: Usage, store: dict[str, int]) -> None:
+        """All that is in the ledger and in the store."""
+        assert self.ledger == Ledger({TEACHER: charged}, {TEACHER: spent})
+        assert self.store.counts() == store
+
+    def assert_nothing_booked(self, failure: type[Exception]) -> None:
+        """The question failed: the ledger is empty, and the store knows of the failure alone."""
+        assert self.ledger == Ledger()
+        assert self.store.counts() == {"replies": 0, f"attempts: failed: {failure.__name__}": 1}
+
+
+def cost(prompt: int, completion: int) -> Usage:
+    """One call at `PRICE`."""
+    return PRICE.priced(Usage(1, prompt, completion))
+
+
+WHOLE, FREE = cost(PROMPT, COMPLETION), cost(0, 0)
+"""What a good reply costs, by the server's own count, and one that is charged no tokens."""
 
 
 def asked(live: LiveTeacher, ask: Ask = ASK, samples: int = 1) -> list[Reply]:
@@ -226,7 +246,7 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
     asked(live)
     assert server.requests == 2
     ledger = Ledger()
-    meter = Meter({"live": Supplier(live, Price(1.0, 2.0))}, ledger)
+    meter = Meter({"live": Supplier(live, PRICE)}, ledger)
     question = QuestionMeter(meter)
 
     async def twice() -> None:
@@ -270,34 +290,64 @@ PASSING = [
             ("error that costs nothing", {"error": {"message": "busy"}, "usage": {"prompt_tokens": 0}}, 0),
         )
     ),
-    pytest.param(Step(choices=False), "no choices", [0.5], 0, id="empty choices, charged"),
-    pytest.param(Step(choices=False, usage=False, texts=("",)), "no choices", [0.5], 1, id="empty choices, no usage"),
 ]
 
 
 @pytest.mark.parametrize(("step", "reason", "waits", "uncounted"), PASSING)
 def test_a_fault_is_retried(
-    step: Step, reason: str, waits: list[float], uncounted: int, server: FaultServer, hours: Hours
+    step: Step,
+    reason: str,
+    waits: list[float],
+    uncounted: int,
+    server: FaultServer,
+    hours: Hours,
+    store: TeacherStore,
 ) -> None:
     server.script = [step]
-    live = opened(server, hours, timeout_seconds=0.3 if step.hang else 10.0)
-    replies = asked(live)
-    assert [(reply.text, reply.finish) for reply in replies] == [(TEXT, "stop")]
+    cell = SmallCell(opened(server, hours, timeout_seconds=0.3 if step.hang else 10.0), store)
+    reply = cell.ask()
+    assert (reply.text, reply.finish) == (TEXT, "stop")
     assert server.requests == 2
     assert hours.waits == waits
-    assert live.traffic.retries == {reason: 1}
-    assert not live.traffic.failures
-    assert live.traffic.uncounted_requests == uncounted
-    if not (step.choices is False and not step.usage):
-        assert_books_agree(live, server, replies)
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({reason: 1}, {}, uncounted)
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
 
 
-def test_a_slow_first_byte_is_waited_for(server: FaultServer, hours: Hours) -> None:
+def test_empty_choices_are_retried_and_what_they_cost_is_spent(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(choices=False)]
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask()
+    assert (server.requests, hours.waits) == (2, [0.5])
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({"no choices": 1}, {}, 0)
+    cell.assert_booked(WHOLE, cost(2 * PROMPT, 2 * COMPLETION), {"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
+
+
+def test_empty_choices_that_do_not_tell_their_cost_are_in_no_ledger(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(choices=False, usage=False)]
+    cell = SmallCell(opened(server, hours), store)
+    cell.ask()
+    assert (server.requests, hours.waits) == (2, [0.5])
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({"no choices": 1}, {}, 1)
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert (server.prompt_tokens, server.completion_tokens) == (2 * PROMPT, 2 * COMPLETION)
+
+
+def test_a_slow_first_byte_is_waited_for(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [Step(delay=0.3)]
-    live = opened(server, hours, timeout_seconds=10.0)
-    replies = asked(live)
-    assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
-    assert_books_agree(live, server, replies)
+    cell = SmallCell(opened(server, hours, timeout_seconds=10.0), store)
+    reply = cell.ask()
+    assert (server.requests, hours.waits, cell.live.traffic.retries) == (1, [], {})
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
 
 
 def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: FaultServer, hours: Hours) -> None:
@@ -331,7 +381,7 @@ def test_waits_are_drawn_from_none_to_a_most_that_doubles_up_to_the_longest() ->
 def bought_from(live: LiveTeacher, budget: Budget, store: Path) -> Ledger:
     """The books after three questions."""
     kept, ledger = TeacherStore(store, print), Ledger()
-    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), Price(1.0, 2.0))}, ledger)
+    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), PRICE)}, ledger)
     bought = buy(PICKS, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0)
     kept.close()
     assert len(bought) == len(PICKS)
@@ -386,11 +436,14 @@ def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours:
 # --- faults that stay -------------------------------------------------------------------------------------------------
 
 
-def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server: FaultServer, hours: Hours) -> None:
+def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
     server.script = [error(500, "on fire"), Step(choices=False), error(500, "still on\nfire")]
     live = opened(server, hours, max_retries=2)
+    cell = SmallCell(live, store)
     with pytest.raises(TeacherError) as raised:
-        asked(live)
+        cell.ask()
     assert str(raised.value) == (
         f"teacher=live at {server.url} gave no answer, asked 3 times: server error (HTTP 500: still on fire); what was "
         "bought is kept, and the same command goes on"
@@ -398,24 +451,27 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server
     assert server.requests == 3
     assert live.traffic.retries == {"server error": 1, "no choices": 1}
     assert live.traffic.failures == {"server error": 1}
+    cell.assert_nothing_booked(TeacherError)
     assert_books_agree(live, server)
 
 
 @pytest.mark.parametrize("told", [{"message": f"upstream is\n busy, {KEY}"}, f"busy, {KEY}"], ids=["message", "text"])
 def test_an_error_in_a_reply_is_told_in_the_servers_words_without_the_key(
-    told: Any, server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+    told: Any, server: FaultServer, hours: Hours, store: TeacherStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, KEY)
     server.script = [Step(body=json.dumps({"error": told}).encode())] * 3
     live = opened(server, hours, max_retries=2, api_key_variable=VARIABLE)
+    cell = SmallCell(live, store)
     with pytest.raises(TeacherError) as raised:
-        asked(live)
+        cell.ask()
     words_ = r"asked 3 times: error in the reply \(HTTP 200: (upstream is )?busy, \[key\]\); what was bought is kept"
     assert re.search(words_, str(raised.value))
     assert KEY not in str(raised.value)
     assert server.requests == live.traffic.uncounted_requests == 3
     assert live.traffic.retries == {"error in the reply": 2}
     assert live.traffic.failures == {"error in the reply": 1}
+    cell.assert_nothing_booked(TeacherError)
 
 
 def test_after_a_failure_the_other_samples_are_not_bought(server: FaultServer, hours: Hours) -> None:
@@ -436,11 +492,13 @@ def test_a_server_that_is_down_is_named(hours: Hours) -> None:
     assert (live.traffic.retries, live.traffic.failures) == ({"no connection": 1}, {"no connection": 1})
 
 
-def test_a_wait_beyond_patience_ends_it(server: FaultServer, hours: Hours) -> None:
+def test_a_wait_beyond_patience_ends_it(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [error(429, Retry_After="3600")]
+    cell = SmallCell(opened(server, hours, longest_wait_seconds=60.0), store)
     with pytest.raises(TeacherError, match=r"asks to wait 3600 s, longer than teacher\.longest_wait_seconds=60"):
-        asked(opened(server, hours, longest_wait_seconds=60.0))
+        cell.ask()
     assert (server.requests, hours.waits) == (1, [])
+    cell.assert_nothing_booked(TeacherError)
 
 
 FINAL = [
@@ -524,6 +582,7 @@ def test_what_no_retry_cures_is_told_in_one_line(
     reason: str,
     server: FaultServer,
     hours: Hours,
+    store: TeacherStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import traceback
@@ -531,14 +590,16 @@ def test_what_no_retry_cures_is_told_in_one_line(
     monkeypatch.setenv(VARIABLE, KEY)
     server.script = [step]
     live = opened(server, hours, **settings)
+    cell = SmallCell(live, store)
     with pytest.raises(kind) as raised:
-        asked(live)
+        cell.ask()
     message = str(raised.value)
     assert all(word in message for word in [*words_, server.url, "teacher=live"]), message
     assert "\n" not in message
     assert len(message) < 700
     assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
     assert live.traffic.failures == {reason: 1}
+    cell.assert_nothing_booked(kind)
     assert_books_agree(live, server)
     told = "".join(traceback.format_exception(raised.value))
     assert KEY not in told
@@ -577,7 +638,8 @@ def test_what_does_not_fit_into_the_window_is_not_sent(
         f"the window of small (about {prompt} tokens of prompt, teacher.context_window={prompt + cap - 1}); lower "
         "teacher.max_tokens, serve the model with a longer window, or choose another one"
     )
-    assert (server.requests, cell.ledger, cell.live.traffic.requests) == (0, Ledger(), 0)
+    assert (server.requests, cell.live.traffic.requests) == (0, 0)
+    cell.assert_nothing_booked(ConfigError)
     assert cell.live.traffic.failures == {"context overflow": 1}
     roomy = SmallCell(opened(server, hours, **settings, context_window=prompt + cap), store)
     assert roomy.ask(ask).text == TEXT
@@ -589,56 +651,73 @@ def test_what_does_not_fit_into_the_window_is_not_sent(
 AZURE_REFUSAL = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}
 
 
-@pytest.mark.parametrize(
-    ("step", "text", "finish"),
-    [
-        pytest.param(Step(finish="length"), TEXT, "length", id="cut at the cap"),
-        pytest.param(Step(finish="content_filter"), "", "content_filter", id="reply filtered"),
-        pytest.param(Step(refusal="I cannot help"), "", "content_filter", id="refused"),
-        pytest.param(error(400, "filtered", "content_filter"), "", "content_filter", id="prompt filtered"),
-        *(
-            pytest.param(error(400, "flagged", code), "", "content_filter", id=f"prompt refused, {code}")
-            for code in ("content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
-        ),
-        *(
-            pytest.param(
-                Step(400, body=json.dumps({"error": {"code": "400", inner: AZURE_REFUSAL}}).encode()),
-                "",
-                "content_filter",
-                id=f"prompt refused, {inner}",
-            )
-            for inner in ("innererror", "inner_error")
-        ),
-        pytest.param(Step(finish=None), TEXT, "stop", id="no reason given"),
-        *(
-            pytest.param(Step(finish=reason), TEXT, "stop", id=f"ended by itself, {reason}")
-            for reason in ("eos", "eos_token", "end_turn", "stop_sequence", "STOP")
-        ),
-        *(
-            pytest.param(Step(finish=reason), TEXT, "length", id=f"cut at the cap, {reason}")
-            for reason in ("max_tokens", "MAX_TOKENS")
-        ),
-        pytest.param(Step(finish="tool_calls"), TEXT, "tool_calls", id="a reason that says neither"),
-        pytest.param(Step(texts=("",)), "", "stop", id="says nothing"),
-    ],
-)
-def test_how_a_reply_ended(step: Step, text: str, finish: str, server: FaultServer, hours: Hours) -> None:
+ENDS = [
+    pytest.param(Step(finish="length"), TEXT, "length", WHOLE, id="cut at the cap"),
+    *(
+        pytest.param(Step(finish=reason), TEXT, "length", WHOLE, id=f"cut at the cap, {reason}")
+        for reason in ("max_tokens", "MAX_TOKENS")
+    ),
+    pytest.param(Step(finish="content_filter"), "", "content_filter", WHOLE, id="reply filtered"),
+    pytest.param(Step(refusal="I cannot help"), "", "content_filter", WHOLE, id="refused"),
+    *(
+        pytest.param(error(400, "flagged", code), "", "content_filter", FREE, id=f"prompt refused, {code}")
+        for code in ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+    ),
+    *(
+        pytest.param(
+            Step(400, body=json.dumps({"error": {"code": "400", inner: AZURE_REFUSAL}}).encode()),
+            "",
+            "content_filter",
+            FREE,
+            id=f"prompt refused, {inner}",
+        )
+        for inner in ("innererror", "inner_error")
+    ),
+    pytest.param(Step(finish=None), TEXT, "stop", WHOLE, id="no reason given"),
+    *(
+        pytest.param(Step(finish=reason), TEXT, "stop", WHOLE, id=f"ended by itself, {reason}")
+        for reason in ("eos", "eos_token", "end_turn", "stop_sequence", "STOP")
+    ),
+    pytest.param(Step(finish="tool_calls"), TEXT, "tool_calls", WHOLE, id="a reason that says neither"),
+    pytest.param(Step(texts=("",)), "", "stop", cost(PROMPT, 0), id="says nothing"),
+]
+
+
+@pytest.mark.parametrize(("step", "text", "finish", "paid"), ENDS)
+def test_how_a_reply_ended(
+    step: Step, text: str, finish: str, paid: Usage, server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
     server.script = [step]
-    live = opened(server, hours)
-    replies = asked(live)
-    assert [(reply.text, reply.finish) for reply in replies] == [(text, finish)]
-    assert (server.requests, live.traffic.retries, live.traffic.failures) == (1, {}, {})
-    assert_books_agree(live, server, replies)
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask()
+    assert (reply.text, reply.finish) == (text, finish)
+    assert (server.requests, cell.live.traffic.retries, cell.live.traffic.failures) == (1, {}, {})
+    kept = {"replies": 1} if finish == "stop" else {"replies": 0, f"attempts: {finish}": 1}
+    cell.assert_booked(charged=paid, spent=paid, store=kept)
+    assert_books_agree(cell.live, server, [reply])
 
 
-def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours) -> None:
+def test_a_reply_that_is_cut_at_a_cap_of_the_recipe_is_kept(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(finish="length")]
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask(replace(ASK, max_new_tokens=COMPLETION, cap_is_final=True))
+    assert (reply.text, reply.finish) == (TEXT, "length")
+    assert (server.requests, cell.live.traffic.retries, cell.live.traffic.failures) == (1, {}, {})
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
+
+
+def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [Step(), Step(usage=False)]
-    live = opened(server, hours)
-    [counted], [reply] = asked(live), asked(live)
+    cell = SmallCell(opened(server, hours), store)
+    [counted], reply = asked(cell.live), cell.ask()
     assert (counted.tokens_are_estimated, reply.tokens_are_estimated) == (False, True)
-    assert live.traffic.estimated_requests == 1
-    assert (reply.prompt_tokens, reply.completion_tokens) == (estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
-    assert live.traffic.requests == server.requests == 2
+    traffic, estimate = cell.live.traffic, cost(estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
+    assert (server.requests, traffic.requests, traffic.estimated_requests, traffic.retries) == (2, 2, 1, {})
+    cell.assert_booked(charged=estimate, spent=estimate, store={"replies": 1})
+    assert (server.prompt_tokens, server.completion_tokens) == (2 * PROMPT, 2 * COMPLETION)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
