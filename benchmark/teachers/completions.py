@@ -10,6 +10,15 @@ from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Json, Reply
 
 CONTENT_FILTER = "content_filter"
+FINISHES = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
+    **dict.fromkeys(("length", "max_tokens"), "length"),
+}
+"""How other servers say, in whatever case, that a reply ended by itself or at the cap."""
+REFUSED_PROMPT_CODES = frozenset(
+    {CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"}
+)
+"""What providers call it when their filter refuses a prompt; OpenAI says `invalid_prompt` of one that it flags."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +33,16 @@ class Tokens:
 
 
 class UnreadableReply(Exception):
-    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says."""
+    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says.
 
-    def __init__(self, reason: str, tokens: Tokens | None = None) -> None:
+    `said` are the server's own words about it, where it has any; they may hold the key.
+    """
+
+    def __init__(self, reason: str, tokens: Tokens | None = None, said: Json = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.tokens = tokens
+        self.said = said
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,8 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
         raise UnreadableReply("malformed reply")
     charged = usage_of(payload)
     choices = payload.get("choices")
+    if not choices and payload.get("error"):
+        raise UnreadableReply("error in the reply", charged, words_of(payload["error"]))
     if not isinstance(choices, list):
         raise UnreadableReply("malformed reply", charged)
     if not choices:
@@ -102,6 +117,17 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
     return Answer(replies, tokens, charged is None)
 
 
+def words_of(error: Json) -> Json:
+    """What an error says for people; the error itself where it has no words apart."""
+    return error.get("message", error) if isinstance(error, Mapping) else error
+
+
+def refuses_prompt(error: Json) -> bool:
+    """Whether an error says that a filter refused the prompt. Azure's own code may stand one level deeper."""
+    found = [error, *(error.get(name) for name in ("innererror", "inner_error"))] if isinstance(error, Mapping) else []
+    return any(isinstance(each, Mapping) and str(each.get("code")) in REFUSED_PROMPT_CODES for each in found)
+
+
 def filtered(samples: int) -> Json:
     """What a server would have sent for a prompt that its filter refused outright: no text, and nothing charged."""
     choices = [{"text": "", "finish_reason": CONTENT_FILTER}] * samples
@@ -119,6 +145,7 @@ def _choice(choice: Mapping[str, Any]) -> _Choice:
         text = choice["text"]
     if not isinstance(text, str) or not isinstance(finish, str):
         raise TypeError("text and finish_reason must be texts")
+    finish = FINISHES.get(finish.lower(), finish)
     return _Choice("" if finish == CONTENT_FILTER else text, finish, _log_probabilities(choice.get("logprobs")))
 
 

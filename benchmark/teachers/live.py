@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ConfigError, TeacherError
-from benchmark.teachers.completions import CONTENT_FILTER, Answer, Tokens, UnreadableReply, filtered, read_answer
+from benchmark.teachers.completions import Answer, Tokens, UnreadableReply, filtered, read_answer, refuses_prompt
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
 from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, estimated_tokens, refuse_without_probabilities
 from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
@@ -24,6 +24,8 @@ NO_KEY = "none-needed"
 """Sent to servers that need no key: of nothing at all, the package would make the user's OPENAI_API_KEY."""
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
+UNKNOWN_MODEL_STATUS = (400, 404, 422)
+"""What servers answer to a model that they do not have; to a wrong request as well."""
 TEMPLATE_TOKENS = {"chat": 256, "completions": 8}
 """The most that a server is taken to add to a prompt: turn markers, a system prompt of the template's own, BOS."""
 LONGEST_QUOTE, LONGEST_LIST = 300, 20
@@ -106,10 +108,17 @@ class LiveTeacher:
                 f"a chat cannot go on from a reply that is begun (the {ask.role} prompt does that); choose "
                 "teacher.api=completions",
             )
+        self._refuse_what_does_not_fit(ask)
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
         answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
         return [reply for answer in answers for reply in answer]
+
+    def _refuse_what_does_not_fit(self, ask: Ask) -> None:
+        """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""
+        window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(ask))
+        if window is not None and prompt + self._cap(ask) > window:
+            raise self._overflow(ask, f"about {prompt} tokens of prompt, teacher.context_window={window}")
 
     # --- one request and its retries ----------------------------------------------------------------------------------
 
@@ -140,14 +149,13 @@ class LiveTeacher:
         teacher = self.teacher
         if attempt == teacher.max_retries:
             raise self._silence(fault.reason, f"{_times(attempt + 1)}: {fault.reason}{fault.detail}") from None
-        wait, longest = fault.wait, teacher.longest_wait_seconds
-        if wait is None:
-            wait = back_off_seconds(attempt, self._clock)
-        elif wait > longest:
-            told = f"and asks to wait {wait:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
+        asked, longest = fault.wait or 0.0, teacher.longest_wait_seconds
+        if asked > longest:
+            told = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
             raise self._silence(fault.reason, told) from None
         self.traffic.retries[fault.reason] += 1
-        return wait
+        # On top of what was asked for: all who were told the same would be back at the same moment, or without a wait.
+        return asked + back_off_seconds(attempt, self._clock)
 
     async def _attempt(self, connection: _Connection, ask: Ask, samples: int) -> Answer:
         body, prompt = self._body(ask, samples), self._prompt(ask)
@@ -165,7 +173,8 @@ class LiveTeacher:
                     problem.reason,
                     f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false",
                 ) from None
-            raise _Fault(problem.reason, tokens=problem.tokens) from None
+            told = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
+            raise _Fault(problem.reason, tokens=problem.tokens, detail=told) from None
         self.traffic.book(answer.tokens)
         self.traffic.estimated_requests += answer.estimated
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
@@ -200,7 +209,7 @@ class LiveTeacher:
             wait = retry_after_seconds(error.response.headers.get("retry-after"), self._clock)
             reason = RETRIED_STATUS.get(status, "server error")
             raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {said})") from None
-        if status == 400 and error.code == CONTENT_FILTER:
+        if status == 400 and refuses_prompt(error.body):
             return filtered(samples)
         raise await self._final(connection, ask, status, said) from None
 
@@ -213,27 +222,27 @@ class LiveTeacher:
             )
         if status in (401, 403):
             return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
-        if status == 404:
-            return self._refusal("not found", await self._what_there_is(connection, said))
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
-            return self._refusal(
-                "context overflow",
-                f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit "
-                f"into the window of {self.teacher.model} ({said}); lower teacher.max_tokens, or choose another model",
-            )
-        return self._refusal(f"HTTP {status}", f"it refuses the request (HTTP {status}): {said}")
+            return self._overflow(ask, said)
+        told = f"(HTTP {status}: {said})"
+        known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
+        if known and self.teacher.model not in known:
+            return self._refusal("not found", f"{self._what_there_is(known)} {told}")
+        if status == 404:
+            return self._refusal("not found", self._unknown_path(told))
+        return self._refusal(f"HTTP {status}", f"it refuses the request {told}")
 
-    async def _what_there_is(self, connection: _Connection, said: str) -> str:
-        """What to do about a 404: the model or the path may be unknown."""
-        model, path = self.teacher.model, PATHS[self.teacher.api]
-        known = await self._models(connection)
-        if known and model not in known:
-            more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
-            return f"it has no model {model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
+    def _what_there_is(self, known: Sequence[str]) -> str:
+        """What to say of a model that is not among those that the server lists."""
+        more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
+        return f"it has no model {self.teacher.model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
+
+    def _unknown_path(self, told: str) -> str:
+        """What to do about a 404 where the model is there, or nobody knows which are."""
         other = next(api for api in PATHS if api != self.teacher.api)
         return (
-            f"it does not know {path} or the model {model!r} (HTTP 404: {said}); most addresses end in /v1, and some "
-            f"servers know only teacher.api={other}"
+            f"it does not know {PATHS[self.teacher.api]} or the model {self.teacher.model!r} {told}; most addresses "
+            f"end in /v1, and some servers know only teacher.api={other}"
         )
 
     async def _models(self, connection: _Connection) -> list[str]:
@@ -248,11 +257,22 @@ class LiveTeacher:
             return []
 
     def _said(self, error: APIStatusError) -> str:
+        """What the server said about a request that it refused."""
+        return self._quoted(error.body.get("message") if isinstance(error.body, dict) else error.response.text)
+
+    def _quoted(self, words: Json) -> str:
         """The server's own words in one line, without the key."""
-        words = error.body.get("message") if isinstance(error.body, dict) else error.response.text
         line = " ".join(str(words or "no reason given").split())
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
+
+    def _overflow(self, ask: Ask, told: str) -> ConfigError:
+        return self._refusal(
+            "context overflow",
+            f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into "
+            f"the window of {self.teacher.model} ({told}); lower teacher.max_tokens, serve the model with a longer "
+            "window, or choose another one",
+        )
 
     def _refusal(self, reason: str, told: str) -> ConfigError:
         self.traffic.failures[reason] += 1

@@ -28,6 +28,9 @@ class OpenAICompatibleTeacher:
     state. `api_key_variable` names the environment variable that holds the key; the key itself is kept nowhere. What
     is `null` is left to the server (`top_p`), or without limit (per minute), or absent (`system_prompt`).
 
+    `context_window`, in tokens, is for servers that cut a prompt without a word where it does not fit, as Ollama does:
+    where it is given, such a request, judged by the rule of thumb and its length cap, is refused before it is sent.
+
     `n_per_request` says that the server can write several samples to one request, whose prompt is then charged once.
     `token_cap_name` is what the server calls the length cap. A wait that a server demands beyond `longest_wait_seconds`
     ends the run instead; what was bought stays bought.
@@ -41,6 +44,7 @@ class OpenAICompatibleTeacher:
     api: Literal["chat", "completions"] = "chat"
     api_key_variable: str | None = field(default=None, metadata=NOT_SCIENCE)
     max_tokens: int = 512
+    context_window: int | None = field(default=None, metadata=NOT_SCIENCE)
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     system_prompt: str | None = None
@@ -60,7 +64,10 @@ class OpenAICompatibleTeacher:
     def __post_init__(self) -> None:
         _refuse_what_is_no_variable(self.api_key_variable)
         _refuse_what_is_no_address(self.base_url)
-        for name in ("max_tokens", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"):
+        for name in (
+            *("max_tokens", "context_window", "concurrency"),
+            *("requests_per_minute", "tokens_per_minute", "timeout_seconds"),
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name}={value} must be above 0")
@@ -106,11 +113,11 @@ class OpenAICompatibleTeacher:
 
 
 def _refuse_what_is_no_variable(name: str | None) -> None:
-    """Raises ValueError, without repeating the value: it may be the key."""
-    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+    """Raises ValueError, without repeating the value: it may be the key. Keys can look like names in small letters."""
+    if name is not None and name not in os.environ and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise ValueError(
-            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY; keys do not belong "
-            "into a config"
+            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY, or of one in small "
+            "letters that is set; keys do not belong into a config"
         )
 
 

@@ -32,6 +32,9 @@ class Step:
     cut: bool = False
     hang: bool = False
 
+    def __post_init__(self) -> None:
+        assert self.texts, "without a text the server would break, which looks like a connection that is cut"
+
 
 def error(status: int, message: str = "no", code: str | None = None, **headers: str) -> Step:
     body = json.dumps({"error": {"message": message, "code": code, "type": "error"}}).encode()

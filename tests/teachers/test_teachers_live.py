@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.live import LiveTeacher, Traffic
 from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
-from benchmark.teachers.pacing import Clock
+from benchmark.teachers.pacing import Clock, back_off_seconds
 from benchmark.teachers.purchase import SeparableContext, buy
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -36,6 +37,8 @@ ASK = Ask("few_shot_cot", "Q: What is two and two?\nA:", "q1")
 KEY = "sk-very-secret-0123456789"
 VARIABLE = "BENCHMARK_TEST_TEACHER_KEY"
 TODAY = 1_800_000_000.0
+PRICE = Price(1.0, 2.0)
+PROMPT, COMPLETION = words(ASK.prompt), words(TEXT)
 
 
 @dataclass
@@ -89,6 +92,51 @@ class SmallContext:
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0) -> Ask:
         return Ask(role, f"Q: {question.text}\nA:", question.id, temperature=temperature)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[TeacherStore]:
+    kept = TeacherStore(tmp_path / "store", print)
+    yield kept
+    kept.close()
+
+
+@dataclass(frozen=True)
+class SmallCell:
+    """As much of a cell as asks one question: the books, and the store between them and the teacher."""
+
+    live: LiveTeacher
+    store: TeacherStore
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def ask(self, ask: Ask = ASK) -> Reply:
+        """One reply. What the question got is booked, also where it fails then."""
+        supplier = Supplier(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
+        question = QuestionMeter(Meter({"live": supplier}, self.ledger))
+        try:
+            [reply] = asyncio.run(question("live", ask))
+        finally:
+            question.meter.commit(question.asked)
+        return reply
+
+    def assert_booked(self, charged: Usage, spent: Usage, store: dict[str, int]) -> None:
+        """All that is in the ledger and in the store."""
+        assert self.ledger == Ledger({TEACHER: charged}, {TEACHER: spent})
+        assert self.store.counts() == store
+
+    def assert_nothing_booked(self, failure: type[Exception]) -> None:
+        """The question failed: the ledger is empty, and the store knows of the failure alone."""
+        assert self.ledger == Ledger()
+        assert self.store.counts() == {"replies": 0, f"attempts: failed: {failure.__name__}": 1}
+
+
+def cost(prompt: int, completion: int) -> Usage:
+    """One call at `PRICE`."""
+    return PRICE.priced(Usage(1, prompt, completion))
+
+
+WHOLE, FREE = cost(PROMPT, COMPLETION), cost(0, 0)
+"""What a good reply costs, by the server's own count, and one that is charged no tokens."""
 
 
 def asked(live: LiveTeacher, ask: Ask = ASK, samples: int = 1) -> list[Reply]:
@@ -198,7 +246,7 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
     asked(live)
     assert server.requests == 2
     ledger = Ledger()
-    meter = Meter({"live": Supplier(live, Price(1.0, 2.0))}, ledger)
+    meter = Meter({"live": Supplier(live, PRICE)}, ledger)
     question = QuestionMeter(meter)
 
     async def twice() -> None:
@@ -216,12 +264,14 @@ def test_the_same_request_is_sent_again_but_a_cell_asks_it_once(server: FaultSer
 
 DATE = formatdate(TODAY + 20, usegmt=True)
 PASSING = [
-    pytest.param(error(429, Retry_After="7"), "rate limit", [7.0], 0, id="429, seconds"),
-    pytest.param(error(429, Retry_After="0.25"), "rate limit", [0.25], 0, id="429, fraction of a second"),
-    pytest.param(error(429, Retry_After=DATE), "rate limit", [20.0], 0, id="429, HTTP date"),
+    pytest.param(error(429, Retry_After="7"), "rate limit", [7.5], 0, id="429, seconds"),
+    pytest.param(error(429, Retry_After="0.25"), "rate limit", [0.75], 0, id="429, fraction of a second"),
+    pytest.param(error(429, Retry_After=DATE), "rate limit", [20.5], 0, id="429, HTTP date"),
+    pytest.param(error(429, Retry_After="0"), "rate limit", [0.5], 0, id="429, no seconds"),
+    pytest.param(error(429, Retry_After="-5"), "rate limit", [0.5], 0, id="429, less than none"),
     pytest.param(error(429, Retry_After="soon"), "rate limit", [0.5], 0, id="429, unreadable"),
     pytest.param(error(429), "rate limit", [0.5], 0, id="429 without Retry-After"),
-    pytest.param(error(503, Retry_After="3"), "server error", [3.0], 0, id="503, seconds"),
+    pytest.param(error(503, Retry_After="3"), "server error", [3.5], 0, id="503, seconds"),
     pytest.param(error(500), "server error", [0.5], 0, id="500"),
     pytest.param(error(408), "time-out", [0.5], 0, id="408"),
     pytest.param(error(409), "conflict", [0.5], 0, id="409"),
@@ -232,34 +282,72 @@ PASSING = [
     pytest.param(Step(body=b"[]"), "malformed reply", [0.5], 1, id="a list"),
     pytest.param(Step(body=b'{"choices": [{"message": "four"}]}'), "malformed reply", [0.5], 1, id="another shape"),
     pytest.param(Step(body=b'{"choices": [{"index": 0}]}'), "malformed reply", [0.5], 1, id="no text in a choice"),
-    pytest.param(Step(choices=False), "no choices", [0.5], 0, id="empty choices, charged"),
-    pytest.param(Step(choices=False, usage=False, texts=("",)), "no choices", [0.5], 1, id="empty choices, no usage"),
+    *(
+        pytest.param(Step(body=json.dumps(body).encode()), "error in the reply", [0.5], uncounted, id=f"200, {name}")
+        for name, body, uncounted in (
+            ("error", {"error": {"message": "busy"}}, 1),
+            ("error as a text", {"error": "busy", "choices": []}, 1),
+            ("error that costs nothing", {"error": {"message": "busy"}, "usage": {"prompt_tokens": 0}}, 0),
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize(("step", "reason", "waits", "uncounted"), PASSING)
 def test_a_fault_is_retried(
-    step: Step, reason: str, waits: list[float], uncounted: int, server: FaultServer, hours: Hours
+    step: Step,
+    reason: str,
+    waits: list[float],
+    uncounted: int,
+    server: FaultServer,
+    hours: Hours,
+    store: TeacherStore,
 ) -> None:
     server.script = [step]
-    live = opened(server, hours, timeout_seconds=0.3 if step.hang else 10.0)
-    replies = asked(live)
-    assert [(reply.text, reply.finish) for reply in replies] == [(TEXT, "stop")]
+    cell = SmallCell(opened(server, hours, timeout_seconds=0.3 if step.hang else 10.0), store)
+    reply = cell.ask()
+    assert (reply.text, reply.finish) == (TEXT, "stop")
     assert server.requests == 2
     assert hours.waits == waits
-    assert live.traffic.retries == {reason: 1}
-    assert not live.traffic.failures
-    assert live.traffic.uncounted_requests == uncounted
-    if not (step.choices is False and not step.usage):
-        assert_books_agree(live, server, replies)
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({reason: 1}, {}, uncounted)
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
 
 
-def test_a_slow_first_byte_is_waited_for(server: FaultServer, hours: Hours) -> None:
+def test_empty_choices_are_retried_and_what_they_cost_is_spent(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(choices=False)]
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask()
+    assert (server.requests, hours.waits) == (2, [0.5])
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({"no choices": 1}, {}, 0)
+    cell.assert_booked(WHOLE, cost(2 * PROMPT, 2 * COMPLETION), {"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
+
+
+def test_empty_choices_that_do_not_tell_their_cost_are_in_no_ledger(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(choices=False, usage=False)]
+    cell = SmallCell(opened(server, hours), store)
+    cell.ask()
+    assert (server.requests, hours.waits) == (2, [0.5])
+    traffic = cell.live.traffic
+    assert (traffic.retries, traffic.failures, traffic.uncounted_requests) == ({"no choices": 1}, {}, 1)
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert (server.prompt_tokens, server.completion_tokens) == (2 * PROMPT, 2 * COMPLETION)
+
+
+def test_a_slow_first_byte_is_waited_for(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [Step(delay=0.3)]
-    live = opened(server, hours, timeout_seconds=10.0)
-    replies = asked(live)
-    assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
-    assert_books_agree(live, server, replies)
+    cell = SmallCell(opened(server, hours, timeout_seconds=10.0), store)
+    reply = cell.ask()
+    assert (server.requests, hours.waits, cell.live.traffic.retries) == (1, [], {})
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
 
 
 def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: FaultServer, hours: Hours) -> None:
@@ -272,10 +360,28 @@ def test_waits_double_up_to_the_longest_and_charged_attempts_are_paid(server: Fa
     assert_books_agree(live, server, replies)
 
 
+def test_a_server_that_asks_for_no_wait_is_waited_for_as_one_that_says_nothing(
+    server: FaultServer, hours: Hours
+) -> None:
+    server.script = [error(429, Retry_After="0")] * 6
+    asked(opened(server, hours))
+    assert (server.requests, hours.waits) == (7, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+
+
+def test_waits_are_drawn_from_none_to_a_most_that_doubles_up_to_the_longest() -> None:
+    mosts = [back_off_seconds(retry, Clock(draw=lambda least, most: most)) for retry in range(9)]
+    assert mosts == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    for retry, most in enumerate(mosts):
+        waits = [back_off_seconds(retry, Clock()) for _ in range(1000)]
+        assert 0.0 <= min(waits) < 0.1 * most
+        assert 0.9 * most < max(waits) <= most
+        assert 300 < sum(wait < most / 2 for wait in waits) < 700
+
+
 def bought_from(live: LiveTeacher, budget: Budget, store: Path) -> Ledger:
     """The books after three questions."""
     kept, ledger = TeacherStore(store, print), Ledger()
-    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), Price(1.0, 2.0))}, ledger)
+    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), PRICE)}, ledger)
     bought = buy(PICKS, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0)
     kept.close()
     assert len(bought) == len(PICKS)
@@ -308,6 +414,15 @@ def test_no_budget_counts_what_a_server_wastes(server: FaultServer, hours: Hours
     assert ledger.spent[TEACHER].tokens > worst.tokens > ledger.charged[TEACHER].tokens
 
 
+def test_a_refused_prompt_costs_nothing_and_the_cell_goes_on(server: FaultServer, hours: Hours, tmp_path: Path) -> None:
+    server.script = [error(400, "flagged", "invalid_prompt")]
+    ledger = bought_from(opened(server, hours), Budget(questions=3), tmp_path / "store")
+    charged = ledger.charged[TEACHER]
+    assert server.requests == charged.calls == charged.questions == 3
+    assert (charged.prompt_tokens, charged.completion_tokens) == (2 * words(FIRST.prompt), 2 * words(TEXT))
+    assert ledger.spent == ledger.charged
+
+
 def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours: Hours) -> None:
     server.script = [error(500), error(429), Step(choices=False)]
     live = opened(server, hours)
@@ -321,11 +436,14 @@ def test_faults_of_one_sample_leave_the_others_alone(server: FaultServer, hours:
 # --- faults that stay -------------------------------------------------------------------------------------------------
 
 
-def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server: FaultServer, hours: Hours) -> None:
+def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
     server.script = [error(500, "on fire"), Step(choices=False), error(500, "still on\nfire")]
     live = opened(server, hours, max_retries=2)
+    cell = SmallCell(live, store)
     with pytest.raises(TeacherError) as raised:
-        asked(live)
+        cell.ask()
     assert str(raised.value) == (
         f"teacher=live at {server.url} gave no answer, asked 3 times: server error (HTTP 500: still on fire); what was "
         "bought is kept, and the same command goes on"
@@ -333,7 +451,27 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(server
     assert server.requests == 3
     assert live.traffic.retries == {"server error": 1, "no choices": 1}
     assert live.traffic.failures == {"server error": 1}
+    cell.assert_nothing_booked(TeacherError)
     assert_books_agree(live, server)
+
+
+@pytest.mark.parametrize("told", [{"message": f"upstream is\n busy, {KEY}"}, f"busy, {KEY}"], ids=["message", "text"])
+def test_an_error_in_a_reply_is_told_in_the_servers_words_without_the_key(
+    told: Any, server: FaultServer, hours: Hours, store: TeacherStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, KEY)
+    server.script = [Step(body=json.dumps({"error": told}).encode())] * 3
+    live = opened(server, hours, max_retries=2, api_key_variable=VARIABLE)
+    cell = SmallCell(live, store)
+    with pytest.raises(TeacherError) as raised:
+        cell.ask()
+    words_ = r"asked 3 times: error in the reply \(HTTP 200: (upstream is )?busy, \[key\]\); what was bought is kept"
+    assert re.search(words_, str(raised.value))
+    assert KEY not in str(raised.value)
+    assert server.requests == live.traffic.uncounted_requests == 3
+    assert live.traffic.retries == {"error in the reply": 2}
+    assert live.traffic.failures == {"error in the reply": 1}
+    cell.assert_nothing_booked(TeacherError)
 
 
 def test_after_a_failure_the_other_samples_are_not_bought(server: FaultServer, hours: Hours) -> None:
@@ -354,11 +492,13 @@ def test_a_server_that_is_down_is_named(hours: Hours) -> None:
     assert (live.traffic.retries, live.traffic.failures) == ({"no connection": 1}, {"no connection": 1})
 
 
-def test_a_wait_beyond_patience_ends_it(server: FaultServer, hours: Hours) -> None:
+def test_a_wait_beyond_patience_ends_it(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [error(429, Retry_After="3600")]
+    cell = SmallCell(opened(server, hours, longest_wait_seconds=60.0), store)
     with pytest.raises(TeacherError, match=r"asks to wait 3600 s, longer than teacher\.longest_wait_seconds=60"):
-        asked(opened(server, hours, longest_wait_seconds=60.0))
+        cell.ask()
     assert (server.requests, hours.waits) == (1, [])
+    cell.assert_nothing_booked(TeacherError)
 
 
 FINAL = [
@@ -383,6 +523,25 @@ FINAL = [
         id="404, unknown model",
     ),
     pytest.param({}, error(404), ConfigError, ["/v1", "teacher.api=completions"], "not found", id="404, wrong path"),
+    *(
+        pytest.param(
+            {"model": "smal"},
+            error(status, "smal is not a valid model ID"),
+            ConfigError,
+            ["no model 'smal'; it has large, small", f"HTTP {status}: smal is not a valid model ID"],
+            "not found",
+            id=f"{status}, unknown model",
+        )
+        for status in (400, 422)
+    ),
+    pytest.param(
+        {"model": "smal"},
+        error(400, "This model's maximum context length is 4096 tokens"),
+        ConfigError,
+        ["window of smal"],
+        "context overflow",
+        id="400, context overflow of a model that is not listed",
+    ),
     pytest.param(
         {},
         error(400, "This model's maximum context length is 4096 tokens", "context_length_exceeded"),
@@ -423,6 +582,7 @@ def test_what_no_retry_cures_is_told_in_one_line(
     reason: str,
     server: FaultServer,
     hours: Hours,
+    store: TeacherStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import traceback
@@ -430,14 +590,16 @@ def test_what_no_retry_cures_is_told_in_one_line(
     monkeypatch.setenv(VARIABLE, KEY)
     server.script = [step]
     live = opened(server, hours, **settings)
+    cell = SmallCell(live, store)
     with pytest.raises(kind) as raised:
-        asked(live)
+        cell.ask()
     message = str(raised.value)
     assert all(word in message for word in [*words_, server.url, "teacher=live"]), message
     assert "\n" not in message
     assert len(message) < 700
     assert (server.requests, hours.waits, live.traffic.retries) == (1, [], {})
     assert live.traffic.failures == {reason: 1}
+    cell.assert_nothing_booked(kind)
     assert_books_agree(live, server)
     told = "".join(traceback.format_exception(raised.value))
     assert KEY not in told
@@ -448,39 +610,114 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
     server.script, server.models = [error(404, "model not found")], None
     with pytest.raises(ConfigError, match=r"does not know /chat/completions or the model 'small'.*model not found"):
         asked(opened(server, hours))
+    server.script = [error(400, "temperature is too high")]
+    with pytest.raises(ConfigError, match=r"refuses the request \(HTTP 400: temperature is too high\)"):
+        asked(opened(server, hours))
+
+
+@pytest.mark.parametrize(
+    ("api", "system_prompt", "ask", "cap"),
+    [
+        pytest.param("chat", None, ASK, 512, id="the teacher's cap"),
+        pytest.param("chat", "Be brief.", ASK, 512, id="a system prompt"),
+        pytest.param("chat", None, replace(ASK, max_new_tokens=40), 40, id="the request's cap"),
+        pytest.param("completions", None, replace(ASK, prefix=" Two and two"), 512, id="a begun reply"),
+    ],
+)
+def test_what_does_not_fit_into_the_window_is_not_sent(
+    api: str, system_prompt: str | None, ask: Ask, cap: int, server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    """Some servers cut such a prompt and say nothing."""
+    prompt = estimated_tokens((system_prompt or "") + ask.prompt + ask.prefix)
+    settings = {"api": api, "system_prompt": system_prompt}
+    cell = SmallCell(opened(server, hours, **settings, context_window=prompt + cap - 1), store)
+    with pytest.raises(ConfigError) as raised:
+        cell.ask(ask)
+    assert str(raised.value) == (
+        f"teacher=live at {server.url}: the few_shot_cot prompt of question 'q1' and {cap} new tokens do not fit into "
+        f"the window of small (about {prompt} tokens of prompt, teacher.context_window={prompt + cap - 1}); lower "
+        "teacher.max_tokens, serve the model with a longer window, or choose another one"
+    )
+    assert (server.requests, cell.live.traffic.requests) == (0, 0)
+    cell.assert_nothing_booked(ConfigError)
+    assert cell.live.traffic.failures == {"context overflow": 1}
+    roomy = SmallCell(opened(server, hours, **settings, context_window=prompt + cap), store)
+    assert roomy.ask(ask).text == TEXT
+    assert server.requests == 1
 
 
 # --- replies that are final but not whole -----------------------------------------------------------------------------
 
+AZURE_REFUSAL = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}}
 
-@pytest.mark.parametrize(
-    ("step", "text", "finish"),
-    [
-        pytest.param(Step(finish="length"), TEXT, "length", id="cut at the cap"),
-        pytest.param(Step(finish="content_filter"), "", "content_filter", id="reply filtered"),
-        pytest.param(Step(refusal="I cannot help"), "", "content_filter", id="refused"),
-        pytest.param(error(400, "filtered", "content_filter"), "", "content_filter", id="prompt filtered"),
-        pytest.param(Step(finish=None), TEXT, "stop", id="no reason given"),
-        pytest.param(Step(texts=("",)), "", "stop", id="says nothing"),
-    ],
-)
-def test_how_a_reply_ended(step: Step, text: str, finish: str, server: FaultServer, hours: Hours) -> None:
+
+ENDS = [
+    pytest.param(Step(finish="length"), TEXT, "length", WHOLE, id="cut at the cap"),
+    *(
+        pytest.param(Step(finish=reason), TEXT, "length", WHOLE, id=f"cut at the cap, {reason}")
+        for reason in ("max_tokens", "MAX_TOKENS")
+    ),
+    pytest.param(Step(finish="content_filter"), "", "content_filter", WHOLE, id="reply filtered"),
+    pytest.param(Step(refusal="I cannot help"), "", "content_filter", WHOLE, id="refused"),
+    *(
+        pytest.param(error(400, "flagged", code), "", "content_filter", FREE, id=f"prompt refused, {code}")
+        for code in ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+    ),
+    *(
+        pytest.param(
+            Step(400, body=json.dumps({"error": {"code": "400", inner: AZURE_REFUSAL}}).encode()),
+            "",
+            "content_filter",
+            FREE,
+            id=f"prompt refused, {inner}",
+        )
+        for inner in ("innererror", "inner_error")
+    ),
+    pytest.param(Step(finish=None), TEXT, "stop", WHOLE, id="no reason given"),
+    *(
+        pytest.param(Step(finish=reason), TEXT, "stop", WHOLE, id=f"ended by itself, {reason}")
+        for reason in ("eos", "eos_token", "end_turn", "stop_sequence", "STOP")
+    ),
+    pytest.param(Step(finish="tool_calls"), TEXT, "tool_calls", WHOLE, id="a reason that says neither"),
+    pytest.param(Step(texts=("",)), "", "stop", cost(PROMPT, 0), id="says nothing"),
+]
+
+
+@pytest.mark.parametrize(("step", "text", "finish", "paid"), ENDS)
+def test_how_a_reply_ended(
+    step: Step, text: str, finish: str, paid: Usage, server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
     server.script = [step]
-    live = opened(server, hours)
-    replies = asked(live)
-    assert [(reply.text, reply.finish) for reply in replies] == [(text, finish)]
-    assert (server.requests, live.traffic.retries, live.traffic.failures) == (1, {}, {})
-    assert_books_agree(live, server, replies)
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask()
+    assert (reply.text, reply.finish) == (text, finish)
+    assert (server.requests, cell.live.traffic.retries, cell.live.traffic.failures) == (1, {}, {})
+    kept = {"replies": 1} if finish == "stop" else {"replies": 0, f"attempts: {finish}": 1}
+    cell.assert_booked(charged=paid, spent=paid, store=kept)
+    assert_books_agree(cell.live, server, [reply])
 
 
-def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours) -> None:
+def test_a_reply_that_is_cut_at_a_cap_of_the_recipe_is_kept(
+    server: FaultServer, hours: Hours, store: TeacherStore
+) -> None:
+    server.script = [Step(finish="length")]
+    cell = SmallCell(opened(server, hours), store)
+    reply = cell.ask(replace(ASK, max_new_tokens=COMPLETION, cap_is_final=True))
+    assert (reply.text, reply.finish) == (TEXT, "length")
+    assert (server.requests, cell.live.traffic.retries, cell.live.traffic.failures) == (1, {}, {})
+    cell.assert_booked(charged=WHOLE, spent=WHOLE, store={"replies": 1})
+    assert_books_agree(cell.live, server, [reply])
+
+
+def test_missing_usage_is_estimated_and_marked(server: FaultServer, hours: Hours, store: TeacherStore) -> None:
     server.script = [Step(), Step(usage=False)]
-    live = opened(server, hours)
-    [counted], [reply] = asked(live), asked(live)
+    cell = SmallCell(opened(server, hours), store)
+    [counted], reply = asked(cell.live), cell.ask()
     assert (counted.tokens_are_estimated, reply.tokens_are_estimated) == (False, True)
-    assert live.traffic.estimated_requests == 1
-    assert (reply.prompt_tokens, reply.completion_tokens) == (estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
-    assert live.traffic.requests == server.requests == 2
+    traffic, estimate = cell.live.traffic, cost(estimated_tokens(ASK.prompt), estimated_tokens(TEXT))
+    assert (server.requests, traffic.requests, traffic.estimated_requests, traffic.retries) == (2, 2, 1, {})
+    cell.assert_booked(charged=estimate, spent=estimate, store={"replies": 1})
+    assert (server.prompt_tokens, server.completion_tokens) == (2 * PROMPT, 2 * COMPLETION)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -500,6 +737,14 @@ def test_no_more_requests_are_in_flight_than_allowed(hours: Hours) -> None:
         replies = [reply for each in _gather(live, 24) for reply in each]
         assert server.most_in_flight == 4
         assert_books_agree(live, server, replies)
+
+
+def test_requests_that_are_told_the_same_wait_do_not_come_back_at_once(server: FaultServer, hours: Hours) -> None:
+    server.script = [error(429, Retry_After="7")] * 32
+    _gather(teacher(server).open_with(replace(hours.clock(), draw=Clock().draw)), 32)
+    assert server.requests == 64
+    assert min(hours.waits) >= 7.0
+    assert len(set(hours.waits)) == 32
 
 
 @dataclass
@@ -592,7 +837,9 @@ def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no
         ({"base_url": f"http://me:{KEY}@host/v1"}, "must not hold a user name"),
         ({"base_url": f"http://host/v1?key={KEY}"}, "must not hold a user name"),
         ({"api_key_variable": KEY}, "must be the name of an environment variable"),
+        ({"api_key_variable": KEY.replace("-", "_")}, "must be the name of an environment variable"),
         ({"max_tokens": 0}, "max_tokens=0 must be above 0"),
+        ({"context_window": 0}, "context_window=0 must be above 0"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"requests_per_minute": 0.0}, "requests_per_minute=0.0"),
         ({"tokens_per_minute": -1.0}, "tokens_per_minute=-1.0"),
@@ -605,7 +852,15 @@ def test_nothing_else_of_the_users_environment_is_sent_to_a_server_that_needs_no
 def test_wrong_settings_are_refused_without_repeating_a_secret(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         OpenAICompatibleTeacher(**{"name": "live", "base_url": "http://host/v1", "model": "small"} | settings)
-    assert KEY not in str(raised.value)
+    assert KEY not in str(raised.value).replace("_", "-")
+
+
+def test_a_variable_in_small_letters_is_taken_where_it_is_set(
+    server: FaultServer, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("my_key", KEY)
+    asked(opened(server, hours, api_key_variable="my_key"))
+    assert server.keys == [f"Bearer {KEY}"]
 
 
 SCIENCE = [
@@ -621,6 +876,7 @@ SCIENCE = [
 ELSEWHERE = [
     {"base_url": "http://elsewhere/v1"},
     {"api_key_variable": VARIABLE},
+    {"context_window": 4096},
     {"n_per_request": True},
     {"token_cap_name": "max_completion_tokens"},
     {"concurrency": 1},
@@ -665,6 +921,19 @@ def test_a_missing_variable_is_refused_before_any_work(
     assert (server.requests, results.cells()) == (0, set())
 
 
+@pytest.mark.parametrize("more", [(), ("mode=plan",), ("mode=annotate",)], ids=" ".join)
+def test_a_key_in_place_of_its_variable_is_refused_without_repeating_it(
+    more: tuple[str, ...], command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any
+) -> None:
+    key = "hf_AbCdEfGh123"
+    arguments = (*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}")
+    done = command(*arguments, f"teacher.api_key_variable={key}", *more)
+    assert done.status == 2
+    assert "teacher: api_key_variable must be the name of an environment variable" in done.complaint
+    assert key not in done.out + done.err
+    assert (server.requests, [*results.path.parent.iterdir()]) == (0, [])
+
+
 def test_a_missing_address_is_refused_before_any_work(command: Run, results: Any) -> None:
     done = command("teacher=openai_compatible", f"results_dir={results.path}")
     assert done.status == 2
@@ -683,6 +952,19 @@ def test_a_server_that_is_down_is_one_line(command: Run, miniature: tuple[str, .
     assert done.status == 1
     assert "Traceback" not in done.err
     assert server.url in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("mode", ["annotate", "run"])
+def test_a_misspelt_model_is_one_line_with_the_servers_list(
+    mode: str, command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any
+) -> None:
+    server.script = [error(400, "smal is not a valid model ID")] * 40
+    arguments = (*LIVE, "teacher.model=smal", f"teacher.base_url={server.url}", *miniature, f"mode={mode}")
+    done = command(*arguments, f"results_dir={results.path}")
+    assert done.status == (2 if mode == "run" else 1)
+    assert "Traceback" not in done.out + done.err
+    [line] = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert "no model 'smal'; it has large, small" in line
 
 
 def test_a_cell_learns_from_a_live_teacher_and_the_key_is_nowhere(
