@@ -83,10 +83,20 @@ def open_teachers(
     opened = {name: teacher.open(cell.dataset) for name, teacher in cell.asked_teachers.items()}
     store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
-        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, teacher.concurrency)
+        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, questions_at_once(teacher))
         for name, teacher in cell.asked_teachers.items()
     }
     return suppliers, store
+
+
+def questions_at_once(teacher: Teacher) -> int:
+    """How many questions are worth asking a teacher about at once.
+
+    Replies come in waves; of a live teacher some requests wait for a place, so that none stands empty while a wave is
+    booked.
+    """
+    waiting = teacher.concurrency // 4 if isinstance(teacher, OpenAICompatibleTeacher) else 0
+    return teacher.concurrency + waiting
 
 
 def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, cell: Cell, buyer: str) -> OpenTeacher:

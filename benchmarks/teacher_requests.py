@@ -1,7 +1,8 @@
-"""Requests to a live teacher: the share of the ideal rate that the client reaches against a slow local server.
+"""Requests to a live teacher: the share of the ideal rate that a cell reaches against a slow local server.
 
 The server, in a process of its own, answers every request after a fixed latency. Ideal is what so many requests in
-flight would reach if the client cost nothing: concurrency / latency.
+flight would reach if the client cost nothing: concurrency / latency. `client` is the client alone, `purchase` what a
+cell does: questions are admitted, asked about through the store, which keeps every reply, and booked.
 
 usage: python benchmarks/teacher_requests.py [REQUESTS] [CONCURRENCY] [LATENCY_SECONDS]
 """
@@ -10,12 +11,25 @@ import asyncio
 import json
 import multiprocessing
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, ClassVar
 
+from benchmark.contract import Requirements
+from benchmark.models import questions_at_once
+from benchmark.teachers.ledger import Budget, Ledger
+from benchmark.teachers.live import LiveTeacher
+from benchmark.teachers.meter import Meter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.types import Ask
+from benchmark.teachers.purchase import buy
+from benchmark.teachers.store import TeacherStore
+from benchmark.teachers.stored_teacher import StoredTeacher
+from benchmark.types import Annotation, Ask, Pick, PlannedRequest, Question
 
 REPLY = json.dumps(
     {
@@ -55,51 +69,103 @@ def serve(latency: float, port: Connection) -> None:
     asyncio.run(forever())
 
 
-def seconds_for(requests: int, teacher: OpenAICompatibleTeacher) -> float:
+def prompts(count: int) -> list[Ask]:
+    """Requests of one length, no two alike."""
+    return [Ask("few_shot_cot", f"{PROMPT}{number}", str(number)) for number in range(count)]
+
+
+def seconds_of_client(live: LiveTeacher, requests: int) -> float:
     """The time from the first request to the last reply, connections made before."""
-    live = teacher.open_with(Clock())
-    asks = [Ask("few_shot_cot", PROMPT, str(number)) for number in range(requests)]
 
     async def everything() -> float:
-        await asyncio.gather(*(live.reply(ask, 1) for ask in asks[: teacher.concurrency]))
+        await asyncio.gather(*(live.reply(ask, 1) for ask in prompts(live.teacher.concurrency)))
         started = time.perf_counter()
-        replies = await asyncio.gather(*(live.reply(ask, 1) for ask in asks))
+        replies = await asyncio.gather(*(live.reply(ask, 1) for ask in prompts(requests)))
         assert sum(reply.completion_tokens for [reply] in replies) == 200 * requests
         return time.perf_counter() - started
 
     return asyncio.run(everything())
 
 
+@dataclass(frozen=True)
+class AskOnce:
+    """An annotation of one request."""
+
+    kinds = frozenset({"rationale"})
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def planned(self, question: Question, context: Any) -> Sequence[PlannedRequest]:
+        """The request."""
+        return [PlannedRequest("live", Ask("few_shot_cot", question.text, question.id))]
+
+    async def annotate(self, pick: Pick, context: Any, ask: Any) -> Sequence[Annotation]:
+        """What the teacher says."""
+        [reply] = await ask("live", self.planned(pick.question, context)[0].ask)
+        return [Annotation(pick.question, "rationale", "live", reply.text, None)]
+
+
+class Notes:
+    """As much of a context as a purchase needs."""
+
+    notes: ClassVar[dict[str, float]] = {}
+
+    def apart(self) -> "Notes":
+        """Itself."""
+        return self
+
+    def note(self, **counts: float) -> None:
+        """Nothing."""
+
+
+def seconds_of_purchase(live: LiveTeacher, requests: int) -> float:
+    """The time to buy so many questions under a budget in tokens, into a new store."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = TeacherStore(Path(folder) / "store.sqlite", print)
+        teacher = StoredTeacher(live, "live", "live", store, buyer="me")
+        meter = Meter({"live": Supplier(teacher, live.teacher.price, questions_at_once(live.teacher))}, Ledger())
+        picks = [Pick(Question(ask.question_id, ask.prompt)) for ask in prompts(requests)]
+        started = time.perf_counter()
+        bought = buy(picks, AskOnce(), Notes(), meter, Budget(tokens=10**9), share=1.0, already_bought=0)
+        seconds = time.perf_counter() - started
+        store.close()
+    assert len(bought) == requests
+    return seconds
+
+
 def main() -> None:
-    """Prints one JSON object."""
+    """Prints one JSON object for each of the two."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1600
     concurrency = int(sys.argv[2]) if len(sys.argv) > 2 else 32
     latency = float(sys.argv[3]) if len(sys.argv) > 3 else 0.2
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(latency, theirs), daemon=True)
     server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/v1"
-    teacher = OpenAICompatibleTeacher("live", url, "model", concurrency=concurrency)
-    spent = time.process_time()
-    seconds = seconds_for(requests, teacher)
-    spent = time.process_time() - spent
+    teacher = OpenAICompatibleTeacher("live", f"http://127.0.0.1:{ours.recv()}/v1", "model", concurrency=concurrency)
+    ways: dict[str, Callable[[LiveTeacher, int], float]] = {
+        "client": seconds_of_client,
+        "purchase": seconds_of_purchase,
+    }
+    for name, seconds_of in ways.items():
+        spent = time.process_time()
+        seconds = seconds_of(replace(teacher).open_with(Clock()), requests)
+        spent = time.process_time() - spent
+        ideal = concurrency / latency
+        found = {
+            "measured": name,
+            "requests": requests,
+            "concurrency": concurrency,
+            "latency_seconds": latency,
+            "seconds": round(seconds, 3),
+            "requests_per_second": round(requests / seconds, 1),
+            "ideal_requests_per_second": ideal,
+            "share_of_ideal": round(requests / seconds / ideal, 3),
+            "client_milliseconds_per_request": round(1000 * spent / requests, 2),
+        }
+        print(json.dumps(found))
     server.terminate()
-    ideal = concurrency / latency
-    print(
-        json.dumps(
-            {
-                "requests": requests,
-                "concurrency": concurrency,
-                "latency_seconds": latency,
-                "seconds": round(seconds, 3),
-                "requests_per_second": round(requests / seconds, 1),
-                "ideal_requests_per_second": ideal,
-                "share_of_ideal": round(requests / seconds / ideal, 3),
-                "client_milliseconds_per_request": round(1000 * spent / requests, 2),
-                "retries": sum(teacher.traffic.retries.values()),
-            }
-        )
-    )
 
 
 if __name__ == "__main__":

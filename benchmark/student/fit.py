@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.context import CellContext
 from benchmark.contract import Method
+from benchmark.runs.memory import StepMemory
 from benchmark.student.checkpoint import Checkpointing, FitJournal
 from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
@@ -44,15 +45,17 @@ class FitReport:
 
 
 class _Ticker(pl.Callback):
-    """Tells a progress display about every finished step."""
+    """Tells a progress display about every finished step, and has its memory seen to."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self.advance = advance
+        self.memory = StepMemory()
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         self.advance(checkpoint["global_step"])
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        self.memory.after_step()
         self.advance(1)
 
 

@@ -10,6 +10,7 @@ from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Json, Reply
 
 CONTENT_FILTER = "content_filter"
+TOO_FEW_CHOICES = "too few choices"
 FINISHES = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
     **dict.fromkeys(("length", "max_tokens"), "length"),
@@ -80,9 +81,8 @@ def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
 def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answer:
     """The replies in what a server sent, be it of the chat or of the completion kind.
 
-    The prompt of a request is charged once, so its tokens stand with the first reply. No reply is estimated to have
-    more than `cap` tokens. Raises UnreadableReply for what
-    has another shape, or fewer replies than asked for.
+    The prompt of a request is charged once: all replies but the first share it. No reply is estimated to have more than
+    `cap` tokens. Raises UnreadableReply for what has another shape, or fewer replies than asked for.
     """
     if not isinstance(payload, Mapping):
         raise UnreadableReply("malformed reply")
@@ -95,7 +95,7 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
     if not choices:
         raise UnreadableReply("no choices", charged)
     if len(choices) < samples:
-        raise UnreadableReply("too few choices", charged)
+        raise UnreadableReply(TOO_FEW_CHOICES, charged)
     try:
         read = [_choice(choice) for choice in choices[:samples]]
     except (KeyError, TypeError, AttributeError) as error:
@@ -107,10 +107,11 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
         Reply(
             text=choice.text,
             finish=choice.finish,
-            prompt_tokens=0 if i else tokens.prompt,
+            prompt_tokens=tokens.prompt,
             completion_tokens=share,
             log_probability=None if choice.log_probabilities is None else sum(choice.log_probabilities),
             tokens_are_estimated=charged is None,
+            shares_prompt=i > 0,
         )
         for i, (choice, share) in enumerate(zip(read, shares, strict=True))
     )

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ConfigError, TeacherError
-from benchmark.teachers.completions import Answer, Tokens, UnreadableReply, filtered, read_answer, refuses_prompt
+from benchmark.teachers.completions import (
+    TOO_FEW_CHOICES,
+    Answer,
+    Tokens,
+    UnreadableReply,
+    filtered,
+    read_answer,
+    refuses_prompt,
+)
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
-from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, estimated_tokens, refuse_without_probabilities
+from benchmark.teachers.replies import until_stop
+from benchmark.teachers.teacher import (
+    TOKENS_PER_HELD_TOKEN,
+    Unanswered,
+    estimated_tokens,
+    refuse_without_probabilities,
+)
 from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
 
 if TYPE_CHECKING:
@@ -32,35 +45,22 @@ LONGEST_QUOTE, LONGEST_LIST = 300, 20
 OVERFLOW_WORDS = ("context length", "context window", "context size", "context_length", "maximum context", "too long")
 
 
-@dataclass
-class Traffic:
-    """What went to a teacher's server in this process.
+class _Fault(Exception):
+    """An attempt without a reply: why, how long the server asks to wait, what it charged (None: unknown).
 
-    `requests` counts every attempt; `retries` and `failures` go by reason. Tokens are those that the server reported,
-    or estimates for as many as `estimated_requests`. `uncounted_requests` broke off, so that it is not known whether
-    they were charged: they are in nobody's ledger.
+    It is worth another one unless `final` says what to raise at once.
     """
 
-    requests: int = 0
-    retries: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    estimated_requests: int = 0
-    uncounted_requests: int = 0
-
-    def book(self, tokens: Tokens) -> None:
-        """Adds what an attempt was charged."""
-        self.prompt_tokens += tokens.prompt
-        self.completion_tokens += tokens.completion
-
-
-class _Fault(Exception):
-    """An attempt that is worth another: why, how long the server asks to wait, what it charged (None: unknown)."""
-
-    def __init__(self, reason: str, wait: float | None = None, tokens: Tokens | None = None, detail: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        wait: float | None = None,
+        tokens: Tokens | None = None,
+        detail: str = "",
+        final: ConfigError | None = None,
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.wait, self.tokens, self.detail = reason, wait, tokens, detail
+        self.reason, self.wait, self.tokens, self.detail, self.final = reason, wait, tokens, detail, final
 
 
 @dataclass
@@ -97,9 +97,9 @@ class LiveTeacher:
     async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
 
-        Their tokens, wasted ones included, add up to all that the server charged; a prompt that was charged once for
-        several samples stands with the first, and so do the tokens of unusable attempts. Raises ConfigError
-        for what the server refuses and TeacherError where it does not answer, each in one line.
+        Their tokens, wasted ones included and a shared prompt once, add up to all that the server charged; those of
+        unusable attempts stand with the first. Raises ConfigError for what the server refuses and TeacherError where it
+        does not answer, each in one line, because of `Unanswered` where that was charged for.
         """
         refuse_without_probabilities(self.teacher.name, ask)
         if ask.prefix and self.teacher.api == "chat":
@@ -112,7 +112,7 @@ class LiveTeacher:
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
         answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
-        return [reply for answer in answers for reply in answer]
+        return [until_stop(reply, ask.stop) for answer in answers for reply in answer]
 
     def _refuse_what_does_not_fit(self, ask: Ask) -> None:
         """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""
@@ -129,13 +129,15 @@ class LiveTeacher:
             for attempt in range(self.teacher.max_retries + 1):
                 try:
                     answer = await self._attempt(connection, ask, samples)
+                    break
                 except _Fault as fault:
                     wasted += self._book_fault(fault)
-                    await self._clock.sleep(self._wait_after(fault, attempt))
-                else:
-                    first, *others = answer.replies
-                    return [_with_waste(first, wasted), *others]
-        raise AssertionError("the last attempt has returned or raised")
+                    wait = self._wait_after(fault, attempt, wasted)
+                    await self._clock.sleep(wait)
+                except ConfigError as error:
+                    raise error from _unanswered(wasted)
+        first, *others = answer.replies
+        return [_with_waste(first, wasted), *others]
 
     def _book_fault(self, fault: _Fault) -> Tokens:
         if fault.tokens is None:
@@ -144,15 +146,18 @@ class LiveTeacher:
         self.traffic.book(fault.tokens)
         return fault.tokens
 
-    def _wait_after(self, fault: _Fault, attempt: int) -> float:
-        """Seconds until the next attempt. Raises TeacherError where this one was the last."""
+    def _wait_after(self, fault: _Fault, attempt: int, wasted: Tokens) -> float:
+        """Seconds until the next attempt. Raises what is to be told where this one was the last."""
         teacher = self.teacher
+        if fault.final is not None:
+            raise fault.final from _unanswered(wasted)
         if attempt == teacher.max_retries:
-            raise self._silence(fault.reason, f"{_times(attempt + 1)}: {fault.reason}{fault.detail}") from None
+            told = f"{_times(attempt + 1)}: {fault.reason}{fault.detail}"
+            raise self._silence(fault.reason, told) from _unanswered(wasted)
         asked, longest = fault.wait or 0.0, teacher.longest_wait_seconds
         if asked > longest:
             told = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
-            raise self._silence(fault.reason, told) from None
+            raise self._silence(fault.reason, told) from _unanswered(wasted)
         self.traffic.retries[fault.reason] += 1
         # On top of what was asked for: all who were told the same would be back at the same moment, or without a wait.
         return asked + back_off_seconds(attempt, self._clock)
@@ -167,14 +172,9 @@ class LiveTeacher:
             payload = await self._sent(connection, ask, body, samples)
             answer = read_answer(payload, prompt, samples, self._cap(ask))
         except UnreadableReply as problem:
-            if problem.reason == "too few choices":
-                self._book_fault(_Fault(problem.reason, tokens=problem.tokens))
-                raise self._refusal(
-                    problem.reason,
-                    f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false",
-                ) from None
             told = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
-            raise _Fault(problem.reason, tokens=problem.tokens, detail=told) from None
+            final = self._too_few(samples) if problem.reason == TOO_FEW_CHOICES else None
+            raise _Fault(problem.reason, tokens=problem.tokens, detail=told, final=final) from None
         self.traffic.book(answer.tokens)
         self.traffic.estimated_requests += answer.estimated
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
@@ -274,6 +274,10 @@ class LiveTeacher:
             "window, or choose another one",
         )
 
+    def _too_few(self, samples: int) -> ConfigError:
+        told = f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false"
+        return self._refusal(TOO_FEW_CHOICES, told)
+
     def _refusal(self, reason: str, told: str) -> ConfigError:
         self.traffic.failures[reason] += 1
         return ConfigError(f"teacher={self.teacher.name} at {self.teacher.base_url}: {told}")
@@ -301,13 +305,17 @@ class LiveTeacher:
             body["prompt"] = ask.prompt + ask.prefix
         if teacher.top_p is not None:
             body["top_p"] = teacher.top_p
-        if teacher.stop:
-            body["stop"] = list(teacher.stop)
+        if stop := self._stop(ask):
+            body["stop"] = stop
         if teacher.logprobs:
             body["logprobs"] = True if teacher.api == "chat" else 1
         if samples > 1:
             body["n"] = samples
         return body
+
+    def _stop(self, ask: Ask) -> list[str]:
+        """Texts of the request go to raw completion alone: a chat does not run on, and some models refuse them."""
+        return list(dict.fromkeys((*self.teacher.stop, *(ask.stop if self.teacher.api == "completions" else ()))))
 
     def _cap(self, ask: Ask) -> int:
         return ask.max_new_tokens or self.teacher.max_tokens
@@ -359,6 +367,10 @@ async def _all_or_none(requests: Sequence[Coroutine[Any, Any, list[Reply]]]) -> 
 
 def _with_waste(reply: Reply, wasted: Tokens) -> Reply:
     return replace(reply, wasted_prompt_tokens=wasted.prompt, wasted_completion_tokens=wasted.completion)
+
+
+def _unanswered(charged: Tokens) -> Unanswered | None:
+    return None if charged == Tokens() else Unanswered(charged.prompt, charged.completion)
 
 
 def _times(count: int) -> str:

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset
-from benchmark.teachers.live import LiveTeacher, Traffic
+from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.pacing import Clock
 from benchmark.teachers.teacher import OpenTeacher, Price
+from benchmark.teachers.traffic import Traffic
 
 NOT_SCIENCE = {"identity": False}
 

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from benchmark.teachers.live import Traffic
+from benchmark.teachers.completions import Tokens
 from benchmark.teachers.teacher import Teacher
 from benchmark.types import Json
+
+
+@dataclass
+class Traffic:
+    """What went to a teacher's server in this process.
+
+    `requests` counts every attempt; `retries` and `failures` go by reason. Tokens are those that the server reported,
+    or estimates for as many as `estimated_requests`. `uncounted_requests` broke off, so that it is not known whether
+    they were charged: they are in nobody's ledger.
+    """
+
+    requests: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated_requests: int = 0
+    uncounted_requests: int = 0
+
+    def book(self, tokens: Tokens) -> None:
+        """Adds what an attempt was charged."""
+        self.prompt_tokens += tokens.prompt
+        self.completion_tokens += tokens.completion
 
 
 def traffic_of(teachers: Mapping[str, Teacher]) -> dict[str, Json]:

@@ -21,7 +21,8 @@ import pytest
 import torch
 
 from benchmark.isolation import isolated
-from benchmark.runs.memory import forget_peak, keep_freed_memory
+from benchmark.runs import memory
+from benchmark.runs.memory import StepMemory, forget_peak, keep_freed_memory, resident_memory
 
 Run = Callable[..., Any]
 
@@ -178,6 +179,26 @@ def test_what_a_fit_freed_is_kept_until_it_is_given_back() -> None:
     kept, left = map(int, done.stdout.split())
     assert kept > 256 * 2**20
     assert left < 32 * 2**20
+
+
+def test_memory_is_given_back_where_steps_leave_much_more_than_one_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[int] = []
+    resident = iter([100, 140, 150, 151, 90, 151, 130, 196, 140, 209, 211])
+    steps = StepMemory(lambda: next(resident))
+    for step in range(11):
+        monkeypatch.setattr(memory, "give_back_freed_memory", lambda now=step: given_back.append(now))
+        steps.after_step()
+    # What a step needs is the most of any that had to begin without: 100, 100, 130 and 140.
+    assert given_back == [3, 5, 7, 10]
+
+
+def test_the_memory_of_this_process_is_told() -> None:
+    before = resident_memory()
+    if before == 0:
+        pytest.skip("the system does not tell")
+    block = np.ones(2**24)  # 128 MiB, written to
+    assert 2**27 <= resident_memory() - before < 2**27 + 2**26
+    del block
 
 
 def test_keeping_freed_memory_is_harmless_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:

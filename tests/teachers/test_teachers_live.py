@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from benchmark.errors import ConfigError, TeacherError
 from benchmark.runs.identity import cell_id
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.teachers.ledger import Budget, Ledger
-from benchmark.teachers.live import LiveTeacher, Traffic
+from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.meter import TEACHER, Meter, QuestionMeter, Supplier
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock, back_off_seconds
@@ -29,6 +30,7 @@ from benchmark.teachers.purchase import SeparableContext, buy
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
 from benchmark.teachers.teacher import Price, Teacher, estimated_tokens
+from benchmark.teachers.traffic import Traffic
 from benchmark.types import Ask, Pick, PlannedRequest, Question, Reply, Usage
 from tests.corridor.corridor_parts import miniature
 from tests.teachers.fault_server import TEXT, FaultServer, Step, error, serving, words
@@ -110,13 +112,14 @@ class SmallCell:
     ledger: Ledger = field(default_factory=Ledger)
 
     def ask(self, ask: Ask = ASK) -> Reply:
-        """One reply. What the question got is booked, also where it fails then."""
+        """One reply. What the question got and what was paid for nothing is booked, also where it fails then."""
         supplier = Supplier(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
         question = QuestionMeter(Meter({"live": supplier}, self.ledger))
         try:
             [reply] = asyncio.run(question("live", ask))
         finally:
             question.meter.commit(question.asked)
+            question.meter.settle()
         return reply
 
     def assert_booked(self, charged: Usage, spent: Usage, store: dict[str, int]) -> None:
@@ -153,11 +156,63 @@ def assert_books_agree(live: LiveTeacher, server: FaultServer, replies: list[Rep
         assert (paid.prompt_tokens, paid.completion_tokens) == (server.prompt_tokens, server.completion_tokens)
 
 
+@pytest.mark.parametrize(
+    ("script", "settings", "failure"),
+    [
+        pytest.param([Step(choices=False)] * 3, {"max_retries": 2}, TeacherError, id="given up"),
+        pytest.param([Step(choices=False), error(400)], {}, ConfigError, id="refused after waste"),
+        pytest.param([Step(choices=False), error(429, retry_after="999")], {}, TeacherError, id="too long a wait"),
+    ],
+)
+def test_what_a_server_charged_for_nothing_at_all_is_spent(
+    script: list[Step],
+    settings: dict[str, Any],
+    failure: type[Exception],
+    server: FaultServer,
+    hours: Hours,
+    store: Any,
+) -> None:
+    server.script = script
+    cell = SmallCell(opened(server, hours, **settings), store)
+    with pytest.raises(failure):
+        cell.ask()
+    assert server.prompt_tokens > 0
+    paid = PRICE.priced(Usage(0, server.prompt_tokens, server.completion_tokens))
+    assert cell.ledger == Ledger({}, {TEACHER: paid})
+    assert_books_agree(cell.live, server)
+
+
 # --- what is sent and read --------------------------------------------------------------------------------------------
 
 
 def test_it_is_a_teacher(server: FaultServer) -> None:
     assert isinstance(teacher(server), Teacher)
+
+
+def test_texts_that_end_a_request_go_to_raw_completion_alone(server: FaultServer, hours: Hours) -> None:
+    ask = replace(ASK, stop=("\nQ:", "END"))
+    for api, own, sent in (
+        ("completions", (), ["\nQ:", "END"]),
+        ("completions", ("END", "."), ["END", ".", "\nQ:"]),
+        ("chat", (), None),
+        ("chat", (".",), ["."]),
+    ):
+        asked(opened(server, hours, api=api, stop=own), ask)
+        assert server.bodies[-1].get("stop") == sent
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_server_that_writes_on_is_read_up_to_the_first_text_that_ends_the_request(
+    api: str, server: FaultServer, hours: Hours, store: Any
+) -> None:
+    server.script = [Step(texts=["Four. END\nQ: and 5?\nA: END"], finish="length")]
+    cell = SmallCell(opened(server, hours, api=api, logprobs=True), store)
+    ask = replace(ASK, stop=("\nQ:", "END"))
+    reply = cell.ask(ask)
+    assert (reply.text, reply.finish, reply.log_probability) == ("Four. ", "stop", None)
+    assert reply.completion_tokens == server.completion_tokens
+    assert cell.ask(ask) == reply  # so it is final, and in the store
+    assert server.requests == 1
 
 
 def test_a_chat_sends_all_settings(server: FaultServer, hours: Hours) -> None:
@@ -216,7 +271,9 @@ def test_samples_in_one_request_share_its_tokens_exactly(logprobs: bool, hours: 
     assert [reply.text for reply in replies] == [*texts]
     assert server.requests == 1
     assert server.bodies[0]["n"] == 3
-    assert [reply.prompt_tokens for reply in replies[1:]] == [0, 0]
+    assert [(reply.prompt_tokens, reply.shares_prompt) for reply in replies] == [
+        (server.prompt_tokens, shared) for shared in (False, True, True)
+    ]
     if logprobs:
         assert [reply.completion_tokens for reply in replies] == [1, 5, 3]
     assert_books_agree(live, server, replies)
@@ -406,6 +463,29 @@ def test_what_a_server_wastes_is_spent_and_not_charged(server: FaultServer, hour
     assert_books_agree(live, server)
 
 
+def test_what_is_bought_from_a_server_at_once_is_what_one_after_the_other_gives(tmp_path: Path) -> None:
+    budget = Budget(tokens=900)
+    picks = [Pick(Question(f"q{n}", f"{n} " + "and 1 " * (1 + n * 7 % 13))) for n in range(60)]
+    found = set()
+    for run in range(20):
+        with serving() as server:
+            chance = random.Random(run)
+            server.script = [Step(delay=chance.uniform(0, 0.01)) for _ in picks] if run else []
+            live = opened(server, Hours(), max_tokens=20, concurrency=32 if run else 1)
+            kept, ledger = TeacherStore(tmp_path / f"store {run}", print), Ledger()
+            meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), PRICE, 32)}, ledger)
+            bought = buy(picks, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0)
+            kept.close()
+        charged = ledger.charged[TEACHER]
+        assert not budget.exceeded(charged)
+        assert ledger.spent == ledger.charged
+        assert (charged.calls, charged.prompt_tokens) == (server.requests, server.prompt_tokens)
+        assert charged.completion_tokens == server.completion_tokens
+        found.add((repr(bought), repr(ledger)))
+    assert len(found) == 1
+    assert 10 < charged.questions < 50
+
+
 def test_no_budget_counts_what_a_server_wastes(server: FaultServer, hours: Hours, tmp_path: Path) -> None:
     server.script = list(WASTEFUL)
     live = opened(server, hours, max_retries=60, max_tokens=20)
@@ -451,7 +531,7 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(
     assert server.requests == 3
     assert live.traffic.retries == {"server error": 1, "no choices": 1}
     assert live.traffic.failures == {"server error": 1}
-    cell.assert_nothing_booked(TeacherError)
+    assert cell.ledger == Ledger({}, {TEACHER: PRICE.priced(Usage(0, server.prompt_tokens, server.completion_tokens))})
     assert_books_agree(live, server)
 
 

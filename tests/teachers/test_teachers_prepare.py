@@ -497,6 +497,16 @@ def test_a_kill_loses_at_most_what_is_in_flight(live: Run, repository: Path, tmp
         assert server.requests == before
 
 
+@pytest.mark.slow
+def test_two_that_prepare_at_once_buy_no_question_twice(live: Run, repository: Path, tmp_path: Path) -> None:
+    with serving(latency=0.05) as server:
+        arguments = [*live(server), "teacher.concurrency=4", "mode=annotate"]
+        processes = [_start(repository, tmp_path, arguments) for _ in range(3)]
+        assert [process.wait(240) for process in processes] == [0, 0, 0]
+        assert server.requests == POOL + TEST
+        assert server.most_in_flight > 1
+
+
 def _start(repository: Path, folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     paths = [os.environ.get("PYTHONPATH", ""), str(repository)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
