@@ -265,12 +265,21 @@ def _varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:
         values.setdefault(key, set()).add(value)
     named = {key for key in values if key in NAMED or key.partition(".")[0] in AXES}
     varied = {key for key, seen in values.items() if len(seen) > 1} - named
-    return lambda overrides: " ".join(o for o in overrides if _key_and_value(o)[0] in varied)
+    return lambda overrides: " ".join(_shown(o) for o in overrides if _key_and_value(o)[0] in varied)
 
 
 def _key_and_value(override: str) -> tuple[str, str]:
     key, _, value = override.lstrip("+~").partition("=")
     return key, value
+
+
+def _shown(override: str) -> str:
+    """An override as it may be printed: a setting that is refused because it may hold a key is not repeated."""
+    key, value = _key_and_value(override)
+    setting = key.rpartition(".")[2]
+    may_be_key = setting == "api_key_variable" and value not in os.environ
+    may_hold_key = setting == "base_url" and not {"@", "?", "#"}.isdisjoint(value)
+    return f"{key}=[not shown]" if may_be_key or may_hold_key else override
 
 
 def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
@@ -279,7 +288,7 @@ def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
     for cell in refused:
         hit.setdefault(cell.reason, []).append(cell.overrides)
     return [
-        f"{reason} ({len(where)} of {total} cells, such as {' '.join(where[0])})" if total > 1 else reason
+        f"{reason} ({len(where)} of {total} cells, such as {' '.join(map(_shown, where[0]))})" if total > 1 else reason
         for reason, where in hit.items()
     ]
 

@@ -1001,17 +1001,29 @@ def test_a_missing_variable_is_refused_before_any_work(
     assert (server.requests, results.cells()) == (0, set())
 
 
-@pytest.mark.parametrize("more", [(), ("mode=plan",), ("mode=annotate",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "more", [(), ("mode=plan",), ("mode=annotate",), ("-m", "seed=1,2"), ("-m", "seed=1,2", "mode=plan")], ids=" ".join
+)
 def test_a_key_in_place_of_its_variable_is_refused_without_repeating_it(
     more: tuple[str, ...], command: Run, server: FaultServer, miniature: tuple[str, ...], results: Any
 ) -> None:
     key = "hf_AbCdEfGh123"
     arguments = (*LIVE, f"teacher.base_url={server.url}", *miniature, f"results_dir={results.path}")
-    done = command(*arguments, f"teacher.api_key_variable={key}", *more)
+    done = command(*more, *arguments, f"teacher.api_key_variable={key}")
     assert done.status == 2
     assert "teacher: api_key_variable must be the name of an environment variable" in done.complaint
     assert key not in done.out + done.err
-    assert (server.requests, [*results.path.parent.iterdir()]) == (0, [])
+    assert (server.requests, [path for path in results.path.parent.rglob("*") if path.is_file()]) == (0, [])
+
+
+@pytest.mark.parametrize("mode", ["run", "plan"])
+def test_a_sweep_over_addresses_with_a_password_repeats_none(
+    mode: str, command: Run, miniature: tuple[str, ...]
+) -> None:
+    addresses = "http://me:hunter2@a/v1,http://me:hunter3@b/v1"
+    done = command("-m", *LIVE, *miniature, f"teacher.base_url={addresses}", f"mode={mode}")
+    assert "base_url must not hold a user name" in done.out + done.err
+    assert "hunter" not in done.out + done.err
 
 
 def test_a_missing_address_is_refused_before_any_work(command: Run, results: Any) -> None:
