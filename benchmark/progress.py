@@ -94,7 +94,9 @@ def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> It
     def pace() -> str:
         seconds, usage = max(time.perf_counter() - started, 1e-9), spent()
         tokens = usage.prompt_tokens + usage.completion_tokens
-        return f"{done / seconds:,.1f} questions/s, {tokens / seconds:,.0f} tokens/s, {usage.usd:,.2f} USD spent"
+        questions = done / seconds
+        shown = f"{questions:,.0f}" if questions >= 10 else f"{questions:.2g}"  # a slow teacher takes minutes for one
+        return f"{shown} questions/s, {tokens / seconds:,.0f} tokens/s, {usage.usd:,.2f} USD spent"
 
     columns = (
         TextColumn("{task.description:<28}"),
