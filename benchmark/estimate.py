@@ -18,7 +18,6 @@ from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.teachers.teacher import (
-    MILLION,
     Teacher,
     estimated_prompt_tokens,
     estimated_tokens,
@@ -162,8 +161,7 @@ def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float, repl
 
 def _free_or_unknown(cell: Cell) -> Estimate:
     """What tokens that nobody can count will cost: nothing from a teacher that is free."""
-    million = Reply("", prompt_tokens=MILLION, completion_tokens=MILLION)
-    return UNKNOWN if any(teacher.price.of(million).usd for teacher in cell.teachers.values()) else Estimate()
+    return Estimate() if all(teacher.price.is_free for teacher in cell.teachers.values()) else UNKNOWN
 
 
 def completion_tokens_per_reply(dataset: Dataset) -> float | None:

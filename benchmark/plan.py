@@ -19,7 +19,6 @@ from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.prompts import beside
 from benchmark.teachers.purchase import HUMAN
-from benchmark.teachers.teacher import Teacher
 from benchmark.types import Example, Question
 from benchmark.worst_case import WorstCases, annotation_context
 
@@ -221,7 +220,11 @@ def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
     limits = cell.budget.limits
     if not limits.keys() - {"questions"}:
         return
-    if cell.budget.usd is not None and cell.asks_teacher and not any(map(_has_price, cell.teachers.values())):
+    if (
+        cell.budget.usd is not None
+        and cell.asks_teacher
+        and all(teacher.price.is_free for teacher in cell.teachers.values())
+    ):
         yield f"budget.usd={cell.budget.usd} limits nothing, since teacher.price is 0; give the price, or another limit"
     worst = WorstCases(cell, splits)
     cheapest = dict.fromkeys(limits, math.inf)
@@ -252,11 +255,6 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
                 f"a chat cannot go on from a reply that is begun, as the prompt {', '.join(begun)} wants; choose "
                 "teacher.api=completions, or an annotation that begins its replies in the prompt (annotation.begin_in)"
             )
-
-
-def _has_price(teacher: Teacher) -> bool:
-    price = teacher.price
-    return bool(price.usd_per_million_prompt_tokens or price.usd_per_million_completion_tokens)
 
 
 def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:

@@ -93,6 +93,11 @@ class Ask:
                 f"a request in the role {self.role!r} asks for a contrast and for continuations; ask twice"
             )
 
+    def kept(self, text: str) -> str:
+        """What counts of a text that was written for it: all before the first text that ends the reply."""
+        ends = ("\n",) if self.contrast and self.contrast.one_line else self.stop
+        return text[: min((text.index(end) for end in ends if end in text), default=None)]
+
 
 @dataclass(frozen=True)
 class Reply:

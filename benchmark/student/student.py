@@ -114,7 +114,7 @@ class Student:
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
         texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
         found = [
-            self._reply(_kept(text, ask), draft) for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
+            self._reply(ask.kept(text), draft) for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
         ]
         self._book(found)
         return found
@@ -255,9 +255,3 @@ class Student:
                 yield
         finally:
             self.network.train(training)
-
-
-def _kept(text: str, ask: Ask) -> str:
-    """What counts of a text that was written for a request."""
-    ends = ("\n",) if ask.contrast and ask.contrast.one_line else ask.stop
-    return text[: min((text.index(end) for end in ends if end in text), default=None)]

@@ -112,7 +112,7 @@ class LiveTeacher:
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
         answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
-        return [until_stop(reply, ask.stop) for answer in answers for reply in answer]
+        return [until_stop(reply, ask) for answer in answers for reply in answer]
 
     def _refuse_what_does_not_fit(self, ask: Ask) -> None:
         """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""

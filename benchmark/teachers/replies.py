@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmark.types import Reply
+from benchmark.types import Ask, Reply
 
 ANSWER_CLAUSE = "The answer is"
 """What the prompts' exemplars write before the answer, and what the parser looks for."""
@@ -13,15 +12,13 @@ NEXT_EXEMPLAR = "\nQ:"
 """Where a base model runs on into a question of its own invention."""
 
 
-def until_stop(reply: Reply, stop: Sequence[str]) -> Reply:
+def until_stop(reply: Reply, ask: Ask) -> Reply:
     """The reply up to the first of the texts that end it, whoever wrote on behind it.
 
     Its tokens were written all the same; the probability of what is left is not known then.
     """
-    found = [reply.text.index(text) for text in stop if text in reply.text]
-    if not found:
-        return reply
-    return replace(reply, text=reply.text[: min(found)], finish="stop", log_probability=None)
+    kept = ask.kept(reply.text)
+    return reply if kept == reply.text else replace(reply, text=kept, finish="stop", log_probability=None)
 
 
 def before_next_exemplar(text: str) -> str:

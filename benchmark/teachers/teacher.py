@@ -24,6 +24,11 @@ class Price:
     usd_per_million_prompt_tokens: float = 0.0
     usd_per_million_completion_tokens: float = 0.0
 
+    @property
+    def is_free(self) -> bool:
+        """Whether tokens cost nothing."""
+        return not (self.usd_per_million_prompt_tokens or self.usd_per_million_completion_tokens)
+
     def of(self, reply: Reply) -> Usage:
         """The ledger entry of one call, as if no attempt at it had been wasted."""
         return self.priced(Usage(1, reply.prompt_tokens, reply.completion_tokens))
