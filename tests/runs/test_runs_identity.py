@@ -271,9 +271,15 @@ SOURCE = '''
     from dataclasses import dataclass
     from benchmark.axes.annotation import FewShotCot
 
+    KNOWN = 3
+    """What the constant is."""
+
     @dataclass(frozen=True)
     class Mine(FewShotCot):
         """What the class is."""
+
+        known: int = KNOWN
+        """What the field is."""
 
         def planned(self, question, context):
             """What the method does."""
@@ -340,11 +346,17 @@ def test_a_papers_templates_and_exemplars_count(
 SAME = [
     ("comment", SOURCE.replace("# a remark", "# another remark")),
     ("docstring", SOURCE.replace("What the method does", "Something else").replace("What the class is", "A class")),
+    ("text_under_a_field", SOURCE.replace("What the field is", "What it says")),
+    ("text_under_a_constant", SOURCE.replace("What the constant is", "What it says")),
+    ("undocumented_field", SOURCE.replace('        """What the field is."""\n', "")),
+    ("undocumented_constant", SOURCE.replace('    """What the constant is."""\n', "")),
     ("layout", SOURCE.replace(RETURN, "return (\n                super().planned(question, context)\n            )")),
 ]
 OTHERS = [
     ("code", SOURCE.replace(RETURN, "return 2 * super().planned(question, context)")),
     ("constant", SOURCE + "\n    LIMIT = 3\n"),
+    ("default", SOURCE.replace("known: int = KNOWN", "known: int = 4")),
+    ("text_that_is_used", SOURCE.replace("KNOWN = 3", 'KNOWN = "3"')),
 ]
 
 
