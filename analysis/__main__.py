@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load import WHAT_TO_RUN, Problem, ResultsError, load_records
-from analysis.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
-from analysis.status import build_status, status_json, status_text
-from analysis.tables import Table, build_table
+from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
+from analysis.output.status import build_status, status_json, status_text
+from analysis.output.tables import Table, build_table
+from analysis.records.load import WHAT_TO_RUN, Problem, ResultsError, load_records
 
 EPILOG = """\
 exit status: 0 = all records were read; 1 = some files were damaged (named on stderr, the rest is shown);

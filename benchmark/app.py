@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.cell import Cell
-    from benchmark.run import Outcome
+    from benchmark.cell.cell import Cell
+    from benchmark.run_cell import Outcome
 
 HERE = Path(__file__).resolve().parent
 CONF = next(path for path in (HERE / "conf", HERE.parent / "conf") if (path / "config.yaml").is_file())
@@ -26,10 +26,10 @@ def run(config: DictConfig) -> Outcome:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from benchmark.cell import read_cell
+    from benchmark.cell.composition import read_cell
     from benchmark.errors import ConfigError
-    from benchmark.plan import check, check_preparation, check_without_trace
-    from benchmark.run import Outcome
+    from benchmark.planning.checks import check, check_preparation, check_without_trace
+    from benchmark.run_cell import Outcome
 
     hydra = HydraConfig.get()
     alone = hydra.mode != RunMode.MULTIRUN
@@ -52,8 +52,8 @@ def run(config: DictConfig) -> Outcome:
 
 def _done(cell: Cell, alone: bool) -> Outcome:
     """Does what the cell's mode says."""
-    from benchmark.progress import Bars, Lines
-    from benchmark.run import run_cell
+    from benchmark.console.progress import Bars, Lines
+    from benchmark.run_cell import run_cell
 
     match cell.mode:
         case "plan":
@@ -66,27 +66,27 @@ def _done(cell: Cell, alone: bool) -> Outcome:
 
 def _planned(cell: Cell) -> Outcome:
     """Prints the plan of a cell that stands alone."""
-    from benchmark.plan import student_download
-    from benchmark.preview import Listed, names_of, preview
-    from benchmark.run import Outcome
-    from benchmark.runs.catalog import state_of
-    from benchmark.runs.identity import cell_id
+    from benchmark.cell.identity import cell_id
+    from benchmark.cell.sources import student_download
+    from benchmark.planning.plan_table import Listed, names_of, preview
+    from benchmark.records.catalog import cell_on_disk
+    from benchmark.run_cell import Outcome
 
     if student_download(cell) is not None:
         sys.stdout.write(preview([Listed(names_of(cell), "", cell)]))
         return Outcome("", cell.describe(), "planned", "")
     identifier = cell_id(cell)
-    status = state_of(Path(cell.results_dir), identifier).status
+    status = cell_on_disk(Path(cell.results_dir), identifier).status
     sys.stdout.write(preview([Listed(names_of(cell), "", cell, status)]))
     return Outcome(identifier, cell.describe(), "planned", "")
 
 
 def _prepared(cell: Cell) -> Outcome:
     """Fills the store for a cell that stands alone, and prints what came of it."""
-    from benchmark.preparation import prepare
-    from benchmark.preparation_report import PreparedCell, report
-    from benchmark.preview import names_of
-    from benchmark.run import Outcome
+    from benchmark.planning.plan_table import names_of
+    from benchmark.run_cell import Outcome
+    from benchmark.running.annotate_ahead import prepare
+    from benchmark.running.annotate_ahead_table import PreparedCell, report
 
     done = prepare(cell, _say)
     sys.stdout.write(report([PreparedCell(names_of(cell), "", done)]))
@@ -126,7 +126,7 @@ def main() -> int:
 
 def _refuse_nothing_chosen(arguments: list[str]) -> None:
     """Hydra answers `selection=null` with a ValueError that names no group."""
-    from benchmark.cell import GROUPS
+    from benchmark.cell.composition import GROUPS
     from benchmark.errors import ConfigError
 
     for name, _, value in (argument.partition("=") for argument in arguments):
@@ -135,7 +135,7 @@ def _refuse_nothing_chosen(arguments: list[str]) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    from benchmark.cell import CHOICES
+    from benchmark.cell.composition import CHOICES
     from benchmark.config import explain
 
     return explain(error, CHOICES, sweeping=bool({"-m", "--multirun"} & set(sys.argv[1:])))

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from benchmark.cell import AXES, CHOICES, SCALARS, Cell, read_cell
+from benchmark.cell.cell import Cell
+from benchmark.cell.composition import AXES, CHOICES, SCALARS, read_cell
+from benchmark.cell.identity import cell_id
+from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.plan import check, check_preparation, check_without_trace, student_download
-from benchmark.preparation_report import PreparedCell, report
-from benchmark.preview import Listed, Names, names_of, preview
-from benchmark.runs.catalog import state_of
-from benchmark.runs.identity import cell_id
+from benchmark.planning.checks import check, check_preparation, check_without_trace
+from benchmark.planning.plan_table import Listed, Names, names_of, preview
+from benchmark.records.catalog import cell_on_disk
+from benchmark.running.annotate_ahead_table import PreparedCell, report
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -37,7 +39,7 @@ ONE_MODE = "a command runs its cells, plans them or annotates ahead"
 
 
 @dataclass(frozen=True)
-class PlannedCell:
+class GridCell:
     """A cell of the grid with the overrides that make it."""
 
     cell_id: str
@@ -60,7 +62,7 @@ class Sweep:
     """The cells of one command. `compose` turns overrides into a full config."""
 
     compose: Callable[[Overrides], DictConfig]
-    cells: dict[str, PlannedCell] = field(default_factory=dict)
+    cells: dict[str, GridCell] = field(default_factory=dict)
 
     def plan(self, grid: Sequence[Overrides]) -> list[Overrides]:
         """The overrides of the cells without a complete record. Raises ConfigError with all reasons against them."""
@@ -68,10 +70,10 @@ class Sweep:
         refused = self._take_up(wanted, "run", check)
         if refused:
             raise ConfigError("; ".join(_reasons(refused, len(wanted))))
-        for planned in self.cells.values():
-            if planned.status == "damaged":
-                sys.stderr.write(f"warning: {_problem(planned)}\n")
-        missing = [planned.overrides for planned in self.cells.values() if planned.status != "complete"]
+        for each in self.cells.values():
+            if each.status == "damaged":
+                sys.stderr.write(f"warning: {_problem(each)}\n")
+        missing = [each.overrides for each in self.cells.values() if each.status != "complete"]
         sys.stderr.write(f"{len(self.cells)} cells, {len(self.cells) - len(missing)} complete, {len(missing)} to run\n")
         for results, cells in self._by_results_dir():
             _write_manifest(results, cells)
@@ -97,7 +99,7 @@ class Sweep:
         Raises ConfigError where a cell of the grid is impossible, before anything is bought; SweepFailed at the end
         where cells could not be prepared.
         """
-        from benchmark.preparation import prepare  # imports torch, which takes seconds
+        from benchmark.running.annotate_ahead import prepare  # imports torch, which takes seconds
 
         refused = self._take_up(list(dict.fromkeys(grid)), "annotate", check_preparation)
         if refused:
@@ -136,12 +138,12 @@ class Sweep:
     def _add(self, cell: Cell, overrides: Overrides) -> None:
         if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
             name = " ".join(overrides)  # its id holds what only the student can tell: content, or the hub's commit
-            self.cells[name] = PlannedCell(name, cell, overrides, "missing")
+            self.cells[name] = GridCell(name, cell, overrides, "missing")
             return
         identifier = cell_id(cell)
         if identifier not in self.cells:  # the same science twice in one grid runs once
-            status = state_of(Path(cell.results_dir), identifier).status
-            self.cells[identifier] = PlannedCell(identifier, cell, overrides, status)
+            status = cell_on_disk(Path(cell.results_dir), identifier).status
+            self.cells[identifier] = GridCell(identifier, cell, overrides, status)
 
     def _names(self, refused: RefusedCell) -> Names:
         """What a refused cell is called; where nobody could read it, as the command calls it."""
@@ -163,10 +165,10 @@ class Sweep:
             if wanted:
                 yield overrides
 
-    def _by_results_dir(self) -> Iterable[tuple[Path, list[PlannedCell]]]:
-        folders: dict[Path, list[PlannedCell]] = {}
-        for planned in self.cells.values():
-            folders.setdefault(Path(planned.cell.results_dir), []).append(planned)
+    def _by_results_dir(self) -> Iterable[tuple[Path, list[GridCell]]]:
+        folders: dict[Path, list[GridCell]] = {}
+        for each in self.cells.values():
+            folders.setdefault(Path(each.cell.results_dir), []).append(each)
         return folders.items()
 
     def launch(self, launch: Callable[[list[Overrides]], Sequence[Any]], batch: list[Overrides]) -> list[Any]:
@@ -199,18 +201,18 @@ class Sweep:
 
     def _at_work(self) -> set[tuple[str, str]]:
         """(cell, process) of what is being written, what dead processes left behind included."""
-        folders = {Path(planned.cell.results_dir) / ".writing" for planned in self.cells.values()}
+        folders = {Path(each.cell.results_dir) / ".writing" for each in self.cells.values()}
         names = [path.name.partition("-") for folder in folders if folder.is_dir() for path in folder.iterdir()]
         return {(cell_id, process) for cell_id, _, process in names}
 
     def report(self) -> None:
         """Tells how the sweep ended. Raises SweepFailed, listing them, where cells are not complete."""
-        broken = [planned for planned in self.cells.values() if not _is_complete(planned)]
+        broken = [each for each in self.cells.values() if not _is_complete(each)]
         folders = " ".join(str(results) for results, _ in self._by_results_dir())
         if not broken:
             sys.stderr.write(f"{len(self.cells)} cells complete; python -m analysis table --results {folders}\n")
             return
-        lines = [f"  {planned.cell_id}  {planned.cell.describe()}: {_problem(planned)}" for planned in broken]
+        lines = [f"  {each.cell_id}  {each.cell.describe()}: {_problem(each)}" for each in broken]
         raise SweepFailed(f"{len(broken)} of {len(self.cells)} cells failed\n" + "\n".join(lines))
 
 
@@ -293,31 +295,29 @@ def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
     ]
 
 
-def _is_complete(planned: PlannedCell) -> bool:
-    return state_of(Path(planned.cell.results_dir), planned.cell_id).status == "complete"
+def _is_complete(each: GridCell) -> bool:
+    return cell_on_disk(Path(each.cell.results_dir), each.cell_id).status == "complete"
 
 
-def _problem(planned: PlannedCell) -> str:
-    return (
-        state_of(Path(planned.cell.results_dir), planned.cell_id).problem or "its process died before it could say why"
-    )
+def _problem(each: GridCell) -> str:
+    return cell_on_disk(Path(each.cell.results_dir), each.cell_id).problem or "its process died before it could say why"
 
 
-def _write_manifest(results: Path, cells: Sequence[PlannedCell]) -> None:
+def _write_manifest(results: Path, cells: Sequence[GridCell]) -> None:
     """Says which cells the sweep wants, so that missing ones can be told from unwanted ones."""
     folder = results / ".manifests"
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
     rows = [
         {
-            "cell_id": planned.cell_id,
-            "method": planned.cell.method.name,
-            "dataset": planned.cell.dataset.name,
-            "student": planned.cell.student.name,
-            "teacher": planned.cell.teacher.name if planned.cell.asks_teacher else None,
-            "seed": planned.cell.seed,
+            "cell_id": each.cell_id,
+            "method": each.cell.method.name,
+            "dataset": each.cell.dataset.name,
+            "student": each.cell.student.name,
+            "teacher": each.cell.teacher.name if each.cell.asks_teacher else None,
+            "seed": each.cell.seed,
         }
-        for planned in cells
+        for each in cells
     ]
     name = f"{now.strftime('%Y%m%dT%H%M%S%f')}-{os.getpid()}"
     partial = folder / f".{name}"

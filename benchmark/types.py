@@ -64,7 +64,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """One request to a language model, teacher or student.
 
     `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
@@ -101,7 +101,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer to an `Ask`.
+    """One answer to an `Request`.
 
     `finish` is `stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or
     `content_filter` (the model or its provider refused: the text is empty, and asking again would not help).
@@ -136,9 +136,9 @@ class PlannedRequest:
     """
 
     who: str
-    ask: Ask
+    request: Request
     samples: int = 1
-    holds: tuple[Ask, ...] = ()
+    holds: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Exchange:
     """A prompt and what came back, kept with the annotation that it led to."""
 
     source: str
-    ask: Ask
+    request: Request
     reply: Reply
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.teachers.prompts import folder_of, read_data
 from benchmark.teachers.replies import ANSWER_CLAUSE
-from benchmark.types import Annotation, Ask, Exchange, Json, Pick, PlannedRequest, Question
+from benchmark.types import Annotation, Exchange, Json, Pick, PlannedRequest, Question, Request
 
 CRITIQUE_EXEMPLARS, REVISION_EXEMPLARS = 6, 4
 """How many of the seven stand before a critique and before a revision."""
@@ -65,7 +65,7 @@ class _Manner:
     begin_in: Place
     first_line_only: bool
 
-    def justification(self, question: Question, answer: str, context: PlanContext, cap: int) -> Ask:
+    def justification(self, question: Question, answer: str, context: PlanContext, cap: int) -> Request:
         """All exemplars and the question; the reply has begun with the answer to argue for."""
         request = context.prompt(
             "justify",
@@ -76,7 +76,7 @@ class _Manner:
         )
         return self.begun(replace(request, max_new_tokens=cap, cap_is_final=True), answer)
 
-    def begun(self, request: Ask, answer: str) -> Ask:
+    def begun(self, request: Request, answer: str) -> Request:
         """The request with a reply that has begun with an answer, or else a prompt that ends so."""
         begun = f" {ANSWER_CLAUSE} {answer}."
         if self.begin_in == "prompt":
@@ -89,12 +89,12 @@ class _Manner:
         return text.partition("\n")[0].rstrip() if self.first_line_only else text
 
 
-async def _exchange(who: str, request: Ask, ask: AskModels) -> Exchange:
+async def _exchange(who: str, request: Request, ask: AskModels) -> Exchange:
     [reply] = await ask(who, request)
     return Exchange(who, request, reply)
 
 
-async def _all_exchanges(who: str, requests: Sequence[Ask], ask: AskModels) -> list[Exchange]:
+async def _all_exchanges(who: str, requests: Sequence[Request], ask: AskModels) -> list[Exchange]:
     """In order. Raises the first error once all have come back, since what is under way is paid for."""
     found = await asyncio.gather(*(_exchange(who, each, ask) for each in requests), return_exceptions=True)
     exchanges: list[Exchange] = []
@@ -151,7 +151,7 @@ class CritiqueRevision:
         """Gold answers, choices, and a teacher that takes the three prompts."""
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify", "critique", "revise"}))
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """The explanation; then every critique holds the text before it, every revision that text and the critique."""
         teacher, before = context.teachers[0], self._explanation(question, context)
         requests = [PlannedRequest(teacher, before)]
@@ -200,11 +200,11 @@ class CritiqueRevision:
         )
         return [unrevised, revised]
 
-    def _explanation(self, question: Question, context: PlanContext) -> Ask:
+    def _explanation(self, question: Question, context: PlanContext) -> Request:
         gold = context.gold(question).answer
         return self._manner.justification(question, gold, context, self.explanation_tokens)
 
-    def _critique(self, question: Question, context: PlanContext, turn: int, explanation: str) -> Ask:
+    def _critique(self, question: Question, context: PlanContext, turn: int, explanation: str) -> Request:
         request = context.prompt(
             "critique",
             question,
@@ -217,7 +217,9 @@ class CritiqueRevision:
         )
         return replace(request, max_new_tokens=self.critique_tokens, cap_is_final=True)
 
-    def _revision(self, question: Question, context: PlanContext, turn: int, explanation: str, critique: str) -> Ask:
+    def _revision(
+        self, question: Question, context: PlanContext, turn: int, explanation: str, critique: str
+    ) -> Request:
         """The request is the other half of the critique's pair."""
         gold = context.gold(question).answer
         request = context.prompt(
@@ -266,7 +268,7 @@ class Counterfactual:
         """Gold answers, to tell the right choice from the others; choices; a teacher that takes the prompt."""
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify"}))
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request a choice."""
         requests = self._requests(question, context)
         return [PlannedRequest(context.teachers[0], request) for request in requests.values()]
@@ -295,7 +297,7 @@ class Counterfactual:
             for choice, exchange in zip(requests, exchanges, strict=True)
         ]
 
-    def _requests(self, question: Question, context: PlanContext) -> Mapping[str, Ask]:
+    def _requests(self, question: Question, context: PlanContext) -> Mapping[str, Request]:
         """By the choice to argue for; a choice that stands there twice is asked about once."""
         gold = context.gold(question).answer
         return {

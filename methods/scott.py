@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
-from benchmark.types import Annotation, Ask, Contrast, Exchange, Pick, PlannedRequest, Question
+from benchmark.types import Annotation, Contrast, Exchange, Pick, PlannedRequest, Question, Request
 
 ROLE = "contrastive_decoding"
 
@@ -40,7 +40,7 @@ class ContrastiveDecoding:
             teacher_probabilities=True,
         )
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """The one request."""
         return [PlannedRequest(context.teachers[0], self._request(question, context))]
 
@@ -66,7 +66,7 @@ class ContrastiveDecoding:
             )
         ]
 
-    def _request(self, question: Question, context: PlanContext) -> Ask:
+    def _request(self, question: Question, context: PlanContext) -> Request:
         """Both prompts in one request; its cap is part of the recipe."""
         told = context.prompt(ROLE, question, answer=context.gold(question).answer)
         other = context.prompt(ROLE, question, answer=self._perturbed(question, context))

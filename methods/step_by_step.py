@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from benchmark.contract import Requirements, Task
-from benchmark.types import Annotation, Ask, Question, Span, Term, TrainingExample
+from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class StepByStepFormat:
         kinds = {"rationale", "gold"} if self.labels == "human" else {"rationale"}
         return Requirements(annotation_kinds=frozenset(kinds))
 
-    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+    def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
         """The role's prefix before the question as the task shows it."""
         prefix = self.rationale_prefix if role == "explain" else self.label_prefix
-        return Ask(role, prefix + task.show(question), question.id)
+        return Request(role, prefix + task.show(question), question.id)
 
     def read(self, text: str) -> tuple[str, str]:
         """("", the whole text): the label task writes no rationale."""
@@ -67,7 +67,7 @@ class StepByStepFormat:
         return TrainingExample(
             group=row.question.id,
             task=name,
-            prompt=self.ask(row.question, role, task).prompt,
+            prompt=self.request(row.question, role, task).prompt,
             target=(Span(target, name=name),),
             weight=row.weight,
             annotations=(row.id,),

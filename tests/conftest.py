@@ -20,7 +20,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.cell import Cell
+    from benchmark.cell.cell import Cell
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
@@ -137,7 +137,7 @@ def compose() -> Callable[[Sequence[str]], DictConfig]:
 @pytest.fixture(scope="session")
 def read() -> Callable[[DictConfig], Cell]:
     """Reads the cell of a composed config in this process."""
-    from benchmark.cell import read_cell
+    from benchmark.cell.composition import read_cell
 
     def cell_of(config: DictConfig) -> Cell:
         with _hydra():

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements, Task
 from benchmark.teachers.replies import NEXT_EXEMPLAR, before_next_exemplar, split_answer
-from benchmark.types import Annotation, Ask, Exchange, Pick, PlannedRequest, Question, Reply
+from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Reply, Request
 
 FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
 """How a reply finishes to which the same request would bring no other."""
@@ -38,7 +38,7 @@ class FewShotCot:
         """A teacher that takes the few-shot prompt."""
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request, with a second try for every sample above temperature 0."""
         tries = 2 if self.temperature > 0 else 1
         return [PlannedRequest(context.teachers[0], self._request(question, context), tries * self.samples)]
@@ -61,7 +61,7 @@ class FewShotCot:
             for sample, replies in enumerate(heard)
         ]
 
-    def _request(self, question: Question, context: PlanContext) -> Ask:
+    def _request(self, question: Question, context: PlanContext) -> Request:
         request = context.prompt("few_shot_cot", question, temperature=self.temperature)
         return replace(request, stop=(NEXT_EXEMPLAR,))
 
@@ -123,9 +123,9 @@ class SelfConsistentCot:
         """A teacher that takes the few-shot prompt."""
         return self._chains.requires()
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """As for any chain of thought."""
-        return self._chains.planned(question, context)
+        return self._chains.most_requests(question, context)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All samples, with the `votes` for each one's answer and the share of all samples that they are (`agreement`).
@@ -161,7 +161,7 @@ class Rationalise:
         """Gold answers, and a teacher that takes the prompt."""
         return Requirements(gold=True, teacher_roles=frozenset({"rationalise"}))
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """One request."""
         return [PlannedRequest(context.teachers[0], self._request(question, context), self.samples)]
 
@@ -183,7 +183,7 @@ class Rationalise:
             for sample, reply in enumerate(await ask(teacher, request, self.samples))
         ]
 
-    def _request(self, question: Question, context: PlanContext) -> Ask:
+    def _request(self, question: Question, context: PlanContext) -> Request:
         gold = context.gold(question).answer
         request = context.prompt("rationalise", question, temperature=self.temperature, gold=gold)
         return replace(request, stop=(NEXT_EXEMPLAR,))
@@ -200,7 +200,7 @@ class HumanLabels:
         """Gold answers, and gold rationales where they are asked for."""
         return Requirements(gold=True, gold_rationale=self.rationale)
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """Nothing: no teacher is asked."""
         return []
 
@@ -229,9 +229,9 @@ class Together:
             needs = needs | annotator.requires()
         return needs
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """What all of them plan, in order."""
-        return [request for annotator in self.annotators for request in annotator.planned(question, context)]
+        return [request for annotator in self.annotators for request in annotator.most_requests(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator.

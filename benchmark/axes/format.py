@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from benchmark.contract import Requirements, Task
-from benchmark.types import Annotation, Ask, Question, Span, Term, TrainingExample
+from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
 TAUGHT_KINDS = frozenset({"rationale", "gold"})
 """The kinds whose answer the student shall give. Others (`counterfactual`, ...) are for formats that know them."""
@@ -24,9 +24,9 @@ class AnswerOnly:
         """Nothing: a rationale or a gold label with an answer will do."""
         return Requirements()
 
-    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+    def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
         """The question as the task shows it."""
-        return Ask(role, task.show(question), question.id)
+        return Request(role, task.show(question), question.id)
 
     def read(self, text: str) -> tuple[str, str]:
         """("", the whole text)."""
@@ -42,7 +42,7 @@ class AnswerOnly:
             TrainingExample(
                 group=row.question.id,
                 task="answer",
-                prompt=self.ask(row.question, "answer", task).prompt,
+                prompt=self.request(row.question, "answer", task).prompt,
                 target=(Span(row.answer, name="answer"),),
                 weight=row.weight,
                 annotations=(row.id,),
@@ -76,10 +76,10 @@ class RationaleThenAnswer:
         """Nothing: other kinds, and what lacks a rationale or an answer, are left out and counted as unused."""
         return Requirements()
 
-    def ask(self, question: Question, role: str, task: Task, given: str = "") -> Ask:
+    def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
         """The question as the task shows it; what is given is the begun reply, closed by the marker for the answer."""
         begun = given + self.answer_marker if role == "answer_given" else given
-        return Ask(role, task.show(question), question.id, prefix=begun)
+        return Request(role, task.show(question), question.id, prefix=begun)
 
     def read(self, text: str) -> tuple[str, str]:
         """(what stands before the last marker, what stands after it); without a marker there is no answer."""
@@ -96,7 +96,7 @@ class RationaleThenAnswer:
             TrainingExample(
                 group=row.question.id,
                 task="rationale_and_answer",
-                prompt=self.ask(row.question, "rationale_and_answer", task).prompt,
+                prompt=self.request(row.question, "rationale_and_answer", task).prompt,
                 target=(
                     Span(f"{row.rationale}{self.answer_marker}", name="rationale"),
                     Span(row.answer, name="answer"),

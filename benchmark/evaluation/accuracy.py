@@ -84,7 +84,7 @@ def metric_of(task: Task) -> str:
 
 def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
     last = replies[-1].text
-    asked = form.ask(example.without_gold(), form.answer_path[-1], task, last_text(replies[:-1]))
+    asked = form.request(example.without_gold(), form.answer_path[-1], task, last_text(replies[:-1]))
     rationale, answer_text = form.read(last)
     read = read_both(task, example, answer_text, last)
     earlier = "\n".join(reply.text for reply in replies[:-1])

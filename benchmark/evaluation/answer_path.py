@@ -27,14 +27,15 @@ def follow(
     """
     turns: list[list[Reply]] = [[] for _ in questions]
     for role in roles:
-        asks = [
-            form.ask(question, role, task, last_text(replies))
+        requests = [
+            form.request(question, role, task, last_text(replies))
             for question, replies in zip(questions, turns, strict=True)
         ]
-        asks = [
-            replace(ask, max_new_tokens=ask.max_new_tokens or max_new_tokens, temperature=temperature) for ask in asks
+        requests = [
+            replace(request, max_new_tokens=request.max_new_tokens or max_new_tokens, temperature=temperature)
+            for request in requests
         ]
-        for replies, [reply] in zip(turns, student.generate(asks, key=key, advance=advance), strict=True):
+        for replies, [reply] in zip(turns, student.generate(requests, key=key, advance=advance), strict=True):
             replies.append(reply)
     return turns
 

@@ -76,10 +76,10 @@ def _request(question: Question, replies: Sequence[Reply], form: ScorableFormat,
     if not question.choices:
         raise ValueError(f"question {question.id!r} has no options to choose from; evaluation.option_likelihood=null")
     earlier = replies[: len(form.answer_path) - 1]
-    ask = form.ask(question, form.answer_path[-1], task, last_text(earlier))
-    begun = ask.prefix + last_text(replies[len(earlier) :])
+    request = form.request(question, form.answer_path[-1], task, last_text(earlier))
+    begun = request.prefix + last_text(replies[len(earlier) :])
     before = form.before_answer(begun)
-    return OptionRequest(question.id, ask.prompt, begun if before is None else before, question.choices)
+    return OptionRequest(question.id, request.prompt, begun if before is None else before, question.choices)
 
 
 def _prediction(

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
-from benchmark.runs.contents import file_hash
-from benchmark.runs.journal import Journal, as_json, from_json
+from benchmark.records.contents import file_hash
+from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.student.stream import StepStream
 from benchmark.types import Json, Stage, TrainingExample
 

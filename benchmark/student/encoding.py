@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from benchmark.types import Ask, TrainingExample
+from benchmark.types import Request, TrainingExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,12 +58,13 @@ class Encoder:
         lines = [f"{text}\n" for text in texts]
         return [_open(self.tokenizer, row) for row in _ids(self.tokenizer, lines, add=True, split=True)]
 
-    def requests(self, asks: Sequence[Ask]) -> list[list[int]]:
+    def requests(self, requests: Sequence[Request]) -> list[list[int]]:
         """Token ids of each request: its prompt, then the reply that it has begun."""
-        begun = [ask.prefix for ask in asks]
-        prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in asks]
+        begun = [request.prefix for request in requests]
+        prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in requests]
         return [
-            [*prompt, *prefix] for prompt, prefix in zip(self.prompts([a.prompt for a in asks]), prefixes, strict=True)
+            [*prompt, *prefix]
+            for prompt, prefix in zip(self.prompts([a.prompt for a in requests]), prefixes, strict=True)
         ]
 
     @property

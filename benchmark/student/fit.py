@@ -10,26 +10,33 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from benchmark.context import CellContext
-from benchmark.contract import Method
-from benchmark.runs.memory import StepMemory
+from benchmark.contract import Context, Method
 from benchmark.student.checkpoint import Checkpointing, FitJournal
 from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
+from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
 from benchmark.student.settings import Optimization, TrainerSettings
-from benchmark.student.stream import NO_VALIDATION, StepState, StepStream, Validation
+from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
 
 FEW_PARAMETERS = 2_000_000
 """Below this size a second thread costs more than it brings."""
+
+
+class RoundContext(Protocol):
+    """What a fit asks of its round."""
+
+    def for_axis(self, axis: str) -> Context:
+        """The round as the part on one axis may see it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def fit(
     student: Student,
     examples: Sequence[TrainingExample],
     method: Method,
-    context: CellContext,
+    context: RoundContext,
     optimization: Optimization,
     settings: TrainerSettings,
     *,
@@ -85,7 +92,7 @@ def fit(
     started, device = time.perf_counter(), student.network.device
     checkpoint = None if journal is None else journal.usable_checkpoint()
     seconds_before = 0.0 if journal is None else journal.seconds_before
-    state = StepState(optimization.max_steps, student, context.for_axis("loss").rng, frozen)
+    state = FitState(optimization.max_steps, student, context.for_axis("loss").rng, frozen)
     stream = StepStream(
         method,
         examples,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from benchmark.errors import ConfigError
 from benchmark.student.settings import TrainerSettings
 from benchmark.student.source import PretrainedStudent, StudentSource
-from benchmark.types import Ask, Reply, TrainingExample, Usage
+from benchmark.types import Reply, Request, TrainingExample, Usage
 
 if TYPE_CHECKING:
     import torch
@@ -49,9 +49,9 @@ class Frozen:
     model: Student
     vocabulary: int
 
-    def generate(self, asks: Sequence[Ask], samples: int = 1, key: str = "") -> list[list[Reply]]:
+    def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         """`samples` replies per request, in the order of the requests."""
-        return self.model.generate(asks, samples, key)
+        return self.model.generate(requests, samples, key)
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""

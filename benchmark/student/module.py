@@ -10,7 +10,7 @@ import torch
 from benchmark.contract import Loss
 from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.settings import Optimization
-from benchmark.student.stream import StepState
+from benchmark.student.stream import FitState
 from benchmark.student.student import Student
 
 COUNTS = ("steps", "tokens", "response_tokens")
@@ -24,7 +24,7 @@ class StudentModule(pl.LightningModule):
     """
 
     def __init__(
-        self, student: Student, loss: Loss, optimization: Optimization, state: StepState, log_every_n_steps: int
+        self, student: Student, loss: Loss, optimization: Optimization, state: FitState, log_every_n_steps: int
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from benchmark.console.hub_logs import quiet_hub
 from benchmark.errors import ConfigError
-from benchmark.hub_logs import quiet_hub
 from benchmark.random_streams import stream_seed
 from benchmark.student.lora import Lora
 

@@ -19,7 +19,7 @@ from benchmark.types import Json, Stage, Term, TrainingExample
 
 
 @dataclass
-class StepState:
+class FitState:
     """Where training stands, for losses and data policies."""
 
     total_steps: int
@@ -68,7 +68,7 @@ class StepStream(IterableDataset[Step]):
         optimization: Optimization,
         micro_batch_tokens: int,
         context: Context,
-        state: StepState,
+        state: FitState,
         validation: Validation = NO_VALIDATION,
         write_down: Callable[[Stage], Stage] = lambda stage: stage,
     ) -> None:
@@ -106,7 +106,7 @@ class StepStream(IterableDataset[Step]):
         for done in self.stages[: self.position.stage]:
             self.encode(done.examples)
         while (stage := self._next_stage()) is not None:
-            yield from self._stage(stage, self._share_of_steps(stage))
+            yield from self._stage(stage, self._last_step(stage))
             self.position.stage += 1
             self.position.first, self.position.drawn = self.state.step, 0
 
@@ -126,7 +126,7 @@ class StepStream(IterableDataset[Step]):
         self.stages.append(self.write_down(stage))
         return self.stages[number]
 
-    def _share_of_steps(self, stage: Stage) -> int:
+    def _last_step(self, stage: Stage) -> int:
         """The step at which the stage ends."""
         share = sum(earlier.share for earlier in self.stages[: self.position.stage]) + stage.share
         if share > 1 + 1e-6:

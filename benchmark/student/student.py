@@ -20,7 +20,7 @@ from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
-from benchmark.types import Ask, Reply, Term, TrainingExample, Usage
+from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -82,7 +82,7 @@ class Student:
 
     def generate(
         self,
-        asks: Sequence[Ask],
+        requests: Sequence[Request],
         samples: int = 1,
         key: str = "",
         advance: Callable[[int], None] = lambda rows: None,
@@ -91,12 +91,12 @@ class Student:
 
         Above temperature 0 they also depend on `key`, which tells apart one request at two moments of training.
         """
-        replies = self.replies([(ask, sample) for ask in asks for sample in range(samples)], key, advance)
+        replies = self.replies([(request, sample) for request in requests for sample in range(samples)], key, advance)
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
 
     def replies(
         self,
-        wanted: Sequence[tuple[Ask, int]],
+        wanted: Sequence[tuple[Request, int]],
         key: str = "",
         advance: Callable[[int], None] = lambda rows: None,
         log_probabilities: bool = False,
@@ -107,26 +107,29 @@ class Student:
         continuations: `score` answers those.
         """
         drafts = [
-            self._draft(ask, prompt, sample, key, log_probabilities)
-            for (ask, sample), prompt in zip(wanted, self.encoder.requests([ask for ask, _ in wanted]), strict=True)
+            self._draft(request, prompt, sample, key, log_probabilities)
+            for (request, sample), prompt in zip(
+                wanted, self.encoder.requests([request for request, _ in wanted]), strict=True
+            )
         ]
         with self.evaluation():
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
         texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
         found = [
-            self._reply(ask.kept(text), draft) for (ask, _), text, draft in zip(wanted, texts, drafts, strict=True)
+            self._reply(request.kept(text), draft)
+            for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)
         ]
         self._book(found)
         return found
 
-    def score(self, asks: Sequence[Ask]) -> list[Reply]:
+    def score(self, requests: Sequence[Request]) -> list[Reply]:
         """Per request the log-probabilities of its continuations: that a reply to it begins with each of them.
 
         What the continuations share is read, and counted, once.
         """
-        requests = [OptionRequest(ask.question_id, ask.prompt, ask.prefix, ask.continuations) for ask in asks]
-        lengths = [each.tokens for each in encode(self.encoder, requests)]
-        scores = self.option_log_probabilities(requests)  # EOS last, which is no part of a beginning
+        options = [OptionRequest(each.question_id, each.prompt, each.prefix, each.continuations) for each in requests]
+        lengths = [each.tokens for each in encode(self.encoder, options)]
+        scores = self.option_log_probabilities(options)  # EOS last, which is no part of a beginning
         return [
             Reply("", prompt_tokens=length, continuation_log_probabilities=tuple(sum(row[:-1]) for row in of_question))
             for length, of_question in zip(lengths, scores, strict=True)
@@ -172,7 +175,7 @@ class Student:
     def _decoded(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _draft(self, ask: Ask, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
+    def _draft(self, ask: Request, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
         if ask.continuations:
             raise ValueError(f"a request in the role {ask.role!r} gives continuations, which are scored, not written")
         wanted = ask.max_new_tokens or self.max_new_tokens
@@ -195,7 +198,7 @@ class Student:
         longest = max(len(text.encode()) for text in stop)  # a token holds at least a byte
         return lambda tokens: any(text in self._decoded(tokens[-longest:]) for text in stop)
 
-    def _opponent(self, ask: Ask, room: int) -> Opponent | None:
+    def _opponent(self, ask: Request, room: int) -> Opponent | None:
         if ask.contrast is None:
             return None
         [prompt] = self.encoder.requests([replace(ask, prompt=ask.contrast.prompt)])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_model, save_model
 
-from benchmark.runs.contents import file_hash
-from benchmark.runs.journal import Journal
+from benchmark.records.contents import file_hash
+from benchmark.records.journal import Journal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

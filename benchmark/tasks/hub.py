@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from benchmark.console.hub_logs import quiet_hub
 from benchmark.errors import DataError
-from benchmark.hub_logs import quiet_hub
 
 Row = Mapping[str, Any]
 

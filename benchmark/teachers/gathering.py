@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-Request = TypeVar("Request")
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 QUIET_TURNS = 8
@@ -18,18 +18,18 @@ Counted in turns and not in seconds, so that what is answered together does not 
 
 
 @dataclass
-class Gatherer(Generic[Request, Answer]):
+class Gatherer(Generic[Asked, Answer]):
     """Collects what coroutines ask for until nobody else asks, and has `answer` answer it all at once, in order.
 
     `answer` holds up the event loop while it works.
     """
 
-    answer: Callable[[Sequence[Request]], Sequence[Answer]]
-    _waiting: list[tuple[Request, asyncio.Future[Answer]]] = field(default_factory=list)
+    answer: Callable[[Sequence[Asked]], Sequence[Answer]]
+    _waiting: list[tuple[Asked, asyncio.Future[Answer]]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None] | None = None
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Asked) -> Answer:
         """The answer to one request. Raises what `answer` raises, to everybody who was waiting for it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # what waits in a loop that broke off is gone

@@ -15,7 +15,7 @@ from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.gathering import Gatherer
 from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price, replies_written
-from benchmark.types import Ask, PlannedRequest, Reply, Usage
+from benchmark.types import PlannedRequest, Reply, Request, Usage
 
 if TYPE_CHECKING:
     from benchmark.student.student import Student
@@ -93,10 +93,10 @@ class _InProcess:
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         """The tokens of all that it reads as its tokenizer counts them, and replies up to their cap."""
-        ask, rows = request.ask, _rows(request.ask)
-        room = ask.max_new_tokens or self.teacher.max_new_tokens
+        asked, samples = request.request, request.samples
+        rows, room = _rows(asked), asked.max_new_tokens or self.teacher.max_new_tokens
         read = sum(map(len, self._encoder.requests(rows))) + len(rows) * TOKENS_PER_HELD_TOKEN * held_tokens
-        return Usage(request.samples, request.samples * read, request.samples * replies_written(ask) * room)
+        return Usage(samples, samples * read, samples * replies_written(asked) * room)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -104,7 +104,7 @@ class _InProcess:
         source = self.teacher.source
         return Encoder(source.tokenizer(), source.max_length, source.has_encoder())
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies from number `first` on; a sample is the same in any company.
 
         Raises ConfigError for a prompt that does not fit the window; nothing has been computed by then.
@@ -115,13 +115,13 @@ class _InProcess:
         wanted = [(ask, sample) for sample in range(first, first + samples)]
         return list(await asyncio.gather(*(self._write(each) for each in wanted)))
 
-    def _written(self, wanted: Sequence[tuple[Ask, int]]) -> list[Reply]:
+    def _written(self, wanted: Sequence[tuple[Request, int]]) -> list[Reply]:
         return self.teacher.model().replies(wanted, log_probabilities=True)
 
-    def _scored(self, asks: Sequence[Ask]) -> list[Reply]:
-        return self.teacher.model().score(asks)
+    def _scored(self, requests: Sequence[Request]) -> list[Reply]:
+        return self.teacher.model().score(requests)
 
-    def _refuse_overlong(self, ask: Ask) -> None:
+    def _refuse_overlong(self, ask: Request) -> None:
         model = self.teacher.model()
         room = 1 if ask.continuations else ask.max_new_tokens or model.max_new_tokens
         longest = max(map(len, model.encoder.requests(_rows(ask))))
@@ -133,7 +133,7 @@ class _InProcess:
             )
 
 
-def _rows(ask: Ask) -> list[Ask]:
+def _rows(ask: Request) -> list[Request]:
     """The texts that a request has read, each as a request of its own."""
     if ask.contrast is not None:
         return [ask, replace(ask, prompt=ask.contrast.prompt)]

@@ -26,7 +26,7 @@ from benchmark.teachers.teacher import (
     estimated_tokens,
     refuse_without_probabilities,
 )
-from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
+from benchmark.types import Json, PlannedRequest, Reply, Request, Usage
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -90,11 +90,11 @@ class LiveTeacher:
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         """A token for every byte of the prompt, `TEMPLATE_TOKENS`, and replies up to their cap."""
-        prompt = len(self._prompt(request.ask).encode()) + TEMPLATE_TOKENS[self.teacher.api]
+        prompt = len(self._prompt(request.request).encode()) + TEMPLATE_TOKENS[self.teacher.api]
         prompt += TOKENS_PER_HELD_TOKEN * held_tokens
-        return Usage(request.samples, request.samples * prompt, request.samples * self._cap(request.ask))
+        return Usage(request.samples, request.samples * prompt, request.samples * self._cap(request.request))
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
 
         Their tokens, wasted ones included and a shared prompt once, add up to all that the server charged; those of
@@ -114,7 +114,7 @@ class LiveTeacher:
         answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
         return [until_stop(reply, ask) for answer in answers for reply in answer]
 
-    def _refuse_what_does_not_fit(self, ask: Ask) -> None:
+    def _refuse_what_does_not_fit(self, ask: Request) -> None:
         """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""
         window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(ask))
         if window is not None and prompt + self._cap(ask) > window:
@@ -122,7 +122,7 @@ class LiveTeacher:
 
     # --- one request and its retries ----------------------------------------------------------------------------------
 
-    async def _answer(self, connection: _Connection, ask: Ask, samples: int) -> list[Reply]:
+    async def _answer(self, connection: _Connection, ask: Request, samples: int) -> list[Reply]:
         """Holds its place while it waits to try again: a server in trouble gets fewer requests."""
         wasted = Tokens()
         async with connection.room:
@@ -162,7 +162,7 @@ class LiveTeacher:
         # On top of what was asked for: all who were told the same would be back at the same moment, or without a wait.
         return asked + back_off_seconds(attempt, self._clock)
 
-    async def _attempt(self, connection: _Connection, ask: Ask, samples: int) -> Answer:
+    async def _attempt(self, connection: _Connection, ask: Request, samples: int) -> Answer:
         body, prompt = self._body(ask, samples), self._prompt(ask)
         most = estimated_tokens(prompt) + samples * self._cap(ask)
         await self._requests.take(1)
@@ -180,7 +180,7 @@ class LiveTeacher:
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
         return answer
 
-    async def _sent(self, connection: _Connection, ask: Ask, body: Json, samples: int) -> Json:
+    async def _sent(self, connection: _Connection, ask: Request, body: Json, samples: int) -> Json:
         """The JSON that comes back. The package's exceptions end here: they carry requests, and those carry the key."""
         import openai
 
@@ -200,7 +200,7 @@ class LiveTeacher:
 
     # --- what a status means ------------------------------------------------------------------------------------------
 
-    async def _after_status(self, connection: _Connection, ask: Ask, error: APIStatusError, samples: int) -> Json:
+    async def _after_status(self, connection: _Connection, ask: Request, error: APIStatusError, samples: int) -> Json:
         """A reply for a prompt that a filter refused. Raises _Fault for what may pass, or else what is to be told."""
         status, said = error.status_code, self._said(error)
         if status == 429 and error.code == "insufficient_quota":
@@ -213,7 +213,7 @@ class LiveTeacher:
             return filtered(samples)
         raise await self._final(connection, ask, status, said) from None
 
-    async def _final(self, connection: _Connection, ask: Ask, status: int, said: str) -> ConfigError:
+    async def _final(self, connection: _Connection, ask: Request, status: int, said: str) -> ConfigError:
         variable = self.teacher.api_key_variable
         if status in (401, 403) and variable is None:
             return self._refusal(
@@ -266,7 +266,7 @@ class LiveTeacher:
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
 
-    def _overflow(self, ask: Ask, told: str) -> ConfigError:
+    def _overflow(self, ask: Request, told: str) -> ConfigError:
         return self._refusal(
             "context overflow",
             f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into "
@@ -291,7 +291,7 @@ class LiveTeacher:
 
     # --- what is sent -------------------------------------------------------------------------------------------------
 
-    def _body(self, ask: Ask, samples: int) -> dict[str, Json]:
+    def _body(self, ask: Request, samples: int) -> dict[str, Json]:
         teacher = self.teacher
         body: dict[str, Json] = {
             "model": teacher.model,
@@ -313,14 +313,14 @@ class LiveTeacher:
             body["n"] = samples
         return body
 
-    def _stop(self, ask: Ask) -> list[str]:
+    def _stop(self, ask: Request) -> list[str]:
         """Texts of the request go to raw completion alone: a chat does not run on, and some models refuse them."""
         return list(dict.fromkeys((*self.teacher.stop, *(ask.stop if self.teacher.api == "completions" else ()))))
 
-    def _cap(self, ask: Ask) -> int:
+    def _cap(self, ask: Request) -> int:
         return ask.max_new_tokens or self.teacher.max_tokens
 
-    def _prompt(self, ask: Ask) -> str:
+    def _prompt(self, ask: Request) -> str:
         return (self.teacher.system_prompt or "") + ask.prompt + ask.prefix
 
     # --- the connection -----------------------------------------------------------------------------------------------

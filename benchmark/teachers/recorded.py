@@ -22,7 +22,7 @@ from benchmark.teachers.teacher import (
     refuse_without_probabilities,
     with_estimated_tokens,
 )
-from benchmark.types import Ask, PlannedRequest, Reply, Usage
+from benchmark.types import PlannedRequest, Reply, Request, Usage
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class _Replay:
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         """What it will be charged: the replies are known."""
-        texts = self.replies[request.ask.question_id][: request.samples]
-        prompt = estimated_tokens(request.ask.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
+        texts = self.replies[request.request.question_id][: request.samples]
+        prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(request.samples, request.samples * prompt, sum(map(estimated_tokens, texts)))
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         refuse_without_probabilities(self.name, ask)
         if self.shown[ask.question_id] not in ask.prompt:
             # A recording that answered a question it was not asked would hide a broken template.

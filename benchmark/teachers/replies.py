@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.types import Ask, Reply
+from benchmark.types import Reply, Request
 
 ANSWER_CLAUSE = "The answer is"
 """What the prompts' exemplars write before the answer, and what the parser looks for."""
@@ -12,7 +12,7 @@ NEXT_EXEMPLAR = "\nQ:"
 """Where a base model runs on into a question of its own invention."""
 
 
-def until_stop(reply: Reply, ask: Ask) -> Reply:
+def until_stop(reply: Reply, ask: Request) -> Reply:
     """The reply up to the first of the texts that end it, whoever wrote on behind it.
 
     Its tokens were written all the same; the probability of what is left is not known then.

@@ -22,7 +22,7 @@ from benchmark.teachers.teacher import (
     refuse_without_probabilities,
     with_estimated_tokens,
 )
-from benchmark.types import Ask, PlannedRequest, Question, Reply, Usage
+from benchmark.types import PlannedRequest, Question, Reply, Request, Usage
 
 RATIONALISE = "rationalise"
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -93,15 +93,15 @@ class _Simulation:
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         """What it will be charged: it asks itself."""
-        replies = [self._one(request.ask, sample) for sample in range(request.samples)]
-        prompt = estimated_tokens(request.ask.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
+        replies = [self._one(request.request, sample) for sample in range(request.samples)]
+        prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(len(replies), len(replies) * prompt, sum(reply.completion_tokens for reply in replies))
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         refuse_without_probabilities(self.teacher.name, ask)
         return [self._one(ask, sample) for sample in range(first, first + samples)]
 
-    def _one(self, ask: Ask, sample: int) -> Reply:
+    def _one(self, ask: Request, sample: int) -> Reply:
         shown, question = self.questions[ask.question_id]
         if shown not in ask.prompt.rpartition("Q: ")[2]:
             return with_estimated_tokens(ask, Reply("", finish="not_asked"))

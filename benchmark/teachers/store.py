@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from benchmark.teachers.database import connect, open_database, told
-from benchmark.teachers.request import canonical_json
+from benchmark.teachers.store_key import canonical_json
 from benchmark.teachers.stored_reply import Damaged, StoredReply, from_columns, now, reply_of, to_columns
 from benchmark.types import Reply
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from benchmark.teachers.request import canonical_json, key_of
+from benchmark.teachers.store_key import canonical_json, key_of
 from benchmark.types import Json, Reply
 
 

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.teachers.request import key_of, request_of
 from benchmark.teachers.store import Attempt, TeacherStore
+from benchmark.teachers.store_key import key_of, stored_request
 from benchmark.teachers.stored_reply import StoredReply, now
 from benchmark.teachers.teacher import OpenTeacher, Unanswered
-from benchmark.types import Ask, Json, PlannedRequest, Reply, Usage
+from benchmark.types import Json, PlannedRequest, Reply, Request, Usage
 
 FAILED = "failed"
 """How a reply finishes that never came: it holds what its request was charged."""
@@ -55,16 +55,16 @@ class StoredTeacher:
         """What it would cost without the store."""
         return self.teacher.most(request, held_tokens)
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         """Replies that nobody books."""
         return [delivery.reply for delivery in await self.deliver(ask, samples, first)]
 
-    async def deliver(self, ask: Ask, samples: int, first: int = 0) -> list[Delivery]:
+    async def deliver(self, ask: Request, samples: int, first: int = 0) -> list[Delivery]:
         """`samples` replies from number `first` on, with what this cell paid for them.
 
         Waits while another process is buying one of them. A reply that is not final is delivered, but never replayed.
         """
-        requests = {sample: request_of(self.identity, ask, sample) for sample in range(first, first + samples)}
+        requests = {sample: stored_request(self.identity, ask, sample) for sample in range(first, first + samples)}
         keys = {sample: key_of(request) for sample, request in requests.items()}
         delivered: dict[int, Delivery] = {}
         wait = SHORTEST_WAIT
@@ -104,7 +104,7 @@ class StoredTeacher:
             if key in found
         }
 
-    async def _buy(self, ask: Ask, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+    async def _buy(self, ask: Request, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
         """Raises the first error, once all requests are back and what they brought is kept: it is paid for."""
         bought: dict[int, Delivery] = {}
 
@@ -137,7 +137,9 @@ class StoredTeacher:
             attempts[keys[0]] = Attempt(outcome, self.name, reply, self.buyer, uuid.uuid4().hex)
         self.store.log(attempts)
 
-    def _keep(self, ask: Ask, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+    def _keep(
+        self, ask: Request, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]
+    ) -> dict[int, Delivery]:
         final: dict[str, StoredReply] = {}
         other: dict[str, Attempt] = {}
         delivered = {number: Delivery(reply, uuid.uuid4().hex) for number, reply in replies.items()}
@@ -156,7 +158,7 @@ class StoredTeacher:
         return delivered
 
 
-def is_final(ask: Ask, reply: Reply) -> bool:
+def is_final(ask: Request, reply: Reply) -> bool:
     """Whether a reply may be replayed: it ended by itself, or at a cap that is part of the recipe."""
     return reply.finish == "stop" or (reply.finish == "length" and ask.cap_is_final)
 

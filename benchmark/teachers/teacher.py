@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Splits
-from benchmark.types import Ask, Example, PlannedRequest, Reply, Usage
+from benchmark.types import Example, PlannedRequest, Reply, Request, Usage
 
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 4
@@ -59,7 +59,7 @@ class Unanswered(Exception):
 class OpenTeacher(Protocol):
     """A teacher that is ready to answer about one dataset."""
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         """`samples` replies to a rendered prompt, from number `first` on.
 
         It sees the prompt and the question's id and nothing else.
@@ -106,7 +106,7 @@ class Teacher(Protocol):
         ...
 
 
-def refuse_without_probabilities(name: str, ask: Ask) -> None:
+def refuse_without_probabilities(name: str, ask: Request) -> None:
     """Raises ConfigError for what only a model in this process can answer; teachers of text alone call it first."""
     if ask.contrast is None and not ask.continuations:
         return
@@ -117,20 +117,20 @@ def refuse_without_probabilities(name: str, ask: Ask) -> None:
     )
 
 
-def with_estimated_tokens(ask: Ask, reply: Reply) -> Reply:
+def with_estimated_tokens(ask: Request, reply: Reply) -> Reply:
     """The reply to a prompt, of a teacher that reports no tokens."""
     prompt, completion = estimated_tokens(ask.prompt), estimated_tokens(reply.text)
     return replace(reply, prompt_tokens=prompt, completion_tokens=completion, tokens_are_estimated=True)
 
 
-def replies_written(ask: Ask) -> int:
+def replies_written(ask: Request) -> int:
     """How many replies a sample is charged for: both of a contrast, and none where given continuations are scored."""
     if ask.continuations:
         return 0
     return 1 if ask.contrast is None else 2
 
 
-def estimated_prompt_tokens(ask: Ask) -> int:
+def estimated_prompt_tokens(ask: Request) -> int:
     """Tokens that a request has read, by the rule of thumb."""
     texts = [ask.prompt, ask.prefix, *([ask.contrast.prompt, ask.prefix] if ask.contrast else []), *ask.continuations]
     return sum(map(estimated_tokens, texts))

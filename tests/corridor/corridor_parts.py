@@ -18,15 +18,16 @@ from benchmark.axes.curriculum import Shuffled
 from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
-from benchmark.cell import Cell, read_cell
-from benchmark.context import CellContext
+from benchmark.cell.cell import Cell
+from benchmark.cell.composition import read_cell
+from benchmark.cell.context import CellContext
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.contract import StepModel as Model
 from benchmark.contract import StepState as State
-from benchmark.experiment import Experiment
-from benchmark.runs.journal import Journal
-from benchmark.runs.record import CellFolder
-from benchmark.types import Annotation, Ask, Pick, PlannedRequest, Question, Round, RoundLog, Stage, TrainingExample
+from benchmark.corridor import CellRun
+from benchmark.records.journal import Journal
+from benchmark.records.record import CellFolder
+from benchmark.types import Annotation, Pick, PlannedRequest, Question, Request, Round, RoundLog, Stage, TrainingExample
 
 MINIATURE = (
     "dataset.pool_size=40",
@@ -73,13 +74,13 @@ class Silent:
 class Ran:
     """A finished corridor."""
 
-    experiment: Experiment
+    cell_run: CellRun
     result: dict[str, Any]
     folder: Path
 
     @property
     def history(self) -> list[RoundLog]:
-        return self.experiment.state.history
+        return self.cell_run.state.history
 
     def table(self, name: str) -> list[dict[str, Any]]:
         import pyarrow.parquet
@@ -91,7 +92,7 @@ class Ran:
 def run(cell: Cell, folder: Path) -> Ran:
     """Runs the corridor and nothing around it, so that errors reach the test."""
     place = CellFolder(folder, "cell")
-    experiment = Experiment(cell, place, Journal.open(folder, "cell", print), Silent())
+    experiment = CellRun(cell, place, Journal.open(folder, "cell", print), Silent())
     result = experiment.run()
     return Ran(experiment, result, place.path)
 
@@ -131,7 +132,7 @@ class AsksTheStudent(RandomSelection):
 
     def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
         role = context.format.answer_path[0]
-        replies = context.student.generate([context.format.ask(q, role, context.task) for q in pool])
+        replies = context.student.generate([context.format.request(q, role, context.task) for q in pool])
         texts = [reply.text for [reply] in replies]
         self.log.append(
             {
@@ -332,7 +333,7 @@ class AnotherRole(FewShotCot):
     """Has declared `few_shot_cot` and asks in another role."""
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        async def disguised(who: str, request: Ask, samples: int = 1) -> Any:
+        async def disguised(who: str, request: Request, samples: int = 1) -> Any:
             return await ask(who, replace(request, role="never_declared"), samples)
 
         return await super().annotate(pick, context, disguised)
@@ -342,11 +343,11 @@ class AnotherRole(FewShotCot):
 class AsksTheRulesAgain(FewShotCot):
     """Beside the question it asks one and the same thing every time."""
 
-    log: list[Ask] = field(default_factory=list, compare=False, metadata=UNSEEN)
+    log: list[Request] = field(default_factory=list, compare=False, metadata=UNSEEN)
 
-    def planned(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         rules = context.prompt("few_shot_cot", question, temperature=0.5)
-        return [PlannedRequest(context.teachers[0], rules), *super().planned(question, context)]
+        return [PlannedRequest(context.teachers[0], rules), *super().most_requests(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         if not self.log:

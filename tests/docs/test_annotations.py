@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.app import CONF
-from benchmark.worst_case import annotation_context
+from benchmark.planning.worst_case import annotation_context
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "annotations.md").read_text(encoding="utf-8")
 ROWS = {
@@ -27,6 +27,6 @@ def test_every_annotation_has_its_row() -> None:
 def test_a_row_says_what_the_annotation_says(name: str, cell: Callable[..., Any]) -> None:
     made = cell((f"annotation={name}", "dataset=trait_choice"))
     annotation, splits = made.method.annotation, made.dataset.load()
-    planned = annotation.planned(splits.pool[0].without_gold(), annotation_context(made, splits))
+    planned = annotation.most_requests(splits.pool[0].without_gold(), annotation_context(made, splits))
     calls = sum(request.samples for request in planned)
     assert ROWS[name] == (calls, annotation.kinds, annotation.requires().gold)

@@ -30,7 +30,7 @@ def test_the_question_is_the_one_that_the_generator_makes() -> None:
     from hydra import compose, initialize_config_dir
 
     from benchmark.app import CONF
-    from benchmark.cell import read_cell
+    from benchmark.cell.composition import read_cell
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", [], return_hydra_config=True)
@@ -39,7 +39,7 @@ def test_the_question_is_the_one_that_the_generator_makes() -> None:
     row = rows["chain_sum-pool-01378"]
     for shown in (row.question, row.answer, str(row.rationale)):
         assert repr(shown) in WALK
-    assert {"benchmark/experiment.py", "benchmark/student/batch.py", "analysis/tables.py"} <= {
+    assert {"benchmark/corridor.py", "benchmark/student/batch.py", "analysis/output/tables.py"} <= {
         *PATHS,
         *re.findall(r"`([\w/]+\.py)`", WALK),
     }

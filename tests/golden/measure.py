@@ -13,13 +13,13 @@ from pytorch_lightning.loggers import Logger
 
 import benchmark
 from benchmark.app import CONF
-from benchmark.cell import Cell
+from benchmark.cell.cell import Cell
+from benchmark.corridor import CellRun
 from benchmark.errors import ConfigError
-from benchmark.experiment import Experiment
-from benchmark.isolation import isolated
-from benchmark.plan import check
-from benchmark.runs.journal import Journal
-from benchmark.runs.record import CellFolder
+from benchmark.planning.checks import check
+from benchmark.records.journal import Journal
+from benchmark.records.record import CellFolder
+from benchmark.running.isolation import isolated
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Example
@@ -145,7 +145,7 @@ def measure(method: str, dataset: str, *overrides: str) -> dict[str, Any]:
     cell, curves = golden_cell(method, dataset, *overrides), Curves()
     with tempfile.TemporaryDirectory() as folder, isolated():
         journal = Journal.open(Path(folder), "golden", print)
-        experiment = Experiment(cell, CellFolder(Path(folder), "golden"), journal, Silent(), [curves])
+        experiment = CellRun(cell, CellFolder(Path(folder), "golden"), journal, Silent(), [curves])
         result = experiment.run()
         return {
             "engine_version": benchmark.ENGINE_VERSION,
@@ -169,13 +169,13 @@ def _entry(entry: Mapping[str, float]) -> dict[str, float]:
     return entry | {"usd": short(entry["usd"])}  # type: ignore[operator,no-any-return]
 
 
-def _log_probabilities(experiment: Experiment) -> Iterator[tuple[str, float]]:
+def _log_probabilities(run: CellRun) -> Iterator[tuple[str, float]]:
     """Per task of the format the mean over the target tokens of the first validation questions, worked solutions."""
-    cell = experiment.cell
+    cell = run.cell
     rows = cell.dataset.load().validation[:SCORED]
     examples = cell.method.format.examples([note for row in rows for note in _worked(row)], cell.dataset.task)
     assert examples, "the format makes no training example of a worked solution, so that there is nothing to score"
-    scores = experiment.student.target_log_probabilities(examples)
+    scores = run.student.target_log_probabilities(examples)
     for task in sorted({example.task for example in examples}):
         of_task = [
             value for example, row in zip(examples, scores, strict=True) if example.task == task for value in row

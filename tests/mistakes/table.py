@@ -29,31 +29,31 @@ class Mistake:
     needs: str | None = None
 
 
-AT_ONCE = "tests/teachers/test_teachers_purchase_concurrent.py"
-BATCH = "tests/student/test_student_batch.py"
-CONTEXT = "tests/axes/test_axes_context_and_parts.py"
-ENCODING = "tests/student/test_student_encoding.py"
-EVALUATION = "tests/evaluation/test_evaluation_accuracy.py"
-FIT = "tests/student/test_student_fit.py"
-GENERATION = "tests/student/test_student_generation.py"
-IDENTITY = "tests/runs/test_runs_identity.py"
-ISOLATION = "tests/runs/test_runs_isolation.py"
-JSONL = "tests/tasks/test_tasks_jsonl.py"
-LIVE = "tests/teachers/test_teachers_live.py"
-LOGGERS = "tests/runs/test_runs_loggers.py"
-PROCESSES = "tests/cli/test_cli_processes.py"
-PURCHASE = "tests/teachers/test_teachers_purchase.py"
-RECORD = "tests/runs/test_runs_record.py"
-ROUNDS = "tests/corridor/test_corridor_rounds.py"
-RESUME = "tests/corridor/test_corridor_resume.py"
-RULES = "tests/corridor/test_corridor_rules.py"
-SPLITS = "tests/tasks/test_tasks_splits.py"
-STEP_BY_STEP = "tests/methods/test_methods_step_by_step.py"
-STORE = "tests/teachers/test_teachers_store.py"
-STREAM = "tests/student/test_student_stream.py"
-SWEEP = "tests/cli/test_cli_sweep.py"
+AT_ONCE = "tests/buying/test_purchase_concurrent.py"
+BATCH = "tests/student/test_batch.py"
+CONTEXT = "tests/cell/test_context.py"
+ENCODING = "tests/student/test_encoding.py"
+EVALUATION = "tests/evaluation/test_accuracy.py"
+FIT = "tests/student/test_fit.py"
+GENERATION = "tests/student/test_generation.py"
+IDENTITY = "tests/cell/test_identity.py"
+ISOLATION = "tests/running/test_isolation.py"
+JSONL = "tests/tasks/test_jsonl.py"
+LIVE = "tests/teachers/test_live.py"
+LOGGERS = "tests/records/test_loggers.py"
+PROCESSES = "tests/cli/test_processes.py"
+PURCHASE = "tests/buying/test_purchase.py"
+RECORD = "tests/records/test_record.py"
+ROUNDS = "tests/corridor/test_rounds.py"
+RESUME = "tests/corridor/test_resume.py"
+RULES = "tests/corridor/test_rules.py"
+SPLITS = "tests/tasks/test_splits.py"
+STEP_BY_STEP = "tests/methods/test_step_by_step.py"
+STORE = "tests/teachers/test_store.py"
+STREAM = "tests/student/test_stream.py"
+SWEEP = "tests/cli/test_sweep.py"
 
-BUY, METER = "benchmark/teachers/purchase.py", "benchmark/teachers/meter.py"
+BUY, METER = "benchmark/buying/purchase.py", "benchmark/buying/meter.py"
 
 COLLATED = "    denominators = {name: _denominator(term, examples)"
 """Where a step begins, and every encoded example of it can still be changed."""
@@ -219,7 +219,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "the seal is broken before the first round",
             (
                 Edit(
-                    "benchmark/experiment.py",
+                    "benchmark/corridor.py",
                     "self.splits = cell.dataset.load()",
                     "self.splits = cell.dataset.load()\n        self.splits.test.unseal()",
                 ),
@@ -241,7 +241,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "rounds are validated on test questions",
             (
                 Edit(
-                    "benchmark/experiment.py",
+                    "benchmark/corridor.py",
                     "splits.validation[: self.cell.evaluation.validation_size]",
                     "splits.test._examples[: self.cell.evaluation.validation_size]",
                 ),
@@ -252,7 +252,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
     "gold read by a selection": (
         Mistake(
             "gold is given to whoever asks",
-            (Edit("benchmark/context.py", "if self.axis not in self.gold_axes:", "if False:"),),
+            (Edit("benchmark/cell/context.py", "if self.axis not in self.gold_axes:", "if False:"),),
             (
                 f"{RULES}::test_undeclared_gold_fails_the_cell",
                 f"{CONTEXT}::test_gold_without_a_declaration_is_a_leak_on_every_axis",
@@ -262,7 +262,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "what one part declares is given to all",
             (
                 Edit(
-                    "benchmark/context.py",
+                    "benchmark/cell/context.py",
                     "if getattr(method, axis).requires().gold)",
                     "if method.requires().gold)",
                 ),
@@ -278,7 +278,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
     "a stale cell reused": (
         Mistake(
             "an identity without the source of its parts",
-            (Edit("benchmark/runs/identity.py", '"sources": _sources(list(parts.values()))', '"sources": {}'),),
+            (Edit("benchmark/cell/identity.py", '"sources": _sources(list(parts.values()))', '"sources": {}'),),
             (
                 f"{PROCESSES}::test_a_method_whose_source_changed_is_run_again_by_the_next_process",
                 f"{IDENTITY}::test_what_a_method_imports_from_its_own_package_counts",
@@ -288,19 +288,19 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "a hash of the source that an earlier process kept",
             (
                 Edit(
-                    "benchmark/runs/identity.py",
-                    "    tree = ast.parse(_source(module))",
+                    "benchmark/cell/identity.py",
+                    "    code = _Undocumented().visit(ast.parse(_source(module)))",
                     '    kept = Path(sys.modules[module].__file__ or "").with_suffix(".kept")\n'
                     "    if not kept.exists():\n"
                     '        kept.write_text(_source(module), encoding="utf-8")\n'
-                    '    tree = ast.parse(kept.read_text(encoding="utf-8"))',
+                    '    code = _Undocumented().visit(ast.parse(kept.read_text(encoding="utf-8")))',
                 ),
             ),
             (f"{PROCESSES}::test_a_method_whose_source_changed_is_run_again_by_the_next_process",),
         ),
         Mistake(
             "what a method imports does not count",
-            (Edit("benchmark/runs/identity.py", "== package and _is_module(name)", '== "" and _is_module(name)'),),
+            (Edit("benchmark/cell/identity.py", "== package and _is_module(name)", '== "" and _is_module(name)'),),
             (f"{IDENTITY}::test_what_a_method_imports_from_its_own_package_counts",),
         ),
         Mistake(
@@ -313,7 +313,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a failed record is taken for a complete one",
-            (Edit("benchmark/runs/catalog.py", 'if status == "complete":', 'if status in ("complete", "failed"):'),),
+            (Edit("benchmark/records/catalog.py", 'if status == "complete":', 'if status in ("complete", "failed"):'),),
             (f"{RECORD}::test_what_stood_there_is_kept", f"{SWEEP}::test_a_failing_cell_stops_no_other"),
         ),
     ),
@@ -321,22 +321,22 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         Mistake(
             "a W&B run is left open and the next cell goes on with it",
             (
-                Edit("benchmark/runs/loggers.py", 'reinit="create_new"', 'reinit="return_previous"'),
-                Edit("benchmark/runs/loggers.py", "                finish()", "                pass"),
-                Edit("benchmark/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),
+                Edit("benchmark/records/loggers.py", 'reinit="create_new"', 'reinit="return_previous"'),
+                Edit("benchmark/records/loggers.py", "                finish()", "                pass"),
+                Edit("benchmark/running/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),
             ),
             (f"{LOGGERS}::test_two_cells_of_one_process_have_a_run_each",),
             needs="wandb",
         ),
         Mistake(
             "a W&B run is left open",
-            (Edit("benchmark/runs/loggers.py", "                finish()", "                pass"),),
+            (Edit("benchmark/records/loggers.py", "                finish()", "                pass"),),
             (f"{LOGGERS}::test_a_cell_closes_its_run",),
             needs="wandb",
         ),
         Mistake(
             "a W&B run that a part opened outlives the cell",
-            (Edit("benchmark/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),),
+            (Edit("benchmark/running/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),),
             (f"{LOGGERS}::test_a_run_that_a_part_leaves_open_ends_with_its_cell",),
             needs="wandb",
         ),
@@ -463,7 +463,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "replies of another temperature are replayed",
-            (Edit("benchmark/teachers/request.py", '"temperature": float(ask.temperature),', ""),),
+            (Edit("benchmark/teachers/store_key.py", '"temperature": float(ask.temperature),', ""),),
             (f"{STORE}::test_another_request_is_bought",),
         ),
         Mistake(
@@ -569,9 +569,9 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "bought questions are bought again",
             (
                 Edit(
-                    "benchmark/experiment.py",
-                    "self.purchase.buy(picks[len(before) :]",
-                    "self.purchase.buy(picks[max(0, len(before) - 1) :]",
+                    "benchmark/corridor.py",
+                    "self.purchase.buy_round(picks[len(before) :]",
+                    "self.purchase.buy_round(picks[max(0, len(before) - 1) :]",
                 ),
             ),
             (f"{RESUME}::test_killed_at_any_question_nothing_is_paid_twice",),
@@ -580,7 +580,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "requests of earlier rounds are forgotten",
             (
                 Edit(
-                    "benchmark/experiment.py",
+                    "benchmark/corridor.py",
                     "for log in self.state.history:\n            self._read",
                     "for log in ():\n            self._read",
                 ),
@@ -591,7 +591,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "changed weights are taken for whole",
             (
                 Edit(
-                    "benchmark/runs/journal.py",
+                    "benchmark/records/journal.py",
                     "if file_hash(self.folder / name) == sha256:",
                     "if (self.folder / name).stat().st_size:",
                 ),

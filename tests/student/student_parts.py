@@ -21,7 +21,7 @@ from transformers import (
 from benchmark.axes.curriculum import Shuffled
 from benchmark.axes.format import AnswerOnly
 from benchmark.axes.loss import CrossEntropy
-from benchmark.context import CellContext
+from benchmark.cell.context import CellContext
 from benchmark.contract import Method
 from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import Step

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.stored_teacher import StoredTeacher
-from benchmark.types import Ask, Reply
+from benchmark.types import Reply, Request
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CountingTeacher:
     def covers(self, question_id: str) -> bool:
         return True
 
-    async def reply(self, ask: Ask, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
         for sample in range(first, first + samples):
             with self.counter.open("a", encoding="utf-8") as lines:
                 lines.write(f"{ask.prompt} {sample}\n")
@@ -50,7 +50,7 @@ async def buy(teacher: StoredTeacher, numbers: list[int], at_once: int = 4) -> d
     got: dict[int, str] = {}
     for start in range(0, len(numbers), at_once):
         some = numbers[start : start + at_once]
-        replies = await asyncio.gather(*(teacher.reply(Ask("role", f"q{n}", str(n)), 2) for n in some))
+        replies = await asyncio.gather(*(teacher.reply(Request("role", f"q{n}", str(n)), 2) for n in some))
         got |= {n: "|".join(reply.text for reply in row) for n, row in zip(some, replies, strict=True)}
     return got
 

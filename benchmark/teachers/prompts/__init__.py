@@ -22,7 +22,7 @@ from benchmark.contract import Task
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Exemplar
 from benchmark.teachers.replies import ANSWER_CLAUSE
-from benchmark.types import Ask, Json, Question
+from benchmark.types import Json, Question, Request
 
 SHARED_FOLDER = Path(__file__).parent
 DATA_FILES = "*.yaml"
@@ -35,7 +35,7 @@ class PromptLibrary:
 
     folders: tuple[Path, ...] = ()
 
-    def render(self, role: str, question: Question, dataset: Dataset, **variables: Json) -> Ask:
+    def render(self, role: str, question: Question, dataset: Dataset, **variables: Json) -> Request:
         """The request for a role. Raises ConfigError where no template has the role's name."""
         text = self._template(role).render(
             shown=dataset.task.show(question),
@@ -44,7 +44,7 @@ class PromptLibrary:
             answer_clause=ANSWER_CLAUSE,
             **variables,
         )
-        return Ask(role, text.strip(), question.id)
+        return Request(role, text.strip(), question.id)
 
     def fingerprint(self, role: str) -> str:
         """A hash of the role's template, of templates that it includes or imports, and of data files in their folders.
@@ -89,7 +89,7 @@ class PromptLibrary:
         return _environment((*self.folders, SHARED_FOLDER))
 
 
-def beside(parts: Iterable[object]) -> PromptLibrary:
+def prompt_library_for(parts: Iterable[object]) -> PromptLibrary:
     """The library of a method: templates of the Python files of its parts, wrapped ones included, come first."""
     modules = {type(component).__module__ for part in parts for component in components(part)}
     files = [importlib.import_module(module).__file__ for module in modules]

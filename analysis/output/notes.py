@@ -1,0 +1,135 @@
+"""The footnotes of a table: what its numbers leave out, and what was found odd."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.records.load import UNTRAINED_METHOD
+from analysis.records.settings import Settings, distinguishing_keys, varying_keys
+from analysis.statistics.grouping import BlockKey, Group, Score
+from analysis.statistics.references import TeacherGroup
+
+MIN_SEEDS = 3
+MUCH_TRUNCATED = 0.05
+"""A trained student has learnt to end its answers; where more of them are cut, the cap decides part of the result."""
+SHOWN_SOURCES = frozenset({"teacher", "human"})
+GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
+
+INTERVAL_NOTE = (
+    "± is a 95 % t-interval over seeds only: it leaves out the variance of the test questions, which all seeds share, "
+    "and the teacher's own variance."
+)
+GAP_NOTE = (
+    "gap closed = (method - untrained) / (teacher - untrained). It is empty where a reference is missing or not unique "
+    "for the row's settings, and where the teacher is not better than the untrained student."
+)
+COST_NOTE = (
+    "questions, calls, tokens (prompt + completion) and USD are charged to the teacher per cell, as if it had bought "
+    "everything itself; ~ marks an estimate; human labels are apart."
+)
+REASONING_NOTE = (
+    "right reasoning = the share of answers whose every step was checked and is right; wrong behind right = the share "
+    "of the right answers whose reasoning is not, empty where a seed has no right answer."
+)
+GOLD_NOTE = "gold: yes = the method read gold answers before training."
+
+
+@dataclass(frozen=True)
+class BlockParts:
+    """What one block is made from."""
+
+    key: BlockKey
+    groups: Sequence[Group]
+    teachers: Sequence[TeacherGroup]
+
+    @property
+    def untrained(self) -> list[Group]:
+        """The groups of the untrained student."""
+        return [group for group in self.groups if group.method == UNTRAINED_METHOD]
+
+
+def title_of(key: BlockKey) -> str:
+    """The block in words."""
+    tested = "" if key.test_dataset == key.dataset else f", tested on {key.test_dataset}"
+    return f"{key.dataset}{tested}: student {key.student}, teacher {key.teacher or 'none'}"
+
+
+def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
+    """All notes of a table, the standing ones first; a note that several blocks share appears once."""
+    if not blocks:
+        return
+    yield from (INTERVAL_NOTE, GAP_NOTE, COST_NOTE, GOLD_NOTE)
+    if any(score.test.reasoning_accuracy is not None for score in _scores(blocks)):
+        yield REASONING_NOTE
+    found = [note for block in blocks for note in (*_seed_notes(block), *_setting_notes(block), *_source_notes(block))]
+    yield from dict.fromkeys(found)
+    yield from dict.fromkeys(note for block in blocks for note in _seen_notes(block))
+    for block in blocks:
+        yield from _truncation_notes(block)
+    for block in blocks:
+        yield from _reference_notes(block)
+
+
+def _scores(blocks: Iterable[BlockParts]) -> Iterator[Score]:
+    return (score for block in blocks for group in block.groups for score in group.scores)
+
+
+def _seen_notes(block: BlockParts) -> Iterator[str]:
+    most = max((score.test.questions_seen_in_pool or 0 for score in _scores([block])), default=0)
+    if most:
+        yield f"{title_of(block.key)}: up to {most:,.0f} of the test questions are in the pool of {block.key.dataset}."
+
+
+def _truncation_notes(block: BlockParts) -> Iterator[str]:
+    for group in block.groups:
+        tests = [score.test for score in group.scores]
+        share = sum(test.truncated_answers or 0 for test in tests) / sum(test.num_examples for test in tests)
+        if share > MUCH_TRUNCATED and group.method != UNTRAINED_METHOD:
+            yield (
+                f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were cut at the cap of tokens; "
+                "raise student.max_new_tokens or evaluation.max_new_tokens."
+            )
+
+
+def _seed_notes(block: BlockParts) -> Iterator[str]:
+    counts = {len(group.scores) for group in block.groups}
+    if min(counts, default=MIN_SEEDS) < MIN_SEEDS:
+        yield f"Rows with fewer than {MIN_SEEDS} seeds are too few to tell methods apart."
+    if 1 in counts:
+        yield "A row with one seed has no interval."
+
+
+def _setting_notes(block: BlockParts) -> Iterator[str]:
+    """Settings that differ between rows of one label and that the rows' names leave out."""
+    variants: dict[str, list[Settings]] = defaultdict(list)
+    for group in block.groups:
+        variants[group.method].append(group.settings)
+    for method, settings in sorted(variants.items()):
+        hidden = set(varying_keys(settings)) - set(distinguishing_keys(settings)) - GROUPING_KEYS
+        if hidden:
+            yield f"The rows of {method} also differ in {', '.join(sorted(hidden))}."
+
+
+def _source_notes(block: BlockParts) -> Iterator[str]:
+    charged = {source for group in block.groups for score in group.scores for source in score.cell.charged}
+    if charged - SHOWN_SOURCES:
+        yield f"Also charged, and not in the table: {', '.join(sorted(charged - SHOWN_SOURCES))}."
+
+
+def _reference_notes(block: BlockParts) -> Iterator[str]:
+    title = title_of(block.key)
+    if not block.untrained:
+        yield f"{title}: the untrained student was not run; add method=untrained to the command."
+    if not block.teachers:
+        yield f"{title}: the teacher itself was not run; no record here holds its own {block.key.metric}."
+    for teacher in block.teachers:
+        low, high = min(teacher.values), max(teacher.values)
+        if low < high:
+            yield f"{title}: records disagree on the teacher itself ({low:.4g} to {high:.4g}); the mean is shown."
+        if teacher.num_examples < teacher.num_asked:
+            answered = f"{teacher.num_examples:,} of {teacher.num_asked:,}"
+            yield f"{title}: the teacher itself answered {answered} questions, so the gap closed is approximate."
+        if teacher.split != "test":
+            yield f"{title}: the teacher was measured on the {teacher.split} split, so the gap closed is approximate."

@@ -1,0 +1,1 @@
+"""Reading: records and manifests of a results folder as checked values."""

@@ -1,0 +1,1 @@
+"""Numbers from cells: which cells belong together, their means, intervals and references."""

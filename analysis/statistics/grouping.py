@@ -1,0 +1,92 @@
+"""Puts cells that differ in nothing but the seed together, block by block."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.records.load import Cell, TestScore
+from analysis.records.settings import Settings, describe, distinguishing_keys
+
+
+@dataclass(frozen=True)
+class BlockKey:
+    """What all rows of one block share.
+
+    `dataset` is what was trained on; `teacher` is None where no method asked one.
+    """
+
+    dataset: str
+    test_dataset: str
+    metric: str
+    student: str
+    teacher: str | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One cell's result on one test set."""
+
+    cell: Cell
+    test: TestScore
+
+
+@dataclass(frozen=True)
+class Group:
+    """The scores that may be averaged: one method with one set of scientific settings, one score per seed."""
+
+    method: str
+    settings: Settings
+    scores: tuple[Score, ...]
+
+
+def blocks_of(cells: Sequence[Cell]) -> dict[BlockKey, list[Score]]:
+    """Every block with its scores, in a fixed order.
+
+    A cell that asked no teacher is in the block of every teacher of its dataset and student.
+    """
+    slices: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: cell.identity.cell_id):
+        for test in cell.tests:
+            who = cell.identity
+            slices[who.dataset, test.dataset, test.metric, who.student].append(Score(cell, test))
+    blocks = {}
+    for shared, scores in sorted(slices.items()):
+        teachers = sorted({score.cell.identity.teacher for score in scores} - {None}, key=str)
+        for teacher in teachers or [None]:
+            blocks[BlockKey(*shared, teacher)] = [s for s in scores if s.cell.identity.teacher in (None, teacher)]
+    return blocks
+
+
+def group_scores(scores: Sequence[Score]) -> list[Group]:
+    """The scores grouped by method and scientific settings, in a fixed order, each group ordered by seed."""
+    grouped: dict[tuple[str, str], list[Score]] = defaultdict(list)
+    for score in scores:
+        grouped[score.cell.identity.method, json.dumps(_settings_of(score), sort_keys=True)].append(score)
+    for members in grouped.values():
+        members.sort(key=lambda score: score.cell.identity.seed)
+    return [Group(method, _settings_of(members[0]), tuple(members)) for (method, _), members in grouped.items()]
+
+
+def _settings_of(score: Score) -> Settings:
+    """The cell's settings and what else must be equal before results are averaged."""
+    asked = {"asked_teacher": json.dumps(score.cell.identity.teacher)}
+    return {**score.cell.settings, **asked, "test_examples": str(score.test.num_examples)}
+
+
+def distinct_names(labelled: Sequence[tuple[str, Settings]]) -> list[str]:
+    """One name per labelled setting: the label, and where several share it, `label [what differs]`."""
+    variants: dict[str, list[Settings]] = defaultdict(list)
+    for label, settings in labelled:
+        variants[label].append(settings)
+    keys = {label: distinguishing_keys(settings) for label, settings in variants.items()}
+    return [f"{label} [{describe(s, keys[label])}]" if keys[label] else label for label, s in labelled]
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """A sort key that puts `budget=100` before `budget=1000` and `seed 2` before `seed 10`."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

@@ -1,0 +1,102 @@
+"""The rows that are in every block (untrained student, teacher itself) and the share of the gap between them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.records.load import TeacherReference
+from analysis.records.settings import Settings
+from analysis.statistics.grouping import BlockKey, Group, Score
+
+UNTRAINED_NAME = "untrained student"
+TEACHER_NAME = "teacher itself"
+TEACHER_GROUPS = frozenset({"teacher", "dataset"})
+MUST_AGREE = frozenset({"dataset", "student", "evaluation", "data_seed", "test_examples"})
+
+
+@dataclass(frozen=True)
+class TeacherGroup:
+    """The teacher's own result under one set of teacher settings, as the records of several cells tell it."""
+
+    settings: Settings
+    split: str
+    num_examples: int
+    num_asked: int
+    values: tuple[float, ...]
+    cell_ids: tuple[str, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean over the records, which normally all hold the same value."""
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def label(self) -> str:
+        """The row's name before settings are added."""
+        return TEACHER_NAME if self.split == "test" else f"{TEACHER_NAME} ({self.split} split)"
+
+    @property
+    def naming_settings(self) -> Settings:
+        """The settings with the number of questions, so that no two groups get one name."""
+        return {**self.settings, "questions": str(self.num_examples)}
+
+
+def teacher_groups(key: BlockKey, scores: Sequence[Score]) -> list[TeacherGroup]:
+    """The block's teacher results; none for a test set other than the dataset's own, which records do not tell."""
+    if key.dataset != key.test_dataset:
+        return []
+    grouped: dict[tuple[str, str, int], list[tuple[Score, TeacherReference]]] = defaultdict(list)
+    for score in scores:
+        reference = score.cell.teacher_reference
+        if reference and reference.metric == key.metric and score.cell.identity.teacher is not None:
+            settings = json.dumps(_teacher_settings(score.cell.settings), sort_keys=True)
+            grouped[settings, reference.split, reference.num_examples].append((score, reference))
+    return [_teacher_group(members) for _, members in sorted(grouped.items())]
+
+
+def _teacher_group(members: Sequence[tuple[Score, TeacherReference]]) -> TeacherGroup:
+    score, reference = members[0]
+    values = tuple(other.value for _, other in members)
+    ids = tuple(member.cell.identity.cell_id for member, _ in members)
+    settings, asked = _teacher_settings(score.cell.settings), reference.num_asked
+    return TeacherGroup(settings, reference.split, reference.num_examples, asked, values, ids)
+
+
+def _teacher_settings(settings: Settings) -> Settings:
+    return {key: settings[key] for key in sorted(settings) if key.split(".")[0] in TEACHER_GROUPS}
+
+
+def group_mean(group: Group) -> float:
+    """The mean result over the group's seeds."""
+    return math.fsum(score.test.value for score in group.scores) / len(group.scores)
+
+
+def gap_closed(group: Group, untrained: Sequence[Group], teachers: Sequence[TeacherGroup]) -> float | None:
+    """`(method - untrained) / (teacher - untrained)` of the means, 1 where the method reaches its teacher.
+
+    None where a reference is missing or not unique, and where the teacher is not better than the untrained student:
+    a share of nothing has no meaning.
+    """
+    asked = group.scores[0].cell.identity.teacher is not None
+    floor = _nearest(group.settings, [(other.settings, group_mean(other)) for other in untrained], exact=False)
+    ceiling = _nearest(group.settings, [(teacher.settings, teacher.mean) for teacher in teachers], exact=asked)
+    if floor is None or ceiling is None or ceiling <= floor:
+        return None
+    return (group_mean(group) - floor) / (ceiling - floor)
+
+
+def _nearest(own: Settings, references: Sequence[tuple[Settings, float]], exact: bool) -> float | None:
+    """The value of the reference with the fewest other settings; None where that is not one value.
+
+    Settings in `MUST_AGREE` may not differ. `exact` asks for no difference at all: a method is held against the very
+    teacher it asked.
+    """
+    differing = [({key for key in settings if own.get(key) != settings[key]}, value) for settings, value in references]
+    fitting = [(len(keys), value) for keys, value in differing if not MUST_AGREE & {key.split(".")[0] for key in keys}]
+    closest = 0 if exact else min((distance for distance, _ in fitting), default=0)
+    values = {value for distance, value in fitting if distance == closest}
+    return values.pop() if len(values) == 1 else None

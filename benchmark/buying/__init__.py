@@ -1,0 +1,1 @@
+"""Buying annotations: what may be bought within a budget, and what it is charged."""

@@ -1,0 +1,186 @@
+"""Reads a cell from a config that Hydra composed: every group becomes a checked part."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.cell.cell import Cell
+from benchmark.config import build, leaf, nearest
+from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Schedule, Selection, Weighting
+from benchmark.errors import ConfigError
+from benchmark.evaluation.settings import EvaluationSettings
+from benchmark.records.loggers import CellLogger
+from benchmark.student.frozen import NoAssistant, PretrainedAssistant
+from benchmark.student.settings import Optimization, TrainerSettings
+from benchmark.student.source import StudentSource
+from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.ledger import Budget
+from benchmark.teachers.panel import Panel
+from benchmark.teachers.teacher import Teacher
+
+AXES: Mapping[str, Any] = {
+    "schedule": Schedule,
+    "selection": Selection,
+    "annotation": Annotator,
+    "weighting": Weighting,
+    "curriculum": Curriculum,
+    "format": Format,
+    "loss": Loss,
+}
+GROUPS: Mapping[str, Any] = {
+    "dataset": Dataset,
+    "teacher": Teacher | Panel,
+    "assistant": NoAssistant | PretrainedAssistant,
+    "student": StudentSource,
+    **AXES,
+    "budget": Budget,
+    "optimization": Optimization,
+    "trainer": TrainerSettings,
+    "evaluation": EvaluationSettings,
+    "logger": CellLogger,
+}
+CHOICES = (*GROUPS, "method", "experiment")
+"""Everything that is chosen as GROUP=OPTION."""
+SCALARS: Mapping[str, Any] = {
+    "method": str,
+    "mode": Literal["run", "annotate", "plan"],
+    "seed": int,
+    "data_seed": int,
+    "pool": Literal["all", "covered"],
+    "results_dir": str,
+    "data_dir": str | None,
+    "store_path": str | None,
+    "references": bool,
+}
+
+
+def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
+    """The cell of a composed config. Raises ConfigError for whatever does not fit; nothing has been done by then."""
+    _refuse_absent_search_path(hydra)
+    plain = _plain(config)
+    known = (*GROUPS, *SCALARS)
+    for key in plain:
+        if key not in known:
+            raise ConfigError(f"{key}: there is no such setting{nearest(key, known)}")
+    for key in known:
+        if key not in plain:
+            raise ConfigError(f"{key} is missing from the configuration; it must not be removed")
+    scalars = {name: leaf(hint, plain[name], name) for name, hint in SCALARS.items()}
+    if not scalars["results_dir"]:
+        raise ConfigError("results_dir is empty; give the folder that records are written to")
+    if scalars["store_path"] == "":
+        raise ConfigError("store_path is empty; give a file, or null for teacher_store.sqlite in results_dir")
+    parts = {name: build(plain[name], name, expected) for name, expected in GROUPS.items()}
+    return Cell(
+        method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
+        **{name: part for name, part in parts.items() if name not in AXES},
+        extra_datasets=tuple(_extra_datasets(parts["evaluation"].extra, parts["dataset"].name, config, hydra)),
+        **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir")},
+        config=plain,
+    )
+
+
+def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
+    """Hydra only warns of a folder that is not there, and would run without what the user meant to add."""
+    for source in hydra.runtime.config_sources:
+        if (
+            source.provider.startswith("hydra.searchpath")
+            and source.schema == "file"
+            and not Path(source.path).is_dir()
+        ):
+            raise ConfigError(f"hydra.searchpath: there is no folder {source.path}")
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = _resolved(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    return {str(key): value for key, value in plain.items()}
+
+
+def _resolved(node: DictConfig) -> Any:
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def _extra_datasets(
+    options: Sequence[str], own: str, config: DictConfig, hydra: DictConfig | HydraConf
+) -> Iterator[Dataset]:
+    """The datasets of `evaluation.extra`. Raises ConfigError where one is unknown, or called like another one."""
+    names = [own]
+    for option in options:
+        dataset: Dataset = build(_dataset_node(option, config, hydra), f"evaluation.extra.{option}", Dataset)
+        if dataset.name in names:
+            raise ConfigError(
+                f"evaluation.extra: {option} is called {dataset.name!r}, and the student is tested on {dataset.name!r} "
+                "already; leave it out, or give one of the two another name in a YAML of its own"
+            )
+        if "/" in dataset.name:
+            raise ConfigError(
+                f"evaluation.extra: the name {dataset.name!r} of {option} cannot be part of a file's name"
+            )
+        names.append(dataset.name)
+        yield dataset
+
+
+def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf) -> Any:
+    """The config of `dataset=OPTION` as plain data, resolved as if it were this cell's own dataset."""
+    try:
+        node = _composed(f"dataset='{option}'", _search_path(hydra)).dataset
+    except MissingConfigException as error:
+        if error.missing_cfg_file != f"dataset/{option}":
+            raise
+        hint = nearest(option, error.options or ())
+        raise ConfigError(f"evaluation.extra: there is no dataset {option!r}{hint}") from error
+    ours = copy.deepcopy(config)
+    ours.dataset = node
+    return _resolved(ours.dataset)
+
+
+def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
+    """The preset's name, followed by every axis on which this cell leaves the preset (`elad+selection=random`)."""
+    chosen = hydra.runtime.choices
+    preset = _composed(f"method={chosen['method']}", _search_path(hydra))
+    parts = [str(chosen["method"])]
+    for axis in AXES:
+        if chosen[axis] != preset.hydra.runtime.choices[axis]:
+            parts.append(f"{axis}={chosen[axis]}")
+        else:
+            parts += _differences(axis, _unresolved(preset[axis]), _unresolved(config[axis]))
+    return "+".join(parts)
+
+
+def _differences(at: str, before: Any, after: Any) -> list[str]:
+    if before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = dict.fromkeys((*before, *after))
+        return [part for key in keys for part in _differences(f"{at}.{key}", before.get(key), after.get(key))]
+    return [f"{at}={after}"]
+
+
+def _unresolved(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=False)
+
+
+def _search_path(hydra: DictConfig | HydraConf) -> tuple[str, ...]:
+    """The overrides that say where else options lie."""
+    return tuple(override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath"))
+
+
+@lru_cache(maxsize=64)
+def _composed(choice: str, search_path: tuple[str, ...]) -> DictConfig:
+    """What the root config makes of one choice and nothing else."""
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration("config", [*search_path, choice], RunMode.RUN)

@@ -1,0 +1,167 @@
+"""Who a cell is: a hash of everything that can change its numbers, and of nothing else."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmark import ENGINE_VERSION
+from benchmark.cell.cell import Cell
+from benchmark.cell.composition import AXES
+from benchmark.components import canonical, components
+from benchmark.teachers.prompts import prompt_library_for
+
+ID_LENGTH = 16
+
+
+def cell_id(cell: Cell) -> str:
+    """16 hexadecimal digits; equal for two commands exactly where their science is equal."""
+    return id_of(identity(cell))
+
+
+def id_of(identity: Mapping[str, Any]) -> str:
+    """The id that an identity hashes to."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def identity(cell: Cell) -> dict[str, Any]:
+    """Everything that can change the cell's numbers, as plain data; the record keeps it.
+
+    A part that cannot be used in this cell (the teacher of human labels, all training of the untrained student) is
+    left out, so that such cells are shared by every sweep.
+    """
+    method = cell.method
+    trains = method.trains()
+    axes = tuple(AXES) if trains else ("format",)
+    parts: dict[str, Any] = {axis: getattr(method, axis) for axis in axes}
+    parts |= {"dataset": cell.dataset, "student": cell.student, "evaluation": cell.evaluation}
+    if cell.extra_datasets:
+        parts["extra_datasets"] = cell.extra_datasets
+    if trains:
+        parts |= {"budget": cell.budget, "optimization": cell.optimization}
+    if cell.asks_teacher:
+        parts["teacher"] = cell.teacher
+    if cell.uses_assistant:
+        parts["assistant"] = cell.assistant
+    charges = _charges(cell) if trains and cell.asks_teacher else {}
+    return {
+        "engine": ENGINE_VERSION,
+        **({"charges": charges} if charges else {}),
+        "seed": cell.seed,
+        **({"data_seed": cell.data_seed, "pool": cell.pool} if trains else {"precision": cell.optimization.precision}),
+        **{name: canonical(part) for name, part in parts.items()},
+        "sources": _sources(list(parts.values())),
+        "content": _content(cell),
+    }
+
+
+def _charges(cell: Cell) -> dict[str, Any]:
+    """By teacher what decides, beside its replies, how many questions a budget of tokens or dollars admits."""
+    if not cell.budget.counts_tokens:
+        return {}
+    return {
+        name: {
+            **({"price": vars(teacher.price)} if cell.budget.usd is not None else {}),
+            **({"n_per_request": True} if getattr(teacher, "n_per_request", False) else {}),
+        }
+        for name, teacher in cell.teachers.items()
+    }
+
+
+def _content(cell: Cell) -> dict[str, Any]:
+    """Hashes of what lies outside the config: rows, weights, recordings, prompt templates."""
+    content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
+    content |= {f"dataset {extra.name}": extra.fingerprint() for extra in cell.extra_datasets}
+    needs, prompts = cell.method.requires(), prompt_library_for(cell.method.parts)
+    for role in sorted(needs.teacher_roles | needs.assistant_roles):
+        content[f"prompt {role}"] = prompts.fingerprint(role)
+    if cell.asks_teacher:
+        content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
+    if cell.used_assistant is not None:
+        content["assistant"] = cell.used_assistant.fingerprint()
+    return content
+
+
+def _sources(parts: list[Any]) -> dict[str, str]:
+    """A hash per module of code that the parts live in. The engine's own modules are covered by ENGINE_VERSION."""
+    modules: set[str] = set()
+    for part in parts:
+        for component in components(part):
+            _add_with_imports(type(component).__module__, modules)
+    return {name: source_hash(name) for name in sorted(modules)}
+
+
+def _add_with_imports(module: str, found: set[str]) -> None:
+    """The module and what it imports from its own top-level package (`methods.divergences`)."""
+    package = module.partition(".")[0]
+    if module in found or package == "benchmark":
+        return
+    found.add(module)
+    for node in ast.walk(ast.parse(_source(module))):
+        for name in _imported(node, module):
+            if name.partition(".")[0] == package and _is_module(name):
+                _add_with_imports(name, found)
+
+
+def _source(module: str) -> str:
+    path = sys.modules[module].__file__  # None for a namespace package
+    return Path(path).read_text(encoding="utf-8") if path else ""
+
+
+def _imported(node: ast.AST, module: str) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        origin = _origin(node, module)
+        return [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    """The absolute name of what a `from ... import` inside a module names, dots in front resolved."""
+    if node.level == 0:
+        return node.module or ""
+    parents = module.split(".")
+    is_package = hasattr(sys.modules[module], "__path__")
+    above = parents[: len(parents) - node.level + is_package]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _is_module(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def source_hash(module: str) -> str:
+    """A hash of a module's code without comments, docstrings, texts under fields and constants, and layout.
+
+    So documenting a method changes no cell's id, and any change of its code does.
+    """
+    code = _Undocumented().visit(ast.parse(_source(module)))
+    return hashlib.sha256(ast.unparse(code).encode()).hexdigest()
+
+
+class _Undocumented(ast.NodeTransformer):
+    """Takes out every statement that is nothing but a text: Python runs it to no effect."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.body:
+            node.body = [ast.Pass()]
+        return node

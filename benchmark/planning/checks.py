@@ -1,0 +1,284 @@
+"""What must hold before any work: requirements matched, files present, budget possible, results writable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmark.buying.purchase import HUMAN
+from benchmark.cell.cell import Cell
+from benchmark.cell.sources import covered_pool, distribution_teacher, student_download
+from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
+from benchmark.errors import ConfigError, DataError
+from benchmark.planning.worst_case import WorstCases, annotation_context
+from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
+from benchmark.student.frozen import refuse_other_vocabulary
+from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
+from benchmark.teachers.database import open_database
+from benchmark.teachers.in_process import TransformersTeacher
+from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
+from benchmark.teachers.prompts import prompt_library_for
+from benchmark.types import Question
+
+TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
+
+
+def check(cell: Cell) -> None:
+    """Raises ConfigError with every reason why the cell cannot run, before any work; makes its results folder.
+
+    It makes the teacher store too, where the cell needs one.
+    """
+    _refuse_impossible(cell)
+    refuse_unwritable(Path(cell.results_dir))
+    if cell.needs_store:
+        open_database(cell.store).close()
+
+
+def check_preparation(cell: Cell) -> None:
+    """Raises ConfigError with every reason why the cell's purchases cannot be prepared. The student may be absent.
+
+    Makes the teacher store, where the cell needs one.
+    """
+    _refuse(cell, [*_reasons(cell)])
+    if cell.needs_store:
+        refuse_unwritable(Path(cell.results_dir))
+        open_database(cell.store).close()
+
+
+def check_without_trace(cell: Cell) -> None:
+    """The same, but writes and downloads nothing: what only a student that is not here can tell is left open."""
+    if student_download(cell) is None:
+        _refuse_impossible(cell)
+    else:
+        _check_machine(cell)
+        _refuse(cell, [*_reasons(cell)])
+    refuse_write_protected(Path(cell.results_dir))
+
+
+def _refuse_impossible(cell: Cell) -> None:
+    cell.student.check()
+    cell.student.fingerprint()  # its weights must be there
+    _check_models_beside(cell)
+    _check_machine(cell)
+    _refuse(cell, [*_reasons(cell), *_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))])
+
+
+def _check_machine(cell: Cell) -> None:
+    cell.logger.check()
+    if cell.trainer.accelerator not in ("auto", "cpu"):
+        from benchmark.student.load import device_of  # torch takes seconds to import, so only where it is needed
+
+        device_of(cell.trainer.accelerator)
+
+
+def _reasons(cell: Cell) -> Iterator[str]:
+    splits = cell.dataset.load()
+    if cell.method.trains():
+        unmet = [*_unmet(cell, splits)]
+        yield from unmet
+        yield from _impossible_sizes(cell, splits)
+        if not unmet:  # or nobody knows what would be asked
+            yield from _unaffordable(cell, splits)
+            yield from _begun_replies(cell, splits)
+    extra = _extra_tests(cell)
+    yield from _unaskable(cell, extra)
+    yield from _impossible_measures(cell, splits, extra)
+
+
+def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
+    if reasons:
+        raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
+
+
+def _check_models_beside(cell: Cell) -> None:
+    """Raises ConfigError for an assistant or a teacher with distributions that is not there, or speaks other tokens."""
+    if (assistant := cell.used_assistant) is not None:
+        assistant.check()
+        assistant.fingerprint()
+        if ASSISTANT in cell.method.requires().distributions:
+            refuse_other_vocabulary(cell.student, assistant)
+    if "teacher" in cell.method.requires().distributions:
+        source = distribution_teacher(cell).source
+        source.check()
+        source.fingerprint()
+        refuse_other_vocabulary(cell.student, source)
+
+
+def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
+    """Reasons, one per requirement that nothing in this cell meets."""
+    needs = cell.method.requires()
+    if needs.choices and not all(example.choices for example in splits.pool):
+        yield "it works for multiple-choice questions only"
+    if needs.gold_rationale and not any(example.rationale for example in splits.pool):
+        yield "it needs human rationales, and the dataset has none"
+    prompts = prompt_library_for(cell.method.parts)
+    for role in sorted(needs.assistant_roles):
+        prompts.fingerprint(role)
+    for name, teacher in cell.teachers.items():
+        if name in TAKEN_NAMES:
+            yield f"a teacher cannot be called {name!r}; annotations and the ledger know somebody else by that name"
+        unplayable = sorted(needs.teacher_roles - set(teacher.roles or needs.teacher_roles))
+        if unplayable:
+            yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
+        for role in sorted(needs.teacher_roles - set(unplayable)):
+            prompts.fingerprint(role)
+        if needs.teacher_probabilities and not isinstance(teacher, TransformersTeacher):
+            yield (
+                f"it reads the teacher's probabilities, and teacher={name} answers in text only; choose "
+                "teacher=transformers teacher.path=FOLDER"
+            )
+    if needs.teachers > len(cell.teachers):
+        yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
+    if cell.uses_assistant and cell.used_assistant is None:
+        yield "it needs an assistant; give assistant=pretrained assistant.path=FOLDER"
+    unasked = sorted(needs.student_roles - cell.method.format.roles)
+    if unasked:
+        known = ", ".join(sorted(cell.method.format.roles))
+        yield f"it asks the student in the role {', '.join(unasked)}; this format knows {known}"
+    unwritten = sorted(needs.annotation_kinds - cell.method.annotation.kinds)
+    if unwritten:
+        written = ", ".join(sorted(cell.method.annotation.kinds))
+        yield f"it needs annotations of kind {', '.join(unwritten)}; this annotation writes {written}"
+
+
+def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:
+    """The further test sets, sealed. Raises DataError where one cannot be made."""
+    tests = []
+    for dataset in cell.extra_datasets:
+        try:
+            tests.append((dataset, dataset.load().test))
+        except DataError as error:
+            raise DataError(f"evaluation.extra, {dataset.name}: {error}") from error
+    return tests
+
+
+def _unaskable(cell: Cell, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """One reason per further test set whose questions the format cannot ask."""
+    if not cell.method.format.requires().choices:
+        return
+    for dataset, test in extra:
+        if test.count(lambda questions: [not question.choices for question in questions]):
+            yield (
+                f"its format works for multiple-choice questions only, and those of evaluation.extra={dataset.name} "
+                "have no choices"
+            )
+
+
+def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
+    pool = covered_pool(cell, splits)
+    wanted = cell.budget.questions
+    if wanted is not None and wanted > len(pool):
+        yield f"budget.questions={wanted}, but the pool has {len(pool)} questions"
+    if cell.evaluation.validation_size is not None and cell.evaluation.validation_size > len(splits.validation):
+        yield (
+            f"evaluation.validation_size={cell.evaluation.validation_size}, but the validation split has "
+            f"{len(splits.validation)} questions"
+        )
+
+
+def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
+    """One reason per limit within which no question of the pool is sure to stay."""
+    limits = cell.budget.limits
+    if not limits.keys() - {"questions"}:
+        return
+    if (
+        cell.budget.usd is not None
+        and cell.asks_teacher
+        and all(teacher.price.is_free for teacher in cell.teachers.values())
+    ):
+        yield f"budget.usd={cell.budget.usd} limits nothing, since teacher.price is 0; give the price, or another limit"
+    worst = WorstCases(cell, splits)
+    cheapest = dict.fromkeys(limits, math.inf)
+    for example in covered_pool(cell, splits):
+        most = worst.of(example.without_gold())
+        if not cell.budget.exceeded(most):
+            return
+        cheapest = {unit: min(cost, getattr(most, unit)) for unit, cost in cheapest.items()}
+    for unit, cost in cheapest.items():
+        if limits[unit] < cost < math.inf:
+            told = f"{cost:.2g} US dollars" if unit == "usd" else f"{cost} {unit}"
+            yield f"budget.{unit}={limits[unit]}, but one question may cost {told}"
+
+
+def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
+    """One reason where a chat would have to go on from a reply that is begun."""
+    chats = {
+        name: teacher
+        for name, teacher in cell.teachers.items()
+        if isinstance(teacher, OpenAICompatibleTeacher) and teacher.api == "chat"
+    }
+    pool = covered_pool(cell, splits) if chats else ()
+    if pool:
+        planned = cell.method.annotation.most_requests(pool[0].without_gold(), annotation_context(cell, splits))
+        begun = sorted({request.request.role for request in planned if request.who in chats and request.request.prefix})
+        if begun:
+            yield (
+                f"a chat cannot go on from a reply that is begun, as the prompt {', '.join(begun)} wants; choose "
+                "teacher.api=completions, or an annotation that begins its replies in the prompt (annotation.begin_in)"
+            )
+
+
+def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """Reasons why the student cannot be measured as `evaluation` asks."""
+    settings, task = cell.evaluation, cell.dataset.task
+    if settings.option_likelihood is not None:
+        chosen = f"evaluation.option_likelihood={settings.option_likelihood}"
+        for dataset, test in [(cell.dataset, splits.test), *extra]:
+            if test.count(_without_options):
+                yield (
+                    f"{chosen} chooses among options, and questions of {dataset.name} (task {dataset.task.name}) have "
+                    "none; give evaluation.option_likelihood=null"
+                )
+        if not isinstance(cell.method.format, ScorableFormat):
+            yield (
+                f"{chosen} needs to know what stands before an answer, and the format "
+                f"{type(cell.method.format).__name__} has no `before_answer`; give evaluation.option_likelihood=null"
+            )
+        if settings.samples:
+            yield (
+                f"evaluation.samples={settings.samples} draws what the student writes, and {chosen} does not read "
+                "that; set one of the two to 0 or null"
+            )
+    if settings.samples and isinstance(task, GradedTask):
+        yield (
+            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, and those of task "
+            f"{task.name} are graded; give evaluation.samples=0"
+        )
+
+
+def _without_options(questions: Sequence[Question]) -> list[bool]:
+    return [not question.choices for question in questions]
+
+
+def _overlong_prompts(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """One reason per dataset where prompts leave no room for an answer and the student's config says `refuse`."""
+    from benchmark.student.encoding import Encoder
+
+    student, form = cell.student, cell.method.format
+    if student.overlong != "refuse":
+        return
+    encoder = Encoder(student.tokenizer(), student.max_length, student.has_encoder())
+    new_tokens = cell.evaluation.max_new_tokens or student.max_new_tokens
+    limit = student.max_length - new_tokens
+
+    def too_long(task: Task, questions: Sequence[Question]) -> list[bool]:
+        requests = [form.request(question, role, task) for role in sorted(form.roles) for question in questions]
+        lengths = [len(ids) for ids in encoder.prompts([request.prompt for request in requests])]
+        by_role = [lengths[i : i + len(questions)] for i in range(0, len(lengths), len(questions))]
+        return [max(of_question) > limit for of_question in zip(*by_role, strict=True)]
+
+    own = partial(too_long, cell.dataset.task)
+    seen = (*splits.pool, *splits.validation) if cell.method.trains() else ()
+    overlong = {"": splits.test.count(own) + (sum(own([row.without_gold() for row in seen])) if seen else 0)}
+    for dataset, test in extra:
+        overlong[f" of evaluation.extra={dataset.name}"] = test.count(partial(too_long, dataset.task))
+    for whose, count in overlong.items():
+        if count:
+            yield (
+                f"{count} prompts{whose} are longer than {limit} tokens, which is what the window of "
+                f"student={student.name} (max_length={student.max_length}) leaves beside {new_tokens} new tokens; "
+                "raise student.max_length, lower student.max_new_tokens, or cut and count with "
+                "student.overlong=truncate"
+            )

@@ -1,0 +1,134 @@
+"""What a command would run, as a table for people: every cell with its state, its costs and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from benchmark.cell.cell import Cell
+from benchmark.cell.sources import student_download
+from benchmark.console.markdown_table import markdown_table, number, usd
+from benchmark.planning.estimate import (
+    REHEARSED_QUESTIONS,
+    Estimate,
+    ExpectedCost,
+    Timing,
+    expected_cost,
+    expected_seconds,
+    timings,
+)
+
+Names = tuple[str, str, str, str]
+"""Method, dataset, student and seed."""
+Status = Literal["complete", "failed", "damaged", "missing"]
+STATES: Mapping[Status, str] = {
+    "complete": "complete",
+    "failed": "failed before",
+    "damaged": "damaged",
+    "missing": "to run",
+}
+COLUMNS = ("method", "dataset", "student", "seed", "varied", "state", "calls", "tokens", "USD", "time")
+TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
+NO_VALUE = "-"
+ESTIMATED, AT_MOST, NOT_KNOWN = "~", "≤", "?"
+MARKS = {
+    ESTIMATED: f"estimated: costs by asking for {REHEARSED_QUESTIONS} questions without sending anything, times from "
+    "finished cells, one cell after another",
+    AT_MOST: f"at most: the largest worst case of {REHEARSED_QUESTIONS} questions, by what the method plans to ask",
+    NOT_KNOWN: "not known: no finished cell of this student to judge the time by, or prompts that follow from replies",
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cell that the table lists. `varied` is what else tells it from the others; `cell` is None if impossible."""
+
+    names: Names
+    varied: str = ""
+    cell: Cell | None = None
+    status: Status = "missing"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One line of the table. Nothing is left to buy or to do where `cost` or `seconds` is None."""
+
+    names: Names
+    varied: str
+    state: str
+    cost: ExpectedCost | None = None
+    seconds: Estimate | None = None
+
+
+def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
+    """The table with the totals of what is to run; then why cells are impossible, downloads, what the marks mean."""
+    cells, known = list(cells), lru_cache(timings)
+    rows = [_row(listed, known) for listed in cells]
+    lines = [_shown(row) for row in (*rows, _total(rows))]
+    used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
+    table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
+    notes = [*reasons, *_downloads(cells)]
+    parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _downloads(cells: Iterable[Listed]) -> list[str]:
+    """Every student that a run would fetch from the hub, once."""
+    downloads = [student_download(listed.cell) for listed in cells if listed.cell is not None]
+    return list(dict.fromkeys(download for download in downloads if download is not None))
+
+
+def names_of(cell: Cell) -> Names:
+    """What the table calls a cell."""
+    return cell.method.name, cell.dataset.name, cell.student.name, str(cell.seed)
+
+
+def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:
+    names, varied, cell = listed.names, listed.varied, listed.cell
+    if cell is None:
+        return PlanRow(names, varied, "impossible")
+    if listed.status == "complete":
+        return PlanRow(names, varied, STATES[listed.status])
+    seconds = expected_seconds(cell, known(Path(cell.results_dir)))
+    return PlanRow(names, varied, STATES[listed.status], expected_cost(cell), seconds)
+
+
+def _total(rows: Sequence[PlanRow]) -> PlanRow:
+    to_run = [row for row in rows if row.seconds is not None]
+    cost = sum((row.cost for row in to_run if row.cost is not None), ExpectedCost())
+    seconds = sum((row.seconds for row in to_run if row.seconds is not None), Estimate())
+    return PlanRow((f"total of {len(to_run)} to run", "", "", ""), "", "", cost, seconds)
+
+
+def _shown(row: PlanRow) -> list[str]:
+    """The row in the order of `COLUMNS`."""
+    cost = [NO_VALUE] * 3
+    if row.cost is not None:
+        cost = [_marked(row.cost.calls, number), _marked(row.cost.tokens, number), _marked(row.cost.usd, usd)]
+    time = NO_VALUE if row.seconds is None else _marked(row.seconds, _duration)
+    return [*row.names, row.varied, row.state, *cost, time]
+
+
+def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
+    """The value behind its mark; a zero is never an estimate, and what is unknown is never left out silently."""
+    if not estimate.value:
+        return NOT_KNOWN if estimate.unknown else text(0.0)
+    mark = AT_MOST if estimate.at_most else ESTIMATED
+    return f"{mark}{text(estimate.value)}{f' + {NOT_KNOWN}' if estimate.unknown else ''}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever a person would say."""
+    if seconds < 90:
+        return f"{-(-seconds // 1):.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def _legend(lines: Sequence[Sequence[str]]) -> str:
+    """What the marks mean that the table uses."""
+    costs = "".join(cell for line in lines for cell in line[COLUMNS.index("calls") :])
+    return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in costs)

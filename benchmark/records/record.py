@@ -1,0 +1,98 @@
+"""What is written about a cell: a folder under a temporary name, renamed when it is whole, its record last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records.catalog import RECORD
+from benchmark.records.contents import contents
+from benchmark.types import Annotation, Prediction, SampledAnswer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CellFolder:
+    """The folder of one cell while it is being written: `<results>/.writing/<cell_id>-<process id>`."""
+
+    def __init__(self, results: Path, cell_id: str) -> None:
+        self.results = results
+        self.cell_id = cell_id
+        self.path = results / ".writing" / f"{cell_id}-{os.getpid()}"
+        for left in (results / ".writing").glob(f"{cell_id}-*"):  # by processes that died
+            shutil.rmtree(left, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    @property
+    def final(self) -> Path:
+        """Where the finished cell will lie."""
+        return self.results / self.cell_id
+
+    def write_predictions(self, name: str, predictions: Sequence[Prediction]) -> None:
+        """One row per evaluated example, as Parquet."""
+        self._write_table(name, [asdict(prediction) for prediction in predictions])
+
+    def write_samples(self, answers: Sequence[SampledAnswer]) -> None:
+        """One row per sampled answer."""
+        self._write_table("samples", [asdict(answer) for answer in answers])
+
+    def write_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """One row per annotation; evidence, prompts and replies as JSON text."""
+        self._write_table("annotations", [_annotation_row(row) for row in annotations])
+
+    def _write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        import pandas as pd
+
+        frame: pd.DataFrame = pd.DataFrame(list(rows))
+        frame.to_parquet(self.path / f"{name}.parquet", index=False)
+
+    def finish(self, record: Mapping[str, Any]) -> Path:
+        """Writes the record and gives the folder its name; what stood there before is kept under `.attempts`."""
+        tables = sorted(path.name for path in self.path.glob("*.parquet"))
+        files = contents(self.path, *tables, "student")
+        record = {**record, "files": files}
+        text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+        with (self.path / RECORD).open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if self.final.exists():
+            self.final.rename(_free_name(self.results / ".attempts", self.cell_id))
+        self.path.rename(self.final)
+        return self.final
+
+    def discard(self) -> None:
+        """Forgets an interrupted attempt."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _free_name(folder: Path, cell_id: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    number = 1
+    while (folder / f"{cell_id}-{number}").exists():
+        number += 1
+    return folder / f"{cell_id}-{number}"
+
+
+def _annotation_row(row: Annotation) -> dict[str, Any]:
+    exchanges = [asdict(exchange) for exchange in row.exchanges]
+    return {
+        "id": row.id,
+        "question_id": row.question.id,
+        "question": row.question.text,
+        "kind": row.kind,
+        "source": row.source,
+        "sample": row.sample,
+        "rationale": row.rationale,
+        "answer": row.answer,
+        "weight": row.weight,
+        "reason": row.reason,
+        "evidence": json.dumps(row.evidence, ensure_ascii=False),
+        "exchanges": json.dumps(exchanges, ensure_ascii=False),
+    }

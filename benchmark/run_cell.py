@@ -1,0 +1,135 @@
+"""From a checked cell to its record on disk: finished cells are left alone, failures are recorded, nothing raises."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from benchmark.cell.cell import Cell
+from benchmark.cell.identity import id_of, identity
+from benchmark.console.progress import Display
+from benchmark.errors import ConfigError
+from benchmark.records.catalog import cell_on_disk
+from benchmark.records.journal import Journal
+from benchmark.records.loggers import cell_loggers
+from benchmark.records.prerequisites import prerequisites
+from benchmark.records.record import CellFolder
+from benchmark.running.isolation import isolated
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a launcher gets back from a cell: plain values, so that every one of them can carry it between processes."""
+
+    cell_id: str
+    description: str
+    status: Literal["complete", "already complete", "failed", "refused", "planned", "prepared"]
+    message: str
+
+
+def run_cell(cell: Cell, display: Display) -> Outcome:
+    """Runs a cell unless its record is complete; returns how it went and raises only for an interruption."""
+    who = identity(cell)
+    identifier, results = id_of(who), Path(cell.results_dir)
+    (results / ".locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(results / ".locks" / f"{identifier}.lock"):
+        found = cell_on_disk(results, identifier)
+        if found.status == "complete" and found.record is not None:
+            return Outcome(identifier, cell.describe(), "already complete", summary(found.record))
+        if found.status == "damaged":
+            display.say(str(found.problem))
+        with isolated():
+            return _run_and_record(cell, who, results, display)
+
+
+def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Display) -> Outcome:
+    from benchmark.student.memory import forget_peak, keep_freed_memory
+
+    identifier = id_of(who)
+    folder = CellFolder(results, identifier)
+    journal = Journal.open(results, identifier, display.say)
+    header = _header(cell, who)
+    started = time.perf_counter()
+    display.say("started")
+    keep_freed_memory()
+    forget_peak()
+    try:
+        record = _complete(cell, header, folder, journal, display, started)
+        place = folder.finish(record)
+        journal.forget()
+        message = f"{summary(record)} -> {place}"
+        display.say(f"complete: {message}")
+        return Outcome(identifier, cell.describe(), "complete", message)
+    except KeyboardInterrupt:
+        folder.discard()
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        folder.finish(header | {"status": "failed", "error": message})
+        display.say(f"failed: {message}")
+        status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
+        return Outcome(identifier, cell.describe(), status, str(error) if status == "refused" else message)
+
+
+def _complete(
+    cell: Cell, header: dict[str, Any], folder: CellFolder, journal: Journal, display: Display, started: float
+) -> dict[str, Any]:
+    """Runs the corridor and returns the whole record."""
+    import torch
+
+    from benchmark.corridor import CellRun
+    from benchmark.records.provenance import provenance
+    from benchmark.running.model_card import card_of
+    from benchmark.student.export import export
+    from benchmark.student.memory import peak_bytes
+
+    with cell_loggers(cell.logger, folder.path, journal.path("curves"), cell.describe(), cell.config) as loggers:
+        run = CellRun(cell, folder, journal, display, loggers)
+        result = run.run()
+        own, *extra = result["test"]
+        scores = {f"test/{own['metric']}": own["value"]}
+        scores |= {f"test/{test['dataset']}/{test['metric']}": test["value"] for test in extra}
+        for logger in loggers:
+            logger.log_metrics(scores, step=int(result["train"]["optimiser_steps"]))
+    if cell.trainer.save_student and cell.method.trains():
+        export(run.student, folder.path / "student", card_of(run, {**header, **result}))
+    result["train"]["peak_memory_bytes"] = peak_bytes()
+    device = str(run.student.network.device)
+    return {
+        **header,
+        "status": "complete",
+        "error": None,
+        **result,
+        "policy": "last",
+        "seconds": time.perf_counter() - started,
+        "provenance": provenance(device, torch.get_num_threads()),
+    }
+
+
+def _header(cell: Cell, who: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cell_id": id_of(who),
+        "status": None,
+        "method": cell.method.name,
+        "dataset": cell.dataset.name,
+        "student": cell.student.name,
+        "teacher": cell.teacher.name if cell.asks_teacher else None,
+        "seed": cell.seed,
+        "data_seed": cell.data_seed,
+        "budget": vars(cell.budget).copy(),
+        "config": cell.config,
+        "identity": who,
+        "prerequisites": prerequisites(cell.model_paths),
+    }
+
+
+def summary(record: dict[str, Any]) -> str:
+    """The score of a complete record in a few words."""
+    test = record["test"][0]
+    return f"{test['metric']} {test['value']:.1%} of {test['n']} in {record['seconds']:.0f} s"

@@ -1,0 +1,107 @@
+"""What a command has prepared, as a table for people: every cell with what was bought, held and must wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.console.markdown_table import markdown_table, number, usd
+from benchmark.planning.plan_table import Names
+from benchmark.types import Json
+
+if TYPE_CHECKING:
+    from benchmark.running.annotate_ahead import Preparation
+
+COLUMNS = ("method", "dataset", "student", "seed", "varied", "state", "questions", "bought", "held", "tokens", "USD")
+TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
+LEGEND = (
+    "bought, held: calls paid for now, and calls whose replies cost nothing since the store held them; those for the "
+    "teacher's own accuracy at test are among them"
+)
+UNKEPT = (
+    "replies did not end by themselves (cut at the length cap, or filtered) and are kept by no store: a run asks for "
+    "them again; where they were cut, raise the teacher's length cap"
+)
+
+
+@dataclass(frozen=True)
+class PreparedCell:
+    """A cell that the table lists; `varied` is what else tells it from the others."""
+
+    names: Names
+    varied: str
+    done: Preparation
+
+
+def report(cells: Sequence[PreparedCell]) -> str:
+    """The table with its totals; then what waits, what failed, what a run will ask again, and what servers did."""
+    lines = [*map(_shown, cells), _total(cells)]
+    used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(cell.varied for cell in cells)]
+    table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
+    notes = "\n".join(f"- {note}" for note in _notes([cell.done for cell in cells]))
+    return "\n\n".join(part for part in (table, notes, LEGEND) if part) + "\n"
+
+
+def _shown(cell: PreparedCell) -> list[str]:
+    """The row in the order of `COLUMNS`."""
+    return [*cell.names, cell.varied, _state(cell.done), *_amounts([cell.done])]
+
+
+def _total(cells: Sequence[PreparedCell]) -> list[str]:
+    return [f"total of {len(cells)}", "", "", "", "", "", *_amounts([cell.done for cell in cells])]
+
+
+def _amounts(done: Sequence[Preparation]) -> list[str]:
+    calls = sum(each.bought.calls for each in done)
+    tokens = sum(each.bought.prompt_tokens + each.bought.completion_tokens for each in done)
+    paid = sum(each.bought.usd for each in done)
+    counts = [sum(each.questions for each in done), calls, sum(each.held_calls for each in done), tokens]
+    return [*map(number, counts), usd(paid)]
+
+
+def _state(done: Preparation) -> str:
+    if done.failure is not None:
+        return "failed"
+    if done.needless is not None:
+        return "nothing to prepare"
+    return "prepared in part" if done.waits else "prepared"
+
+
+def _notes(done: Sequence[Preparation]) -> Iterator[str]:
+    said = {
+        "nothing to prepare": [each.needless for each in done if each.needless],
+        "waits for a student": [why for each in done for why in each.waits],
+        "failed": [each.failure for each in done if each.failure],
+    }
+    for what, reasons in said.items():
+        for reason, count in Counter(reasons).items():
+            yield f"{what}: {reason} ({_cells(count)})" if len(done) > 1 else f"{what}: {reason}"
+    if unkept := sum(each.unkept for each in done):
+        yield f"{number(unkept)} {UNKEPT}"
+    for name in dict.fromkeys(name for each in done for name in each.traffic):
+        trouble = _trouble([each.traffic[name] for each in done if name in each.traffic])
+        if trouble:
+            yield f"teacher={name}: {trouble}"
+
+
+def _trouble(traffic: Sequence[Json]) -> str:
+    """Retries and failures by reason; empty where every request was answered at once."""
+    retries, failures = (
+        sum((Counter(row[what]) for row in traffic), Counter[str]()) for what in ("retries", "failures")
+    )
+    unknown = sum(row["uncounted_requests"] for row in traffic)
+    parts = [f"of {number(sum(row['requests'] for row in traffic))} requests"]
+    parts += [f"{number(retries.total())} were tried again ({_listed(retries)})"] if retries else []
+    parts += [f"{number(failures.total())} failed ({_listed(failures)})"] if failures else []
+    parts += [f"{number(unknown)} broke off, so that nobody knows what they cost"] if unknown else []
+    return ", ".join(parts) if len(parts) > 1 else ""
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

@@ -1,0 +1,128 @@
+"""The models of one cell: the student, and whatever the method needs beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from benchmark.buying.meter import Supplier, local_models
+from benchmark.cell.cell import Cell
+from benchmark.cell.sources import distribution_teacher
+from benchmark.contract import ASSISTANT, STUDENT, Annotator
+from benchmark.student.frozen import Frozen, load_frozen
+from benchmark.student.load import load_student
+from benchmark.student.student import Student
+from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
+from benchmark.teachers.store import TeacherStore
+from benchmark.teachers.store_key import teacher_identity
+from benchmark.teachers.stored_teacher import StoredTeacher
+from benchmark.teachers.teacher import OpenTeacher, Teacher
+from benchmark.types import Usage
+
+
+@dataclass
+class Models:
+    """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name.
+
+    `store` keeps what the teachers say, where one of them needs it.
+    """
+
+    student: Student
+    assistant: Student | None
+    frozen: Mapping[str, Frozen]
+    suppliers: Mapping[str, Supplier]
+    store: TeacherStore | None = None
+    _told: dict[str, Usage] = field(default_factory=dict)
+
+    @property
+    def local(self) -> dict[str, Student]:
+        """The models whose text costs nothing here, by the name under which an annotator asks them."""
+        return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
+
+    def asked_by(self, annotator: Annotator) -> dict[str, Student]:
+        """The local models that an annotator says it asks."""
+        asked = local_models(annotator)
+        return {name: model for name, model in self.local.items() if name in asked}
+
+    def close(self) -> None:
+        """Closes the store."""
+        if self.store is not None:
+            self.store.close()
+
+    def usage_since_last_call(self) -> dict[str, Usage]:
+        """What each local model wrote and read since this was asked last."""
+        models = {name: frozen.model for name, frozen in self.frozen.items()} | self.local
+        now = {name: model.usage for name, model in models.items()}
+        since = {name: usage - self._told.get(name, Usage()) for name, usage in now.items()}
+        self._told = now
+        return since
+
+
+def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda line: None) -> Models:
+    """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve.
+
+    `buyer` marks what the cell buys for the store, and `say` is told what is damaged in it.
+    """
+    needs = cell.method.requires()
+    assistant = load_assistant(cell)
+    frozen: dict[str, Frozen] = {}
+    student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
+    for name in sorted(needs.distributions):
+        model = assistant if name == ASSISTANT else _own(distribution_teacher(cell).model(), cell.seed)
+        assert model is not None  # the plan refuses a cell without an assistant where one is needed
+        frozen[name] = Frozen(model, len(student.tokenizer))
+    suppliers, store = open_teachers(cell, buyer, say)
+    return Models(student, assistant, frozen, suppliers, store)
+
+
+def open_teachers(
+    cell: Cell, buyer: str, say: Callable[[str], None]
+) -> tuple[Mapping[str, Supplier], TeacherStore | None]:
+    """The teachers that the cell asks, ready to answer, and the store where one of them needs it."""
+    opened = {name: teacher.open(cell.dataset) for name, teacher in cell.asked_teachers.items()}
+    store = TeacherStore(cell.store, say) if cell.needs_store else None
+    suppliers = {
+        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, questions_at_once(teacher))
+        for name, teacher in cell.asked_teachers.items()
+    }
+    return suppliers, store
+
+
+def questions_at_once(teacher: Teacher) -> int:
+    """How many questions are worth asking a teacher about at once.
+
+    Replies come in waves; of a live teacher some requests wait for a place, so that none stands empty while a wave is
+    booked.
+    """
+    waiting = teacher.concurrency // 4 if isinstance(teacher, OpenAICompatibleTeacher) else 0
+    return teacher.concurrency + waiting
+
+
+def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, cell: Cell, buyer: str) -> OpenTeacher:
+    """The teacher behind the store, where its replies cost something to get."""
+    if store is None or not teacher.stored:
+        return opened
+    together = isinstance(teacher, OpenAICompatibleTeacher) and teacher.n_per_request
+    return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer, together)
+
+
+def load_assistant(cell: Cell) -> Student | None:
+    """The cell's assistant; None where it uses none."""
+    source, trainer = cell.used_assistant, cell.trainer
+    if source is None:
+        return None
+    model = load_frozen(
+        source,
+        source.fingerprint(),
+        0,
+        trainer.accelerator,
+        trainer.evaluation_batch_size,
+        cell.optimization.precision,
+    )
+    return _own(model, cell.data_seed)  # what it samples does not depend on the student, so all seeds share it
+
+
+def _own(model: Student, seed: int) -> Student:
+    """The same network with counts and random numbers of this cell's own."""
+    return replace(model, seed=seed, counters=Counter(), usage=Usage())

@@ -1,1 +1,0 @@
-"""Cells on disk: who they are, what is written about them, which exist."""

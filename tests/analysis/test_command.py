@@ -1,0 +1,88 @@
+"""The command line: exit status, messages, and no heavy imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main
+from tests.analysis.record_files import make_record, write_record, write_small_sweep
+
+Capture = pytest.CaptureFixture[str]
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_a_table_is_printed(results: Path, capsys: Capture) -> None:
+    write_small_sweep(results)
+    assert main(["table", "--results", str(results)]) == 0
+    captured = capsys.readouterr()
+    assert "| untrained student |" in captured.out
+    assert captured.err == ""
+
+
+def test_a_damaged_record_is_named_after_the_table(results: Path, capsys: Capture) -> None:
+    write_small_sweep(results)
+    path = write_record(results, make_record("ta_filter"))
+    path.write_text('{"cell_id": ')
+    assert main(["table", "--results", str(results)]) == 1
+    captured = capsys.readouterr()
+    assert "| elad" in captured.out
+    assert str(path) in captured.err
+
+
+def test_csv_says_beside_it_what_it_cannot_hold(results: Path, capsys: Capture) -> None:
+    write_small_sweep(results)
+    assert main(["table", "--results", str(results), "--format", "csv"]) == 0
+    captured = capsys.readouterr()
+    assert "NaN" not in captured.out
+    assert "the loss became NaN" in captured.err
+
+
+@pytest.mark.parametrize("command", ["table", "status"])
+@pytest.mark.parametrize("make", [True, False])
+def test_nothing_to_show_is_one_line(tmp_path: Path, capsys: Capture, command: str, make: bool) -> None:
+    folder = tmp_path / "results"
+    if make:
+        folder.mkdir()
+    assert main([command, "--results", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "python -m benchmark -m method=" in captured.err
+
+
+def test_output_is_written_whole(results: Path, tmp_path: Path, capsys: Capture) -> None:
+    write_small_sweep(results)
+    page = tmp_path / "new" / "table.html"
+    assert main(["table", "--results", str(results), "--format", "html", "--output", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [path.name for path in page.parent.iterdir()] == ["table.html"]
+    assert capsys.readouterr().out == ""
+
+
+def test_an_output_that_cannot_be_written_is_one_line(results: Path, capsys: Capture) -> None:
+    write_small_sweep(results)
+    assert main(["table", "--results", str(results), "--output", str(results)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_nothing_heavy_is_imported(results: Path) -> None:
+    write_small_sweep(results)
+    code = (
+        "import sys; from analysis.__main__ import main; import analysis.output.status, analysis.output.page\n"
+        f"assert main(['table', '--results', {str(results)!r}]) == 0\n"
+        "heavy = {'torch', 'transformers', 'methods', 'benchmark'} & {name.split('.')[0] for name in sys.modules}\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_m_analysis_ends_with_its_exit_status(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analysis", "status", "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,235 @@
+"""Every config on disk: it composes, says all that its class knows, and keeps to the rules for presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark.app import CONF
+from benchmark.cell.composition import GROUPS, SCALARS
+from benchmark.planning.checks import check
+
+Run = Callable[..., Any]
+
+AXIS_WITH_DATA = ("dataset=svamp", "teacher=palm540b")
+
+
+def files(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+OPTIONS = [(group, option) for group in GROUPS for option in files(group)]
+
+
+def raw(group: str, name: str) -> Any:
+    return yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def components(node: Any, at: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with a `_target_`, inner ones too."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield at, node
+        for key, value in node.items():
+            yield from components(value, f"{at}.{key}")
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from components(value, f"{at}[{i}]")
+
+
+def settings_of(target: str) -> set[str]:
+    module, _, name = target.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    return {field.name for field in dataclasses.fields(cls) if field.init}
+
+
+@pytest.mark.parametrize("name", files("dataset"))
+def test_a_hub_source_lists_every_setting_and_only_splits_that_are_used(name: str) -> None:
+    from benchmark.tasks.hub import HubSource
+
+    dataset = raw("dataset", name)
+    hub = dataset.get("hub")
+    if hub is None:
+        return
+    assert set(hub) == {field.name for field in dataclasses.fields(HubSource)}
+    HubSource(**hub)
+    used = {dataset[split] for split in ("pool", "validation", "test")} - {None}
+    assert used <= set(hub["splits"])
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_an_option_lists_every_setting_of_its_class(group: str, option: str, compose: Run) -> None:
+    from omegaconf import OmegaConf
+
+    data = ["+dataset.folder=any"] if group == "teacher" else []  # recorded ones name the dataset's folder
+    node = OmegaConf.to_container(compose([f"{group}={option}", *data])[group], resolve=False)
+    for at, component in components(node, group):
+        assert set(component) - {"_target_"} == settings_of(component["_target_"]), at
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_an_option_makes_a_cell(group: str, option: str, cell: Run, tmp_path: Path) -> None:
+    data = AXIS_WITH_DATA[:1] if group == "teacher" else ()
+    if any(node["_target_"].endswith(".Instruction") for _, node in components(raw(group, option), group)):
+        pytest.importorskip("rouge_score")
+    made = cell((*data, f"{group}={option}", f"data_dir={tmp_path}"))
+    assert made.config[group]["_target_"].startswith(("benchmark.", "methods."))
+
+
+def test_the_groups_on_disk_are_those_of_a_cell() -> None:
+    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert folders == {*GROUPS, "method", "experiment", "hydra"}
+
+
+def test_the_root_holds_one_line_per_group_and_setting() -> None:
+    root = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    chosen = [next(iter(entry)) for entry in root["defaults"][1:]]
+    assert root["defaults"][0] == "_self_"
+    assert set(chosen[: len(GROUPS)]) == set(GROUPS)
+    assert chosen[len(GROUPS) : len(GROUPS) + 2] == ["method", "experiment"]
+    assert all(entry.startswith("override hydra/") for entry in chosen[len(GROUPS) + 2 :])
+    assert set(root) - {"defaults", "hydra"} == set(SCALARS) - {"method"}
+
+
+def test_every_student_has_its_optimisation() -> None:
+    assert set(files("student")) <= set(files("optimization"))
+
+
+@pytest.mark.parametrize("name", files("student"))
+def test_the_plan_of_a_student_names_its_download_and_licence_and_asks_no_network(
+    name: str, command: Run, results: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import socket
+
+    import huggingface_hub.constants
+
+    asked: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *address: asked.append(address))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    small = ("dataset.pool_size=40", "dataset.validation_size=8", "dataset.test_size=8", "budget.questions=20")
+    done = command(f"student={name}", *small, f"results_dir={results.path}", "method=gold_answers", "mode=plan")
+    assert (done.status, done.err, asked) == (0, "", [])
+    student = raw("student", name)
+    [note] = [line for line in done.out.splitlines() if line.startswith("- ")] or [""]
+    if "path" not in student:
+        assert note == ""
+    else:
+        assert f"student={name} is not on this disk: a run downloads {student['path']} (revision main)" in note
+        assert note.endswith(f"licence: {student['licence']}")
+    assert "accepted" in note or name != "llama2_7b_lora"
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_what_students_are_made_from_says_its_licence(group: str, option: str) -> None:
+    """It may say `unknown`, or nothing where a user's YAML leaves it out; and no licence may change a cell's id."""
+    if group not in ("dataset", "teacher", "assistant", "student") or (group, option) == ("assistant", "none"):
+        return
+    node = raw(group, option)
+    assert node["licence"]
+    module, _, name = node["_target_"].rpartition(".")
+    [licence] = [
+        each for each in dataclasses.fields(getattr(importlib.import_module(module), name)) if each.name == "licence"
+    ]
+    assert licence.default == "unknown"
+    assert licence.metadata["identity"] is False
+
+
+def overridden(entries: list[Any], allowed: tuple[str, ...]) -> None:
+    for entry in entries:
+        if isinstance(entry, str):  # a parent preset, whose choices are taken over
+            assert entry in files("method"), entry
+            continue
+        [(key, value)] = entry.items()
+        word, _, group = key.partition(" ")
+        assert word == "override", key
+        assert group.startswith("/"), f"{key}: without its slash it is looked for below this folder"
+        assert group.removeprefix("/") in allowed, key
+        assert isinstance(value, str), key
+
+
+@pytest.mark.parametrize("name", files("method"))
+def test_a_preset_overrides_axes_and_names_itself(name: str) -> None:
+    text = (CONF / "method" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# @package _global_\n")
+    preset = yaml.safe_load(text)
+    assert set(preset) <= {"defaults", "method"}
+    assert preset["method"] == name
+    overridden(preset.get("defaults", []), tuple(GROUPS))
+
+
+@pytest.mark.parametrize("name", files("experiment"))
+def test_an_experiment_overrides_and_plans(
+    name: str, command: Run, write_svamp: Run, results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.sweep import Sweep
+
+    text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# @package _global_\n")
+    experiment = yaml.safe_load(text)
+    allowed = (*GROUPS, "method", "hydra/launcher", "hydra/sweeper")
+    overridden(experiment.get("defaults", []), allowed)
+    assert set(experiment) <= {"defaults", "hydra", *SCALARS}
+
+    monkeypatch.setattr(Sweep, "launch", lambda *_: [])
+    monkeypatch.setattr(Sweep, "report", lambda _: None)
+    write_svamp(tmp_path / "data")
+    done = command(f"experiment={name}", f"results_dir={results.path}", f"data_dir={tmp_path / 'data'}")
+    assert done.status == 0, done.err
+    first, *_ = done.err.splitlines()
+    assert " cells, 0 complete, " in first, done.err
+    [manifest] = (results.path / ".manifests").iterdir()
+    cells = json.loads(manifest.read_text())["cells"]
+    assert first.startswith(f"{len(cells)} cells")
+    grid = experiment.get("hydra", {}).get("sweeper", {}).get("params", {})
+    for method in str(grid.get("method", "")).split(","):
+        assert not method or method in {row["method"] for row in cells}
+
+
+@pytest.mark.parametrize("dataset", files("dataset"))
+@pytest.mark.parametrize("method", files("method"))
+def test_every_method_meets_every_dataset_that_it_claims(
+    method: str, dataset: str, cell: Run, write_svamp: Run, tmp_path: Path
+) -> None:
+    from benchmark.errors import ConfigError
+
+    if "source" in raw("dataset", dataset):
+        pytest.importorskip("reasoning_gym")
+    if dataset == "svamp":
+        overrides = write_svamp(tmp_path / "data")
+    elif "pool_size" in raw("dataset", dataset):
+        overrides = ("dataset.pool_size=40", "dataset.validation_size=8", "dataset.test_size=8", "budget.questions=20")
+    else:
+        pytest.skip(f"{dataset} needs its own files; the tests of its task look at it")
+    made = cell((*overrides, f"method={method}", f"results_dir={tmp_path / 'results'}"))
+    needs, pool = made.method.requires(), made.dataset.load().pool
+    claimed = (not needs.choices or all(row.choices for row in pool)) and (
+        not needs.gold_rationale or any(row.rationale for row in pool)
+    )
+    if claimed:
+        check(made)
+    else:
+        with pytest.raises(ConfigError, match=r"multiple-choice|human rationales"):
+            check(made)
+
+
+def test_values_of_an_option_do_not_follow_into_another(cell: Run) -> None:
+    """A preset that held values would leave them behind when its axis is overridden."""
+    for method in files("method"):
+        for option in files("format"):
+            made = cell((f"method={method}", f"format={option}"))
+            expected = {"_target_": raw("format", option)["_target_"]}
+            assert made.config["format"].items() >= expected.items()
+
+
+def test_the_command_line_wins_over_the_preset(cell: Run) -> None:
+    made = cell(("method=answer_only", "format=step_by_step", "seed=5"))
+    assert type(made.method.format).__name__ == "StepByStepFormat"
+    assert made.method.name == "answer_only+format=step_by_step"
+    assert made.seed == 5

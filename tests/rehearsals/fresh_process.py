@@ -1,0 +1,16 @@
+"""Runs cells in a process of their own: reads {name: overrides} as JSON, prints {name: traces} as JSON.
+
+Started by the contract tests as `python -m tests.rehearsals.fresh_process`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.rehearsals.watched_cells import composed, observe_bare
+
+if __name__ == "__main__":
+    wanted: dict[str, list[str]] = json.load(sys.stdin)
+    made = {name: vars(observe_bare(composed(overrides)).traces) for name, overrides in wanted.items()}
+    sys.stdout.write(json.dumps(made))
