@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.cell.cell import Cell
     from benchmark.run_cell import Outcome
 
 HERE = Path(__file__).resolve().parent
@@ -22,77 +21,55 @@ _outcomes: list[Outcome] = []
 
 
 def run(config: DictConfig) -> Outcome:
-    """Hydra's task function: one cell in one of the modes. Launchers import it by name, so caches outlive the cell."""
+    """Hydra's task function: a lone cell in its mode, or one cell that a sweep has launched.
+
+    Launchers import it by name, so that what it caches outlives the cell.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from benchmark.cell.composition import read_cell
-    from benchmark.errors import ConfigError
-    from benchmark.planning.checks import check, check_preparation, check_without_trace
+    from benchmark.errors import ConfigError, SweepFailed
     from benchmark.run_cell import Outcome
 
-    hydra = HydraConfig.get()
-    alone = hydra.mode != RunMode.MULTIRUN
+    launched_by_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        cell = read_cell(config, hydra)
-        if cell.mode == "plan":  # alone, since a sweep plans before it launches
-            check_without_trace(cell)
-        elif cell.mode == "annotate":  # alone too
-            check_preparation(cell)
-        elif alone:
-            check(cell)  # a sweep has checked all its cells by now
-    except ConfigError as error:
-        # Hydra prints its own lines about a task that raises; a refused cell needs one line only.
-        outcome = Outcome("", "", "refused", str(error))
-    else:
-        outcome = _done(cell, alone)
+        outcome = _run_launched(config) if launched_by_sweep else _do_alone(config)
+    except (ConfigError, SweepFailed) as error:
+        # Hydra prints its own lines about a task that raises; the user needs one line only.
+        outcome = Outcome("", "", "refused" if isinstance(error, ConfigError) else "failed", str(error))
     _outcomes.append(outcome)
     return outcome
 
 
-def _done(cell: Cell, alone: bool) -> Outcome:
-    """Does what the cell's mode says."""
-    from benchmark.console.progress import Bars, Lines
+def _run_launched(config: DictConfig) -> Outcome:
+    """Runs a cell that its sweep has checked."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from benchmark.cell.composition import read_cell
+    from benchmark.console.progress import Lines
     from benchmark.run_cell import run_cell
 
-    match cell.mode:
+    cell = read_cell(config, HydraConfig.get())
+    return run_cell(cell, Lines(cell.describe()))
+
+
+def _do_alone(config: DictConfig) -> Outcome:
+    """Runs, plans or annotates a grid of one cell."""
+    from benchmark.console.progress import Bars
+    from benchmark.grid import Grid, mode_of
+    from benchmark.run_cell import Outcome, run_cell
+
+    grid = Grid.of_one(config)
+    match mode_of((), config):
         case "plan":
-            return _planned(cell)
+            sys.stdout.write(grid.plan())
         case "annotate":
-            return _prepared(cell)
-        case "run":
-            return run_cell(cell, Bars() if alone else Lines(cell.describe()))
-
-
-def _planned(cell: Cell) -> Outcome:
-    """Prints the plan of a cell that stands alone."""
-    from benchmark.cell.identity import cell_id
-    from benchmark.cell.sources import student_download
-    from benchmark.planning.plan_table import Listed, names_of, preview
-    from benchmark.records.catalog import cell_on_disk
-    from benchmark.run_cell import Outcome
-
-    if student_download(cell) is not None:
-        sys.stdout.write(preview([Listed(names_of(cell), "", cell)]))
-        return Outcome("", cell.describe(), "planned", "")
-    identifier = cell_id(cell)
-    status = cell_on_disk(Path(cell.results_dir), identifier).status
-    sys.stdout.write(preview([Listed(names_of(cell), "", cell, status)]))
-    return Outcome(identifier, cell.describe(), "planned", "")
-
-
-def _prepared(cell: Cell) -> Outcome:
-    """Fills the store for a cell that stands alone, and prints what came of it."""
-    from benchmark.planning.plan_table import names_of
-    from benchmark.run_cell import Outcome
-    from benchmark.running.annotate_ahead import prepare
-    from benchmark.running.annotate_ahead_table import PreparedCell, report
-
-    done = prepare(cell, _say)
-    sys.stdout.write(report([PreparedCell(names_of(cell), "", done)]))
-    if done.failure is not None:
-        return Outcome("", cell.describe(), "failed", done.failure)
-    return Outcome("", cell.describe(), "prepared", "")
+            grid.annotate()
+        case _:
+            grid.read()
+            [each] = grid.cells.values()
+            return run_cell(each.cell, Bars())
+    return Outcome("", "", "not run", "")
 
 
 def main() -> int:
@@ -150,10 +127,6 @@ def _status() -> int:
         if outcome.status in ("failed", "refused"):
             return _complain(outcome.message, 1 if outcome.status == "failed" else 2)
     return 0
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _complain(message: str, status: int) -> int:

@@ -28,7 +28,7 @@ class Outcome:
 
     cell_id: str
     description: str
-    status: Literal["complete", "already complete", "failed", "refused", "planned", "prepared"]
+    status: Literal["complete", "already complete", "failed", "refused", "not run"]
     message: str
 
 

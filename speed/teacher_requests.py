@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 from benchmark.buying.meter import Meter, Supplier
 from benchmark.buying.purchase import buy_in_rank_order
 from benchmark.contract import Requirements
-from benchmark.running.cell_models import questions_at_once
 from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
@@ -125,7 +124,8 @@ def seconds_of_purchase(live: LiveTeacher, requests: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         store = TeacherStore(Path(folder) / "store.sqlite", print)
         teacher = StoredTeacher(live, "live", "live", store, buyer="me")
-        meter = Meter({"live": Supplier(teacher, live.teacher.price, questions_at_once(live.teacher))}, Ledger())
+        at_once = live.teacher.concurrency + live.teacher.capabilities.waiting_requests
+        meter = Meter({"live": Supplier.behind_store(teacher, live.teacher.price, at_once)}, Ledger())
         picks = [Pick(Question(request.question_id, request.prompt)) for request in prompts(requests)]
         started = time.perf_counter()
         bought = buy_in_rank_order(picks, AskOnce(), Notes(), meter, Budget(tokens=10**9), share=1.0, already_bought=0)

@@ -25,45 +25,52 @@ Asked = Mapping[AddressedRequest, Sequence[int]]
 
 @dataclass(frozen=True)
 class Supplier:
-    """A teacher that is ready to answer, what its replies cost, and how many requests it can be at work on.
-
-    Only what a `StoredTeacher` buys is really paid for; any other teacher's replies cost nothing to get.
-    """
+    """A teacher that is ready to answer one cell."""
 
     teacher: OpenTeacher
+    """Answers requests."""
     price: Price
+    """What its tokens cost."""
     concurrency: int = 1
+    """The number of questions that it is asked about at once."""
+    stored: StoredTeacher | None = None
+    """The same teacher behind the store, which knows what was paid; None where its replies cost nothing to get."""
+
+    @classmethod
+    def behind_store(cls, teacher: StoredTeacher, price: Price, concurrency: int = 1) -> Supplier:
+        """A supplier whose replies are paid for and kept."""
+        return cls(teacher, price, concurrency, teacher)
 
     async def deliver(self, ask: Request, samples: int, known: int) -> list[Delivery]:
         """The replies behind the first `known`, up to `samples` in all."""
-        if isinstance(self.teacher, StoredTeacher):
-            return await self.teacher.deliver(ask, samples - known, known)
+        if self.stored is not None:
+            return await self.stored.deliver(ask, samples - known, known)
         return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
 
     def charge(self, replies: Sequence[Reply]) -> Usage:
         """What replies that were asked for at once cost whoever asks alone."""
         first, *others = map(self.price.of, replies)
-        if isinstance(self.teacher, StoredTeacher) and self.teacher.samples_share_a_request:
+        if self.stored is not None and self.stored.samples_share_a_request:
             others = [self.price.priced(replace(each, prompt_tokens=0)) for each in others]
         return sum(others, start=first)
 
     def must_spend(self, delivery: Delivery) -> bool:
         """Whether the ledger must still book that this cell paid for a reply."""
-        return isinstance(self.teacher, StoredTeacher) and self.teacher.book(delivery)
+        return self.stored is not None and self.stored.book(delivery)
 
     def unbooked(self) -> dict[str, Usage]:
         """What this cell paid for what no question took, by payment; it is taken to be booked at once."""
-        if not isinstance(self.teacher, StoredTeacher):
+        if self.stored is None:
             return {}
-        paid = {payment: (reply, self.price.with_waste(reply)) for payment, reply in self.teacher.unbooked().items()}
+        paid = {payment: (reply, self.price.with_waste(reply)) for payment, reply in self.stored.unbooked().items()}
         return {
             mark: replace(cost, calls=0) if reply.finish == FAILED else cost for mark, (reply, cost) in paid.items()
         }
 
     def has_booked(self, payments: Iterable[str | None]) -> None:
         """Tells of payments that the ledger holds already, from an earlier attempt at the cell."""
-        if isinstance(self.teacher, StoredTeacher):
-            self.teacher.booked.update(filter(None, payments))
+        if self.stored is not None:
+            self.stored.booked.update(filter(None, payments))
 
 
 @dataclass(frozen=True)

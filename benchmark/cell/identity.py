@@ -70,7 +70,7 @@ def _charges(cell: Cell) -> dict[str, Any]:
     return {
         name: {
             **({"price": vars(teacher.price)} if cell.budget.usd is not None else {}),
-            **({"n_per_request": True} if getattr(teacher, "n_per_request", False) else {}),
+            **({"n_per_request": True} if teacher.capabilities.samples_share_a_request else {}),
         }
         for name, teacher in cell.teachers.items()
     }

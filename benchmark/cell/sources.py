@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from benchmark.cell.cell import Cell
 from benchmark.errors import ConfigError
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Splits
-from benchmark.teachers.in_process import TransformersTeacher
+from benchmark.teachers.teacher import DistributionTeacher
 from benchmark.types import Example
 
 
@@ -30,15 +32,15 @@ def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
     return splits.pool
 
 
-def distribution_teacher(cell: Cell) -> TransformersTeacher:
+def distribution_teacher(cell: Cell) -> DistributionTeacher:
     """The first teacher. Raises ConfigError where it answers in text only."""
     name, first = next(iter(cell.teachers.items()))
-    if not isinstance(first, TransformersTeacher):
+    if not first.capabilities.shows_distributions:
         raise ConfigError(
             f"{cell.method.name} compares the student with the teacher's distribution, and teacher={name} answers in "
             "text only; choose teacher=transformers teacher.path=FOLDER"
         )
-    return first
+    return cast(DistributionTeacher, first)
 
 
 def student_download(cell: Cell) -> str | None:

@@ -17,8 +17,6 @@ from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.student.frozen import refuse_other_vocabulary
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
-from benchmark.teachers.in_process import TransformersTeacher
-from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Question
 
@@ -124,7 +122,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
             yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
         for role in sorted(needs.teacher_roles - set(unplayable)):
             prompts.fingerprint(role)
-        if needs.teacher_probabilities and not isinstance(teacher, TransformersTeacher):
+        if needs.teacher_probabilities and not teacher.capabilities.shows_probabilities:
             yield (
                 f"it reads the teacher's probabilities, and teacher={name} answers in text only; choose "
                 "teacher=transformers teacher.path=FOLDER"
@@ -203,12 +201,8 @@ def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
 
 
 def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
-    """One reason where a chat would have to go on from a reply that is begun."""
-    chats = {
-        name: teacher
-        for name, teacher in cell.teachers.items()
-        if isinstance(teacher, OpenAICompatibleTeacher) and teacher.api == "chat"
-    }
+    """One reason where a teacher that begins every reply anew would have to go on from a reply that is begun."""
+    chats = {name for name, teacher in cell.teachers.items() if not teacher.capabilities.continues_replies}
     pool = covered_pool(cell, splits) if chats else ()
     if pool:
         planned = cell.method.annotation.most_requests(pool[0].without_gold(), annotation_context(cell, splits))

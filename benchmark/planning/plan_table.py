@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.cell.cell import Cell
+from benchmark.cell.names import Names
 from benchmark.cell.sources import student_download
 from benchmark.console.markdown_table import markdown_table, number, usd
 from benchmark.planning.estimate import (
@@ -21,8 +22,6 @@ from benchmark.planning.estimate import (
     timings,
 )
 
-Names = tuple[str, str, str, str]
-"""Method, dataset, student and seed."""
 Status = Literal["complete", "failed", "damaged", "missing"]
 STATES: Mapping[Status, str] = {
     "complete": "complete",
@@ -79,11 +78,6 @@ def _downloads(cells: Iterable[Listed]) -> list[str]:
     """Every student that a run would fetch from the hub, once."""
     downloads = [student_download(listed.cell) for listed in cells if listed.cell is not None]
     return list(dict.fromkeys(download for download in downloads if download is not None))
-
-
-def names_of(cell: Cell) -> Names:
-    """What the table calls a cell."""
-    return cell.method.name, cell.dataset.name, cell.student.name, str(cell.seed)
 
 
 def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:

@@ -27,7 +27,7 @@ from benchmark.running.cell_models import load_assistant, open_teachers
 from benchmark.running.isolation import isolated
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
-from benchmark.teachers.stored_teacher import StoredTeacher, is_final
+from benchmark.teachers.stored_teacher import is_final
 from benchmark.teachers.traffic import traffic_of, traffic_since
 from benchmark.types import Annotation, Json, Pick, Reply, Request, Usage
 
@@ -230,7 +230,7 @@ class AheadOfTimeBuyer:
 
     def _count_unkept(self, answered: Sequence[Answered]) -> None:
         for row in answered:
-            if isinstance(self.suppliers[row.who].teacher, StoredTeacher):
+            if self.suppliers[row.who].stored is not None:
                 self.done.unkept += sum(not is_final(row.request, reply) for reply in row.replies)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.cell.names import Names
 from benchmark.console.markdown_table import markdown_table, number, usd
-from benchmark.planning.plan_table import Names
 from benchmark.types import Json
 
 if TYPE_CHECKING:

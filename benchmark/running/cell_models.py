@@ -13,7 +13,7 @@ from benchmark.contract import ASSISTANT, STUDENT, Annotator
 from benchmark.student.frozen import Frozen, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
-from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
+from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.store_key import teacher_identity
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -83,28 +83,22 @@ def open_teachers(
     opened = {name: teacher.open(cell.dataset) for name, teacher in cell.asked_teachers.items()}
     store = TeacherStore(cell.store, say) if cell.needs_store else None
     suppliers = {
-        name: Supplier(_behind(store, opened[name], teacher, cell, buyer), teacher.price, questions_at_once(teacher))
+        name: supplier_of(opened[name], teacher, store, cell.dataset, buyer)
         for name, teacher in cell.asked_teachers.items()
     }
     return suppliers, store
 
 
-def questions_at_once(teacher: Teacher) -> int:
-    """How many questions are worth asking a teacher about at once.
-
-    Replies come in waves; of a live teacher some requests wait for a place, so that none stands empty while a wave is
-    booked.
-    """
-    waiting = teacher.concurrency // 4 if isinstance(teacher, OpenAICompatibleTeacher) else 0
-    return teacher.concurrency + waiting
-
-
-def _behind(store: TeacherStore | None, opened: OpenTeacher, teacher: Teacher, cell: Cell, buyer: str) -> OpenTeacher:
-    """The teacher behind the store, where its replies cost something to get."""
+def supplier_of(
+    opened: OpenTeacher, teacher: Teacher, store: TeacherStore | None, dataset: Dataset, buyer: str
+) -> Supplier:
+    """The opened teacher, behind the store where its replies cost something to get."""
+    at_once = teacher.concurrency + teacher.capabilities.waiting_requests
     if store is None or not teacher.stored:
-        return opened
-    together = isinstance(teacher, OpenAICompatibleTeacher) and teacher.n_per_request
-    return StoredTeacher(opened, teacher_identity(teacher, cell.dataset), teacher.name, store, buyer, together)
+        return Supplier(opened, teacher.price, at_once)
+    shared = teacher.capabilities.samples_share_a_request
+    stored = StoredTeacher(opened, teacher_identity(teacher, dataset), teacher.name, store, buyer, shared)
+    return Supplier.behind_store(stored, teacher.price, at_once)
 
 
 def load_assistant(cell: Cell) -> Student | None:

@@ -14,7 +14,7 @@ from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.gathering import Gatherer
-from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, OpenTeacher, Price, replies_written
+from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, Capabilities, OpenTeacher, Price, replies_written
 from benchmark.types import PlannedRequest, Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class TransformersTeacher:
     """
 
     stored: ClassVar[bool] = True
+    capabilities: ClassVar[Capabilities] = Capabilities(shows_probabilities=True, shows_distributions=True)
     name: str
     path: str | None = field(metadata=NOT_SCIENCE)
     max_length: int

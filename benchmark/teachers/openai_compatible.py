@@ -14,7 +14,7 @@ from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.teachers.teacher import OpenTeacher, Price
+from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price
 from benchmark.teachers.traffic import Traffic
 
 NOT_SCIENCE = {"identity": False}
@@ -84,6 +84,15 @@ class OpenAICompatibleTeacher:
     def roles(self) -> Collection[str] | None:
         """None: it takes any prompt."""
         return None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A chat begins every reply anew; a raw completion goes on from any text."""
+        return Capabilities(
+            continues_replies=self.api == "completions",
+            samples_share_a_request=self.n_per_request,
+            waiting_requests=self.concurrency // 4,
+        )
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Gets ready, without asking the server. Raises ConfigError for a package, setting or key that is missing."""

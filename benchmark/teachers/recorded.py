@@ -15,6 +15,7 @@ from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
 from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
+    Capabilities,
     OpenTeacher,
     Price,
     estimated_tokens,
@@ -39,6 +40,7 @@ class RecordedTeacher:
 
     stored: ClassVar[bool] = False
     concurrency: ClassVar[int] = 1
+    capabilities: ClassVar[Capabilities] = Capabilities()
     name: str
     file: str | None = field(default=None, metadata={"identity": False})
     recording: str = field(default="", metadata={"identity": False})

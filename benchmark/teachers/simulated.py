@@ -15,6 +15,7 @@ from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
+    Capabilities,
     OpenTeacher,
     Price,
     estimated_tokens,
@@ -41,6 +42,7 @@ class SimulatedTeacher:
 
     stored: ClassVar[bool] = False
     concurrency: ClassVar[int] = 1
+    capabilities: ClassVar[Capabilities] = Capabilities()
     name: str = "simulated"
     wrong_step_rate: float = 0.0
     wrong_answer_rate: float = 0.0

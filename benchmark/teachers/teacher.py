@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.types import Example, PlannedRequest, Reply, Request, Usage
+
+if TYPE_CHECKING:
+    from benchmark.student.source import PretrainedStudent
+    from benchmark.student.student import Student
 
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 4
@@ -45,6 +49,22 @@ class Price:
             + usage.completion_tokens * self.usd_per_million_completion_tokens
         ) / MILLION
         return replace(usage, usd=usd)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a teacher can do, as it declares it. The defaults are those of a teacher that only answers in text."""
+
+    shows_probabilities: bool = False
+    """It writes against a contrast, and says how likely given continuations are."""
+    shows_distributions: bool = False
+    """It is a `DistributionTeacher`: a loss can compare the student with it, token by token."""
+    continues_replies: bool = True
+    """It goes on from a reply that is begun (`Request.prefix`)."""
+    samples_share_a_request: bool = False
+    """It writes several samples to one request, whose prompt is charged once."""
+    waiting_requests: int = 0
+    """The number of requests to prepare beyond its `concurrency`, so that no place is empty between two waves."""
 
 
 class Unanswered(Exception):
@@ -97,12 +117,31 @@ class Teacher(Protocol):
         """Whether its replies cost something to get (money, or a large model's time), so that each is got only once."""
         ...
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do beyond answering in text."""
+        ...
+
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Gets ready. Raises ConfigError where it has nothing to say about the dataset."""
         ...
 
     def fingerprint(self, dataset: Dataset) -> str:
         """A hash of what its replies are read from, beyond its settings."""
+        ...
+
+
+@runtime_checkable
+class DistributionTeacher(Teacher, Protocol):
+    """A teacher whose next-token distributions a loss can read, on the student's own tokens."""
+
+    @property
+    def source(self) -> PretrainedStudent:
+        """Where its weights and its tokenizer come from."""
+        ...
+
+    def model(self) -> Student:
+        """The model itself, read once in a process."""
         ...
 
 

@@ -31,27 +31,29 @@ class CellSweeper(BasicSweeper):
 
         With mode=plan it prints what would run, with mode=annotate it fills the teacher store; both launch nothing.
         """
-        from benchmark.sweep import Sweep, grid_composer, mode_of
+        from benchmark.grid import Grid, grid_composer, mode_of
+        from benchmark.sweep import Sweep
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        sweep = Sweep(grid_composer(self.hydra_context.config_loader, self.config))
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides([*self._parse_config(), *arguments])
         mode = mode_of(given, self.config)
+        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), _cells(given))
         # Hydra's own sweep would go on to leave its multirun.yaml in the results folder.
         if mode == "plan":
-            sys.stdout.write(sweep.preview(_grid(given)))
+            sys.stdout.write(grid.plan())
             return []
         if mode == "annotate":
-            sweep.prepare(_grid(given))  # in this process alone, so that limits per minute hold for all cells
+            grid.annotate()  # in this process alone, so that limits per minute hold for all cells
             return []
+        sweep = Sweep(grid)
         launch = self.launcher.launch
 
         def missing_cells(overrides: List[Any], max_batch_size: Optional[int]) -> List[List[List[str]]]:
             """The grid's cells without a record, in batches."""
-            missing = [list(cell) for cell in sweep.plan(_grid(overrides))]
+            missing = [list(cell) for cell in sweep.missing_cells()]
             if not missing:
                 return []  # Hydra's own splitting asserts that there is something to split
             return [batch for batch in self.split_overrides_to_chunks(missing, max_batch_size) if batch]
@@ -70,6 +72,6 @@ class CellSweeper(BasicSweeper):
         """Done already, once, for the whole grid."""
 
 
-def _grid(overrides: List[Any]) -> List[Tuple[str, ...]]:
+def _cells(overrides: List[Any]) -> List[Tuple[str, ...]]:
     """The overrides of every cell of the grid."""
     return [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]

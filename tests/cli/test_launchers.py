@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.errors import SweepFailed
+from benchmark.grid import Grid
 from benchmark.records.record import CellFolder
 from benchmark.sweep import Sweep
 
@@ -34,7 +35,7 @@ class BreakingLauncher:
 
     def folder(self, overrides: Sequence[str]) -> CellFolder:
         """A cell at work; the deadly one may die before it writes anything."""
-        [planned] = [cell for cell in self.sweep.cells.values() if cell.overrides == tuple(overrides)]
+        [planned] = [cell for cell in self.sweep.grid.cells.values() if cell.overrides == tuple(overrides)]
         folder = CellFolder(self.sweep_results(), planned.cell_id)
         if self.before_any_trace and self.seed(overrides) == self.deadly:
             folder.discard()
@@ -44,7 +45,7 @@ class BreakingLauncher:
         """The results folder of every cell here."""
         from pathlib import Path
 
-        return Path(next(iter(self.sweep.cells.values())).cell.results_dir)
+        return Path(next(iter(self.sweep.grid.cells.values())).cell.results_dir)
 
     @staticmethod
     def seed(overrides: Sequence[str]) -> str:
@@ -55,17 +56,18 @@ class BreakingLauncher:
 @pytest.fixture
 def sweep(compose: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """A sweep of no cells yet, whose cells are read without Hydra's own state."""
-    import benchmark.sweep
+    import benchmark.grid
     from benchmark.cell.composition import read_cell
 
     monkeypatch.setattr("benchmark.cell.composition.method_label", lambda config, hydra: "any")
-    monkeypatch.setattr(benchmark.sweep, "read_cell", read_cell)
+    monkeypatch.setattr(benchmark.grid, "read_cell", read_cell)
     base = (*miniature, f"results_dir={results.path}", "references=false")
-    return Sweep(lambda overrides: compose((*base, *overrides)))
+    return Sweep(Grid(lambda overrides: compose((*base, *overrides)), ()))
 
 
 def planned(sweep: Sweep, seeds: Sequence[int]) -> list[tuple[str, ...]]:
-    return sweep.plan([(f"seed={seed}",) for seed in seeds])
+    sweep.grid.asked = [(f"seed={seed}",) for seed in seeds]
+    return sweep.missing_cells()
 
 
 def failures(sweep: Sweep) -> list[str]:

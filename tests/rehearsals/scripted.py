@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import pytest
 
@@ -33,7 +33,7 @@ from benchmark.student.student import Student
 from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.panel import Panel
-from benchmark.teachers.teacher import OpenTeacher, Price, Teacher, estimated_tokens
+from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher, estimated_tokens
 from benchmark.types import Annotation, Pick, PlannedRequest, Question, Reply, Request, TrainingExample, Usage
 from tests.corridor import corridor_parts
 from tests.corridor.corridor_parts import Killed as Killed
@@ -91,6 +91,7 @@ class ScriptedTeacher:
     roles: None = None
     stored: bool = False
     concurrency: int = 1
+    capabilities: ClassVar[Capabilities] = Capabilities()
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         return self

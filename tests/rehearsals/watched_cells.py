@@ -31,7 +31,7 @@ from benchmark.running.isolation import isolated
 from benchmark.student.module import StudentModule
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Exemplar, Splits, TestSplit
-from benchmark.teachers.teacher import OpenTeacher, Price, Teacher
+from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher
 from benchmark.types import Example, PlannedRequest, Reply, Request, Span, TrainingExample, Usage
 from tests.corridor.corridor_parts import Killed, Ran, Silent, fingerprint
 
@@ -169,6 +169,10 @@ class WatchedTeacher:
     @property
     def stored(self) -> bool:
         return self.real.stored
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.real.capabilities
 
     @property
     def concurrency(self) -> int:

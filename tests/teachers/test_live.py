@@ -113,7 +113,7 @@ class SmallCell:
 
     def request(self, ask: Request = ASK) -> Reply:
         """One reply. What the question got and what was paid for nothing is booked, also where it fails then."""
-        supplier = Supplier(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
+        supplier = Supplier.behind_store(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
         question = QuestionMeter(Meter({"live": supplier}, self.ledger))
         try:
             [reply] = asyncio.run(question("live", ask))
@@ -438,7 +438,7 @@ def test_waits_are_drawn_from_none_to_a_most_that_doubles_up_to_the_longest() ->
 def bought_from(live: LiveTeacher, budget: Budget, store: Path) -> Ledger:
     """The books after three questions."""
     kept, ledger = TeacherStore(store, print), Ledger()
-    meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), PRICE)}, ledger)
+    meter = Meter({"live": Supplier.behind_store(StoredTeacher(live, "live", "live", kept, "me"), PRICE)}, ledger)
     bought = buy_in_rank_order(PICKS, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0)
     kept.close()
     assert len(bought) == len(PICKS)
@@ -473,7 +473,9 @@ def test_what_is_bought_from_a_server_at_once_is_what_one_after_the_other_gives(
             server.script = [Step(delay=chance.uniform(0, 0.01)) for _ in picks] if run else []
             live = opened(server, Hours(), max_tokens=20, concurrency=32 if run else 1)
             kept, ledger = TeacherStore(tmp_path / f"store {run}", print), Ledger()
-            meter = Meter({"live": Supplier(StoredTeacher(live, "live", "live", kept, "me"), PRICE, 32)}, ledger)
+            meter = Meter(
+                {"live": Supplier.behind_store(StoredTeacher(live, "live", "live", kept, "me"), PRICE, 32)}, ledger
+            )
             bought = buy_in_rank_order(
                 picks, FewShotCot(), cast(SeparableContext, SmallContext()), meter, budget, 1.0, 0
             )

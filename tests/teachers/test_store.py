@@ -253,7 +253,7 @@ def test_a_failed_call_is_counted_without_its_message_and_frees_the_request(shop
 
 
 def meter_of(teacher: StoredTeacher) -> Meter:
-    return Meter({"scripted": Supplier(teacher, PRICE)}, Ledger())
+    return Meter({"scripted": Supplier.behind_store(teacher, PRICE)}, Ledger())
 
 
 def ask_all(meter: Meter, *requests: tuple[Request, int]) -> list[list[Reply]]:

@@ -1,0 +1,263 @@
+"""The cells of one command: read, checked, planned and annotated ahead. A lone cell is a grid of one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from benchmark.cell.cell import Cell
+from benchmark.cell.composition import AXES, CHOICES, SCALARS, read_cell
+from benchmark.cell.identity import cell_id
+from benchmark.cell.names import Names, names_of
+from benchmark.cell.sources import student_download
+from benchmark.config import COMPOSING_ERRORS, explain, leaf
+from benchmark.errors import ConfigError, SweepFailed
+from benchmark.planning.checks import check, check_preparation, check_without_trace
+from benchmark.planning.plan_table import Listed, preview
+from benchmark.records.catalog import cell_on_disk
+from benchmark.running.annotate_ahead_table import PreparedCell, report
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
+
+Overrides = tuple[str, ...]
+Mode = Literal["run", "plan", "annotate"]
+REFERENCE = "method=untrained"
+NAMED = ("method", "dataset", "student", "seed")
+ONE_MODE = "a command runs its cells, plans them or annotates ahead"
+CHECKS: Mapping[Mode, Callable[[Cell], None]] = {
+    "run": check,
+    "plan": check_without_trace,
+    "annotate": check_preparation,
+}
+"""By mode the function that raises ConfigError where a cell cannot be done."""
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """A cell of the grid that can be done."""
+
+    cell_id: str
+    """Its id; the overrides where only the student, which is not here, could tell the id."""
+    cell: Cell
+    """The cell, read and checked."""
+    overrides: Overrides
+    """What makes it from the config of the command."""
+    status: Literal["complete", "failed", "damaged", "missing"]
+    """What its record said when the grid was read."""
+
+
+@dataclass(frozen=True)
+class RefusedCell:
+    """A cell of the grid that cannot be done."""
+
+    overrides: Overrides
+    reason: str
+    cell: Cell | None
+    """None where its config cannot even be read."""
+
+
+@dataclass
+class Grid:
+    """The cells of one command.
+
+    Raises ConfigError from its methods where a cell of the grid cannot be done; the message holds all reasons.
+    """
+
+    compose: Callable[[Overrides], DictConfig]
+    """Turns overrides into a full config."""
+    asked: Sequence[Overrides]
+    """The overrides of every cell that the command names."""
+    with_references: bool = True
+    """Whether the untrained student of each dataset, student and seed belongs to the grid."""
+    cells: dict[str, GridCell] = field(default_factory=dict)
+    """The cells that can be done, by id; filled by the methods below."""
+
+    @classmethod
+    def of_one(cls, config: DictConfig) -> Self:
+        """The grid of a lone cell, whose config is composed already."""
+        return cls(lambda overrides: config, [()], with_references=False)
+
+    def read(self) -> None:
+        """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed."""
+        wanted = self._wanted()
+        refused = self._take_up(wanted, "run")
+        if refused:
+            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+
+    def plan(self) -> str:
+        """What would be run, as a table. Writes nothing. Raises ConfigError only where no cell can run."""
+        wanted = self._wanted()
+        refused = self._take_up(wanted, "plan")
+        reasons = _reasons(refused, len(wanted))
+        if {cell.overrides for cell in refused}.issuperset(self.asked):
+            raise ConfigError("; ".join(reasons))
+        varied = _varied_settings(wanted)
+        possible = [
+            Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status) for each in self.cells.values()
+        ]
+        impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
+        return preview([*possible, *impossible], reasons)
+
+    def annotate(self) -> None:
+        """Buys what can be bought before training, cell by cell in this process, and prints a table of it.
+
+        Raises ConfigError where a cell of the grid is impossible, before anything is bought; SweepFailed at the end
+        where purchases of a cell failed.
+        """
+        from benchmark.running.annotate_ahead import prepare  # imports torch, which takes seconds
+
+        wanted = list(dict.fromkeys(self.asked))
+        refused = self._take_up(wanted, "annotate")
+        if refused:
+            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+        varied, done = _varied_settings(wanted), []
+        try:
+            for number, each in enumerate(self.cells.values(), 1):
+                if len(self.cells) > 1:
+                    _say(f"{number} of {len(self.cells)}: {each.cell.describe()}")
+                done.append(PreparedCell(names_of(each.cell), varied(each.overrides), prepare(each.cell, _say)))
+        finally:
+            sys.stdout.write(report(done))
+        failures = [cell.done.failure for cell in done if cell.done.failure is not None]
+        if failures:
+            one, several = failures[0], f"{len(failures)} of {len(done)} cells could not be prepared"
+            raise SweepFailed(one if len(done) == 1 else f"{several}; the same command goes on")
+
+    def _wanted(self) -> list[Overrides]:
+        """The overrides of all cells, reference cells included, each once."""
+        return list(dict.fromkeys([*self.asked, *(self._references() if self.with_references else ())]))
+
+    def _take_up(self, wanted: Sequence[Overrides], mode: Mode) -> list[RefusedCell]:
+        """Fills `cells` with the cells that can be done; returns the others."""
+        refused = []
+        for overrides in wanted:
+            cell = None
+            try:
+                config = self.compose(overrides)
+                hydra = config.hydra if "hydra" in config else HydraConfig.get()
+                _refuse_several_sweeps(hydra, overrides)
+                cell = read_cell(config, hydra)
+                if cell.mode != mode:
+                    raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")
+                CHECKS[mode](cell)
+                self._add(cell, overrides)
+            except COMPOSING_ERRORS as error:
+                refused.append(RefusedCell(overrides, explain(error, CHOICES), cell))
+        return refused
+
+    def _add(self, cell: Cell, overrides: Overrides) -> None:
+        if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
+            name = " ".join(overrides)  # its id holds what only the student can tell: content, or the hub's commit
+            self.cells[name] = GridCell(name, cell, overrides, "missing")
+            return
+        identifier = cell_id(cell)
+        if identifier not in self.cells:  # the same science twice in one grid runs once
+            status = cell_on_disk(Path(cell.results_dir), identifier).status
+            self.cells[identifier] = GridCell(identifier, cell, overrides, status)
+
+    def _names(self, refused: RefusedCell) -> Names:
+        """What a refused cell is called; where nobody could read it, as the command calls it."""
+        if refused.cell is not None:
+            return names_of(refused.cell)
+        given = dict(map(_key_and_value, refused.overrides))
+        other = next(iter(self.cells.values())).cell  # what is not given here is given nowhere in the grid
+        usual = (str(other.config["method"]), other.dataset.name, other.student.name, str(other.seed))
+        method, dataset, student, seed = (given.get(*pair) for pair in zip(NAMED, usual, strict=True))
+        return method, dataset, student, seed
+
+    def _references(self) -> Iterator[Overrides]:
+        """The untrained student of each dataset, student and seed, for the tables; none with `references=false`."""
+        for overrides in dict.fromkeys(map(_reference_of, self.asked)):
+            try:
+                wanted = self.compose(overrides).references
+            except COMPOSING_ERRORS:
+                continue  # the cell itself has the same fault, and its refusal says so
+            if wanted:
+                yield overrides
+
+
+def grid_composer(loader: ConfigLoader, master: DictConfig) -> Callable[[Overrides], DictConfig]:
+    """How a cell's config is composed inside a sweep."""
+
+    def compose(overrides: Overrides) -> DictConfig:
+        config = loader.load_sweep_config(master, list(overrides))
+        HydraConfig.instance().set_config(config)
+        return config
+
+    return compose
+
+
+def mode_of(given: Sequence[Override], config: DictConfig) -> str:
+    """The mode of a whole command. Raises ConfigError where it is swept or is none."""
+    ours = [override for override in given if override.key_or_group == "mode" and not override.is_delete()]
+    for override in ours:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: it cannot be swept; {ONE_MODE}")
+    value = ours[-1].value() if ours else config.get("mode", "run")
+    return str(leaf(SCALARS["mode"], value, "mode"))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _reference_of(overrides: Overrides) -> Overrides:
+    """The untrained student of a cell: the same overrides without what only training and its data can feel."""
+    unused = ("method", "budget", "optimization", "teacher", *AXES)
+    kept = [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] not in unused]
+    precision = [o for o in overrides if o.startswith("optimization.precision=")]
+    return (*kept, *precision, REFERENCE)
+
+
+def _refuse_several_sweeps(hydra: Any, overrides: Overrides) -> None:
+    """Hydra reads an experiment's own sweep only where it stands alone; beside another it drops it silently."""
+    params = hydra.sweeper.params or {}
+    swept = {override.partition("=")[0] for override in overrides}
+    if "experiment" in swept and set(params) - swept:
+        raise ConfigError(
+            f"experiment={hydra.runtime.choices.experiment} is itself a sweep over {', '.join(params)}; run it alone"
+        )
+
+
+def _varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:
+    """What of a cell's overrides differs within the grid and is not in its names already, as every axis is."""
+    values: dict[str, set[str]] = {}
+    for key, value in (_key_and_value(override) for overrides in grid for override in overrides):
+        values.setdefault(key, set()).add(value)
+    named = {key for key in values if key in NAMED or key.partition(".")[0] in AXES}
+    varied = {key for key, seen in values.items() if len(seen) > 1} - named
+    return lambda overrides: " ".join(_shown(o) for o in overrides if _key_and_value(o)[0] in varied)
+
+
+def _key_and_value(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def _shown(override: str) -> str:
+    """An override as it may be printed: a setting that is refused because it may hold a key is not repeated."""
+    key, value = _key_and_value(override)
+    setting = key.rpartition(".")[2]
+    may_be_key = setting == "api_key_variable" and value not in os.environ
+    may_hold_key = setting == "base_url" and not {"@", "?", "#"}.isdisjoint(value)
+    return f"{key}=[not shown]" if may_be_key or may_hold_key else override
+
+
+def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
+    """Every reason once, with the number of cells that it hits and one of them."""
+    hit: dict[str, list[Overrides]] = {}
+    for cell in refused:
+        hit.setdefault(cell.reason, []).append(cell.overrides)
+    return [
+        f"{reason} ({len(where)} of {total} cells, such as {' '.join(map(_shown, where[0]))})" if total > 1 else reason
+        for reason, where in hit.items()
+    ]
