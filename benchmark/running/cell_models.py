@@ -22,7 +22,7 @@ from benchmark.types import Usage
 
 
 @dataclass
-class Models:
+class CellModels:
     """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name.
 
     `store` keeps what the teachers say, where one of them needs it.
@@ -59,7 +59,7 @@ class Models:
         return since
 
 
-def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda line: None) -> Models:
+def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda line: None) -> CellModels:
     """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve.
 
     `buyer` marks what the cell buys for the store, and `say` is told what is damaged in it.
@@ -73,7 +73,7 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
         assert model is not None  # the plan refuses a cell without an assistant where one is needed
         frozen[name] = Frozen(model, len(student.tokenizer))
     suppliers, store = open_teachers(cell, buyer, say)
-    return Models(student, assistant, frozen, suppliers, store)
+    return CellModels(student, assistant, frozen, suppliers, store)
 
 
 def open_teachers(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmark.contract import DataPolicy
 from benchmark.records.journal import Journal, as_json, from_json
-from benchmark.running.cell_models import Models
+from benchmark.running.cell_models import CellModels
 from benchmark.student.fit import FitReport
 from benchmark.student.weights import load_weights, save_weights
 from benchmark.teachers.ledger import Ledger
@@ -22,7 +22,7 @@ class ResumableState:
     `settled` marks what was paid for what no question took, as the ledger holds it.
     """
 
-    models: Models
+    models: CellModels
     ledger: Ledger
     history: list[RoundLog] = field(default_factory=list)
     bought: list[str] = field(default_factory=list)

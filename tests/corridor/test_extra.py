@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmark import corridor
 from benchmark.axes.annotation import FewShotCot
 from benchmark.contract import AskModels, Context
 from benchmark.errors import ConfigError
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.planning.checks import check
+from benchmark.running import examination
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.types import Annotation, Example, Pick, Question
@@ -57,7 +57,7 @@ def test_further_test_sets_are_opened_after_the_cells_own(tmp_path: Path, monkey
         sealed.append(test._sealed)
         return evaluate(student, examples, *rest)
 
-    monkeypatch.setattr(corridor, "evaluate", told)
+    monkeypatch.setattr(examination, "evaluate", told)
     cell = with_other(schedule=Rounds())
     run(cell, tmp_path)
     splits = cell.dataset.load()

@@ -179,7 +179,7 @@ def test_killed_at_every_other_step_one_attempt_after_the_other(tmp_path: Path, 
     [
         ("benchmark.records.journal.Journal", "write", 18),
         ("benchmark.records.journal.Journal", "replace", 40),
-        ("benchmark.corridor.CellRun", "_measure", 6),
+        ("benchmark.running.examination.Examination", "_measure", 6),
     ],
 )
 def test_killed_at_any_write_or_evaluation(

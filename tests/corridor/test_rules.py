@@ -15,6 +15,7 @@ from benchmark.cell.cell import Cell
 from benchmark.errors import LeakError
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.run_cell import Outcome, run_cell
+from benchmark.running import examination
 from benchmark.tasks.dataset import TestSplit
 from benchmark.types import Example
 from tests.corridor.corridor_parts import (
@@ -58,7 +59,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tell(TestSplit, "unseal", "unseal")
     tell(TestSplit, "open", "open")
     tell(corridor, "fit", "fit")
-    tell(corridor, "evaluate", "evaluate")
+    tell(examination, "evaluate", "evaluate")
     return happened
 
 
@@ -78,7 +79,7 @@ def test_every_round_is_judged_on_the_validation_split_and_only_the_end_on_test(
         judged.append([example.id for example in examples])
         return evaluate(student, examples, *rest)
 
-    monkeypatch.setattr(corridor, "evaluate", told)
+    monkeypatch.setattr(examination, "evaluate", told)
     cell = miniature(schedule=Rounds())
     run(cell, tmp_path)
     splits = cell.dataset.load()

@@ -241,7 +241,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "rounds are validated on test questions",
             (
                 Edit(
-                    "benchmark/corridor.py",
+                    "benchmark/running/examination.py",
                     "splits.validation[: self.cell.evaluation.validation_size]",
                     "splits.test._examples[: self.cell.evaluation.validation_size]",
                 ),
@@ -570,8 +570,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/corridor.py",
-                    "self.purchase.buy_round(picks[len(before) :]",
-                    "self.purchase.buy_round(picks[max(0, len(before) - 1) :]",
+                    "rest = picks[len(before) :]",
+                    "rest = picks[max(0, len(before) - 1) :]",
                 ),
             ),
             (f"{RESUME}::test_killed_at_any_question_nothing_is_paid_twice",),
@@ -581,8 +581,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/corridor.py",
-                    "for log in self.state.history:\n            self._read",
-                    "for log in ():\n            self._read",
+                    "for log in self.state.history:\n            self.purchases",
+                    "for log in ():\n            self.purchases",
                 ),
             ),
             (f"{RESUME}::test_what_an_earlier_round_asked_is_not_paid_for_again",),

@@ -182,15 +182,15 @@ def test_seeds_share_purchases_and_differ_in_numbers(cell: Run, miniature: tuple
 def test_an_interrupted_cell_does_not_appear(
     stop: type[BaseException], cell: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.corridor import CellRun
     from benchmark.run_cell import run_cell
+    from benchmark.running.examination import Examination
 
     def interrupted(*_: Any) -> Any:
         raise stop
 
     wanted = cell((*miniature, f"results_dir={results.path}"))
     with monkeypatch.context() as patch:
-        patch.setattr(CellRun, "_teacher_reference", interrupted)
+        patch.setattr(Examination, "teacher_reference", interrupted)
         with pytest.raises(stop):
             run_cell(wanted, Said())
     assert not results.cells()

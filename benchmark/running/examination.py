@@ -1,0 +1,132 @@
+"""Measures a cell's student on validation and test questions, and the teacher on the same test questions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.cell.cell import Cell
+from benchmark.console.progress import Display
+from benchmark.contract import Task
+from benchmark.evaluation.accuracy import Evaluation, evaluate
+from benchmark.evaluation.extra import ExtraTest, count_seen
+from benchmark.evaluation.likelihood import choose, written_roles
+from benchmark.evaluation.reasoning import with_reasoning
+from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
+from benchmark.evaluation.sampling import SampledAnswers, draw
+from benchmark.records.record import CellFolder
+from benchmark.running.cell_models import CellModels
+from benchmark.running.resumable_state import ResumableState
+from benchmark.tasks.dataset import Dataset, Splits
+from benchmark.teachers.prompts import PromptLibrary
+from benchmark.types import Example
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Measures the student of one cell. What measuring costs is booked on no ledger."""
+
+    cell: Cell
+    splits: Splits
+    prompts: PromptLibrary
+    models: CellModels
+    state: ResumableState
+    display: Display
+    folder: CellFolder
+    """Where predictions are written."""
+
+    def validate(self) -> Evaluation:
+        """The student on the validation questions."""
+        return self._evaluate("validation", self._validation_examples(), self.cell.dataset.task)
+
+    def validate_inside_fit(self) -> Evaluation:
+        """The same, without a progress bar of its own: the bar of the fit stands."""
+        return self._measure(self._validation_examples(), self.cell.dataset.task, lambda _: None)
+
+    def test(self) -> Evaluation:
+        """The student on the cell's own test split; writes its predictions."""
+        evaluation = self._test(self.cell.dataset, self.splits, "test")
+        self.state.counters["unparsed_answers"] += evaluation.unparsed_answers
+        self.state.counters["truncated_answers"] += evaluation.truncated_answers
+        self.folder.write_predictions("predictions", evaluation.predictions)
+        return evaluation
+
+    def test_further(self, dataset: Dataset) -> ExtraTest:
+        """The student on a further test set. Its counters stand apart: `unparsed_answers/NAME` and so on."""
+        student = self.models.student
+        before, splits = Counter(student.counters), dataset.load()
+        evaluation = self._test(dataset, splits, dataset.name)
+        cut = student.counters - before
+        student.counters.subtract(cut)
+        counts = {
+            **cut,
+            "unparsed_answers": evaluation.unparsed_answers,
+            "truncated_answers": evaluation.truncated_answers,
+        }
+        self.state.counters.update({f"{what}/{dataset.name}": count for what, count in counts.items()})
+        self.folder.write_predictions(f"predictions-{dataset.name}", evaluation.predictions)
+        learnt = [*(row.without_gold() for row in self.splits.pool), *(row.question for row in self.state.annotations)]
+        asked = [row.without_gold() for row in splits.test.open()]
+        return ExtraTest(dataset.name, evaluation, count_seen(asked, learnt))
+
+    def sample(self) -> SampledAnswers | None:
+        """Several answers to each test question; writes them. None with `evaluation.samples=0`."""
+        form, task, settings = self.cell.method.format, self.cell.dataset.task, self.cell.evaluation
+        if not settings.samples:
+            return None
+        examples = self.splits.test.open()
+        self.state.book_work()
+        with self.display.bar("sampling on test", len(examples) * len(form.answer_path) * settings.samples) as advance:
+            samples = draw(
+                self.models.student,
+                examples,
+                form,
+                task,
+                settings.samples,
+                settings.temperature,
+                settings.max_new_tokens,
+                advance,
+            )
+        self.models.usage_since_last_call()  # taken, and not booked
+        self.folder.write_samples(samples.rows)
+        return samples
+
+    def teacher_reference(self) -> dict[str, Any] | None:
+        """The first teacher's accuracy on the test questions; None where it is not measured.
+
+        The teacher is asked and read as in few-shot annotation.
+        """
+        name = reference_teacher(self.cell.asked_teachers, self.cell.evaluation)
+        if name is None:
+            return None
+        opened, at_once = self.models.suppliers[name].teacher, self.cell.teachers[name].concurrency
+        measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open(), at_once)
+        return None if measured is None else {"split": "test", **measured}
+
+    def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
+        """Opens a test split: from here on nothing is decided any more."""
+        splits.test.unseal()
+        examples = splits.test.open()
+        return with_reasoning(self._evaluate(shown, examples, dataset.task), examples, dataset)
+
+    def _validation_examples(self) -> Sequence[Example]:
+        return self.splits.validation[: self.cell.evaluation.validation_size]
+
+    def _evaluate(self, shown: str, examples: Sequence[Example], task: Task) -> Evaluation:
+        form, by_likelihood = self.cell.method.format, self.cell.evaluation.option_likelihood is not None
+        turns = len(written_roles(form)) + 1 if by_likelihood else len(form.answer_path)
+        with self.display.bar(f"evaluating on {shown}", len(examples) * turns) as advance:
+            return self._measure(examples, task, advance)
+
+    def _measure(self, examples: Sequence[Example], task: Task, advance: Callable[[int], None]) -> Evaluation:
+        student, form, settings = self.models.student, self.cell.method.format, self.cell.evaluation
+        self.state.book_work()
+        if settings.option_likelihood is None:
+            evaluation = evaluate(student, examples, form, task, settings.max_new_tokens, advance)
+        else:
+            by, longest = settings.option_likelihood, settings.max_new_tokens
+            evaluation = choose(student, examples, form, task, by, longest, advance)
+        self.models.usage_since_last_call()  # taken, and not booked
+        return evaluation
