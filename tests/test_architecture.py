@@ -1,6 +1,7 @@
 """The house keeps its shape: which room may import which, and how long files and functions get.
 
-A room is a folder, or a file on the ground floor of a package. Imports for types only (`if TYPE_CHECKING:`) do not count.
+A room is a folder, or a file on the ground floor of a package. Imports for types only (`if TYPE_CHECKING:`) are left
+out.
 """
 
 from __future__ import annotations
