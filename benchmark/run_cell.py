@@ -24,12 +24,16 @@ from benchmark.running.isolation import isolated
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a launcher gets back from a cell: plain values, so that every one of them can carry it between processes."""
+    """What became of a cell, in plain values that every launcher can carry between processes."""
 
     cell_id: str
+    """Empty where the cell was not run."""
     description: str
+    """The cell in a few words."""
     status: Literal["complete", "already complete", "failed", "refused", "not run"]
+    """`refused`: the cell cannot run as it is configured; `not run`: planned, or annotated ahead."""
     message: str
+    """The score of a complete cell, or why it failed."""
 
 
 def run_cell(cell: Cell, display: Display) -> Outcome:

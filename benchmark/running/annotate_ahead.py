@@ -1,7 +1,7 @@
-"""Fills the teacher store ahead of training, with everything that depends on no trained student.
+"""Buys replies before training (`mode=annotate`): all that the first round asks and that needs no trained student.
 
-The first round is ranked and bought by the code of a run, and where the settings have the teacher asked about the test
-questions too, it is. So the requests are those of a run, which then finds their replies in the store.
+The code of a run ranks and buys the first round, so a later run asks the same requests and finds their replies in the
+store. Where a run would measure the teacher on the test questions, those requests are bought too.
 """
 
 from __future__ import annotations
@@ -36,25 +36,28 @@ Say = Callable[[str], None]
 
 @dataclass
 class Preparation:
-    """What preparing a cell came to.
-
-    `bought` was paid for now; `held_calls` cost nothing, since the store held their replies. `unkept` replies did not
-    end by themselves, so that no store keeps them. `waits` says what needs a student, `needless` why there is nothing
-    to prepare, `failure` what went wrong. `traffic` is what went to the servers of live teachers.
-    """
+    """What `prepare` did for one cell."""
 
     questions: int = 0
+    """Questions whose replies are now in the store."""
     bought: Usage = field(default_factory=Usage)
+    """Calls, tokens and US dollars paid for now."""
     held_calls: int = 0
+    """Calls that cost nothing, because the store held their replies."""
     unkept: int = 0
+    """Replies that are not final (cut, or filtered): the store keeps none of them, and a run asks again."""
     waits: list[str] = field(default_factory=list)
+    """What cannot be bought before a student is trained."""
     needless: str | None = None
+    """Why there is nothing to buy; None where there is."""
     failure: str | None = None
+    """What went wrong; None where nothing did."""
     traffic: dict[str, Json] = field(default_factory=dict)
+    """What was sent to the servers of live teachers, by teacher."""
 
 
 def prepare(cell: Cell, say: Say) -> Preparation:
-    """Buys what can be bought for the cell now. What goes wrong is told in the result; only interruptions raise."""
+    """Buys what can be bought for the cell now. An error is reported in the result; only an interruption raises."""
     done = Preparation()
     if not cell.asks_teacher:
         done.needless = "asks no teacher"
@@ -63,9 +66,9 @@ def prepare(cell: Cell, say: Say) -> Preparation:
     else:
         before = traffic_of(cell.teachers)
         try:
-            with isolated(), _opened_buyer(cell, done, say) as desk:
-                desk.buy_first_round()
-                desk.ask_for_reference()
+            with isolated(), _opened_buyer(cell, done, say) as buyer:
+                buyer.buy_first_round()
+                buyer.ask_for_reference()
         except Exception as error:
             line = (str(error).splitlines() or [""])[0]
             done.failure = line if isinstance(error, ConfigError) else f"{type(error).__name__}: {line}"
@@ -73,22 +76,22 @@ def prepare(cell: Cell, say: Say) -> Preparation:
     return done
 
 
-# --- who is not here --------------------------------------------------------------------------------------------------
+# --- models that are absent --------------------------------------------------------------------------------------------
 
 
 class StudentNeeded(Exception):
-    """A part turned to the student."""
+    """A part asked the student, which does not exist yet."""
 
 
 class AbsentStudent:
-    """Stands where the student will be."""
+    """Takes the place of the student: any use of it raises StudentNeeded."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise StudentNeeded
 
 
 class AssistantOnDemand:
-    """Stands for the assistant, whose weights are read when a part first turns to it."""
+    """Takes the place of the assistant, and reads its weights when a part first uses it."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -103,10 +106,10 @@ class AssistantOnDemand:
 
 
 class StopsWhereStudentNeeded:
-    """An annotator that stops at a question where it needs the student; what it asked before that is bought.
+    """An annotator that stops a question where it needs the student. What it asked before that is bought.
 
-    Where the budget limits what a question may cost, it asks nothing any more after the first such question: without
-    the rest of its costs, nobody knows how many questions a run will admit.
+    With a budget in calls, tokens or dollars (`goes_on` is False) it also stops at the first such question: its full
+    cost is unknown, so the number of questions that a run will admit is unknown too.
     """
 
     def __init__(self, annotator: Annotator, goes_on: bool) -> None:
@@ -134,17 +137,17 @@ class StopsWhereStudentNeeded:
 @contextmanager
 def _opened_buyer(cell: Cell, done: Preparation, say: Say) -> Iterator[AheadOfTimeBuyer]:
     suppliers, store = open_teachers(cell, uuid.uuid4().hex, say)
-    desk = AheadOfTimeBuyer(cell, suppliers, done, say)
+    buyer = AheadOfTimeBuyer(cell, suppliers, done, say)
     try:
-        yield desk
+        yield buyer
     finally:
-        desk.add_up()
+        buyer.add_up()
         if store is not None:
             store.close()
 
 
 class AheadOfTimeBuyer:
-    """Where the purchases of one cell are made, and counted in `done`."""
+    """Buys for one cell, and counts in `done`."""
 
     def __init__(self, cell: Cell, suppliers: Mapping[str, Supplier], done: Preparation, say: Say) -> None:
         self.cell = cell
@@ -163,7 +166,7 @@ class AheadOfTimeBuyer:
         self.reference_meter = Meter(suppliers, Ledger())
 
     def buy_first_round(self) -> None:
-        """What the first round of a run asks."""
+        """Buys what the first round of a run asks the teacher."""
         cell = self.cell
         round_ = cell.method.schedule.next_round(())
         if round_ is None:
@@ -200,7 +203,7 @@ class AheadOfTimeBuyer:
             purchase.buy_round(picks, context, share, 0, keep, self.say)
 
     def ask_for_reference(self) -> None:
-        """What the end of a run asks for the teacher's own accuracy. Their answers are not looked at."""
+        """Buys what a run asks the teacher about the test questions. The answers are not read."""
         name = reference_teacher(self.cell.asked_teachers, self.cell.evaluation)
         if name is None:
             return
@@ -222,7 +225,7 @@ class AheadOfTimeBuyer:
             asyncio.run(ask_each(requests, reply, self.cell.teachers[name].concurrency))
 
     def add_up(self) -> None:
-        """Tells in `done` what was bought, after a failure too."""
+        """Writes into `done` what was bought, also after a failure."""
         for meter in (self.round_meter, self.reference_meter):
             self.done.held_calls += meter.ledger.total().calls - _spent(meter).calls
             meter.settle()

@@ -1,4 +1,4 @@
-"""What a command has prepared, as a table for people: every cell with what was bought, held and must wait."""
+"""The table that `mode=annotate` prints: per cell what was bought, what the store held, and what must wait."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ UNKEPT = (
 
 @dataclass(frozen=True)
 class PreparedCell:
-    """A cell that the table lists; `varied` is what else tells it from the others."""
+    """A row of the table."""
 
     names: Names
     varied: str
+    """Further settings in which the cell differs from the other rows."""
     done: Preparation
 
 
 def report(cells: Sequence[PreparedCell]) -> str:
-    """The table with its totals; then what waits, what failed, what a run will ask again, and what servers did."""
+    """The table with totals, then notes: what waits, what failed, what a run will ask again, retries of servers."""
     lines = [*map(_shown, cells), _total(cells)]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(cell.varied for cell in cells)]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)

@@ -23,21 +23,23 @@ from benchmark.types import Usage
 
 @dataclass
 class CellModels:
-    """`frozen` are the models whose distributions the loss reads; `suppliers` the teachers by name.
-
-    `store` keeps what the teachers say, where one of them needs it.
-    """
+    """The loaded models of a cell, and its opened teachers."""
 
     student: Student
+    """The model that is trained."""
     assistant: Student | None
+    """None where the method uses none."""
     frozen: Mapping[str, Frozen]
+    """Models whose distributions the loss reads, by the names in `Requirements.distributions`."""
     suppliers: Mapping[str, Supplier]
+    """The teachers that the cell asks, by name."""
     store: TeacherStore | None = None
-    _told: dict[str, Usage] = field(default_factory=dict)
+    """Keeps the replies of teachers; None where no teacher's replies cost anything."""
+    _counted: dict[str, Usage] = field(default_factory=dict)
 
     @property
     def local(self) -> dict[str, Student]:
-        """The models whose text costs nothing here, by the name under which an annotator asks them."""
+        """Student and assistant by the name under which an annotator asks them; their text costs no money."""
         return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
 
     def asked_by(self, annotator: Annotator) -> dict[str, Student]:
@@ -51,18 +53,18 @@ class CellModels:
             self.store.close()
 
     def usage_since_last_call(self) -> dict[str, Usage]:
-        """What each local model wrote and read since this was asked last."""
+        """By local model the calls and tokens since the last call of this method."""
         models = {name: frozen.model for name, frozen in self.frozen.items()} | self.local
         now = {name: model.usage for name, model in models.items()}
-        since = {name: usage - self._told.get(name, Usage()) for name, usage in now.items()}
-        self._told = now
+        since = {name: usage - self._counted.get(name, Usage()) for name, usage in now.items()}
+        self._counted = now
         return since
 
 
 def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda line: None) -> CellModels:
     """The models of a cell, weights included. Raises ConfigError for a model that the engine cannot serve.
 
-    `buyer` marks what the cell buys for the store, and `say` is told what is damaged in it.
+    `buyer` is the mark of this cell's purchases in the store; `say` receives a line for every damaged row of it.
     """
     needs = cell.method.requires()
     assistant = load_assistant(cell)
@@ -118,5 +120,5 @@ def load_assistant(cell: Cell) -> Student | None:
 
 
 def _own(model: Student, seed: int) -> Student:
-    """The same network with counts and random numbers of this cell's own."""
+    """The same network with its own counts, and random numbers from `seed`."""
     return replace(model, seed=seed, counters=Counter(), usage=Usage())

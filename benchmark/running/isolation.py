@@ -1,4 +1,4 @@
-"""Whatever a cell changes in its process is put back, so that the cells of one process cannot meet."""
+"""Restores what a cell changes in its process, so that one cell cannot influence the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENVIRONMENT_OF_A_CELL = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PL_GLOBAL_SEED", "
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Runs one cell: environment, logging, warnings, signals, random state and torch's switches are put back."""
+    """Runs one cell, then restores environment, logging, warnings, signals, random state and torch's switches."""
     with ExitStack() as stack:
         for restored in (_environment, _logging, _signals, _random_state, _torch_switches, _no_wandb_run):
             stack.enter_context(restored())

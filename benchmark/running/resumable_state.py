@@ -1,4 +1,4 @@
-"""What a cell has done so far: all that its record will show, and all that a new attempt needs to go on."""
+"""What a cell has done so far: what its record will show, and what a new attempt needs to go on after a death."""
 
 from __future__ import annotations
 
@@ -17,34 +17,41 @@ from benchmark.types import Annotation, Json, RoundLog
 
 @dataclass
 class ResumableState:
-    """The finished rounds, and what was counted. `phase` is the part at work, on which local models' work is booked.
-
-    `settled` marks what was paid for what no question took, as the ledger holds it.
-    """
+    """All that changes while a cell runs."""
 
     models: CellModels
+    """The cell's models, which count their own work."""
     ledger: Ledger
+    """What was charged, spent and computed."""
     history: list[RoundLog] = field(default_factory=list)
+    """The finished rounds, in order."""
     bought: list[str] = field(default_factory=list)
+    """Ids of the questions that are bought, in order of purchase."""
     annotations: list[Annotation] = field(default_factory=list)
+    """All annotations with their weights of today; dropped ones have weight 0."""
     fits: list[FitReport] = field(default_factory=list)
+    """One report per finished fit."""
     counters: Counter[str] = field(default_factory=Counter)
+    """What the record lists as `counters`: truncations, unparsed answers, dropped annotations and so on."""
     notes: Counter[str] = field(default_factory=Counter)
+    """The running round's sums of `Context.note`."""
     settled: list[str] = field(default_factory=list)
+    """Marks of payments for replies that no question used; the ledger holds their cost already."""
     phase: str = ""
+    """The axis whose ledger line is charged for tokens of local models."""
 
     def book_work(self) -> None:
-        """Books what the local models have done since the last time on the phase that is running."""
+        """Books the tokens of local models since the last call on the ledger, as `MODEL/PHASE`."""
         for name, usage in self.models.usage_since_last_call().items():
             self.ledger.compute(f"{name}/{self.phase}", usage)
 
     def enter(self, phase: str) -> None:
-        """From now on the local models work for another part."""
+        """Begins a phase: from now on tokens of local models are booked on it."""
         self.book_work()
         self.phase = phase
 
     def tallies(self) -> Json:
-        """All counts of this moment."""
+        """All counts of this moment, as JSON."""
         self.book_work()
         return as_json(
             {
@@ -56,7 +63,7 @@ class ResumableState:
         )
 
     def restore(self, tallies: Json) -> None:
-        """Takes back what `tallies` gave."""
+        """Sets all counts to what `tallies` returned earlier."""
         ledger = from_json(Ledger, tallies["ledger"])
         self.ledger.charged, self.ledger.spent, self.ledger.computed = ledger.charged, ledger.spent, ledger.computed
         _refill(self.counters, tallies["counters"])
@@ -66,7 +73,7 @@ class ResumableState:
         self.models.usage_since_last_call()  # what they did to get here was counted by the attempt that did it first
 
     def finish_round(self, journal: Journal, log: RoundLog, policy: DataPolicy) -> None:
-        """Adds a finished round and writes down everything that the next one needs."""
+        """Adds a finished round, and writes everything that the next round needs into the journal."""
         self.history.append(log)
         everything = {name: getattr(self, name) for name in ("history", "bought", "annotations", "fits", "settled")}
         end = {**as_json(everything), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
@@ -75,7 +82,10 @@ class ResumableState:
             journal.forget(f"{round_folder(log.round.index - 1)}/{name}")
 
     def go_on(self, journal: Journal, policy: DataPolicy) -> None:
-        """Takes the place after the last finished round of an earlier attempt, if there is one that can be used."""
+        """Restores the state after the last finished round of an earlier attempt; does nothing where there is none.
+
+        Where that round's files are damaged, training begins anew from the purchases, which are kept.
+        """
         number = _finished_rounds(journal)
         if number == 0:
             return
@@ -94,7 +104,7 @@ class ResumableState:
         policy.load_state_dict(end["policy"])
 
     def finish_fit(self, journal: Journal, folder: str, report: FitReport, policy: DataPolicy) -> None:
-        """Writes down what a fit has made; its checkpoints are needed no more."""
+        """Adds a finished fit, writes its weights into the journal, and removes its checkpoints."""
         self.fits.append(report)
         save_weights(self.models.student.network, journal, folder)
         end = {"report": as_json(report), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
@@ -102,7 +112,7 @@ class ResumableState:
         journal.forget(f"{folder}/fit")
 
     def fitted(self, journal: Journal, folder: str, policy: DataPolicy) -> bool:
-        """Whether an earlier attempt finished this fit; then everything stands as it stood at its end."""
+        """True where an earlier attempt finished this fit; weights and counts are then restored to its end."""
         end: Mapping[str, Json] | None = journal.read(f"{folder}/fit.json")
         if end is None or not load_weights(self.models.student.network, journal, folder):
             return False
