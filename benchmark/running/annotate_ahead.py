@@ -76,7 +76,7 @@ def prepare(cell: Cell, say: Say) -> Preparation:
     return done
 
 
-# --- models that are absent --------------------------------------------------------------------------------------------
+# --- models that are absent ------------------------------------------------------------------------------------------
 
 
 class StudentNeeded(Exception):
