@@ -23,6 +23,7 @@ from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.journal import BUYER, Journal, as_json, from_json
 from benchmark.records.record import CellFolder
+from benchmark.records.schema import CellResult
 from benchmark.running.cell_models import load_models
 from benchmark.running.record_content import result
 from benchmark.running.resumable_state import ResumableState, round_folder
@@ -64,14 +65,14 @@ class CellRun:
         self.policy = cell.method.loss.data_policy
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CellResult:
         """The corridor; returns what the record says of rounds, training, test and costs."""
         try:
             return self._run()
         finally:
             self.models.close()
 
-    def _run(self) -> dict[str, Any]:
+    def _run(self) -> CellResult:
         self.state.go_on(self.journal, self.policy)
         self.meter.has_settled(self.state.settled)
         for log in self.state.history:

@@ -39,7 +39,8 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", sources(), ids=named)
 def test_a_file_imports_only_what_its_package_may(path: Path) -> None:
     package = path.relative_to(REPOSITORY).parts[0]
-    assert not FORBIDDEN[package] & {name.partition(".")[0] for name in imported(path)}
+    shared = {"benchmark.records.schema"}  # the one module of the engine that the analysis may import
+    assert not FORBIDDEN[package] & {name.partition(".")[0] for name in {*imported(path)} - shared}
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "methods").glob("*.py")), ids=named)

@@ -10,6 +10,7 @@ import pytest
 from benchmark.errors import SweepFailed
 from benchmark.records.record import CellFolder
 from benchmark.sweep import Sweep
+from tests.records.small_records import complete_record
 
 Run = Callable[..., Any]
 
@@ -29,7 +30,7 @@ class BreakingLauncher:
             if self.deadly in pair:
                 raise RuntimeError("a worker was killed")
             for folder in pair.values():
-                folder.finish({"status": "complete", "cell_id": folder.cell_id})
+                folder.finish(complete_record(folder.cell_id))
         return ["done"] * len(batch)
 
     def folder(self, overrides: Sequence[str]) -> CellFolder:
