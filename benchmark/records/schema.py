@@ -76,7 +76,7 @@ class CellNames(RecordPart):
     cell_id: str
     """The hash of everything that can change its numbers."""
     method: str
-    """The preset, with `+axis=option` for every axis that differs from it."""
+    """The name of the preset, then `+` and a setting for each one of the axes that differs from the preset."""
     dataset: str
     """The dataset that was trained on."""
     student: str
@@ -84,7 +84,7 @@ class CellNames(RecordPart):
     teacher: str | None
     """The teacher's name; None where the method asks none."""
     seed: int
-    """The seed of everything but the purchases."""
+    """The seed of the initial student, of random selection and of the order of batches."""
 
 
 class CellResult(RecordPart):
@@ -147,7 +147,7 @@ class RecordHeader(RecordPart):
     status: Literal["running", "complete", "failed"]
     """`complete` or `failed`; `running` stands in no file."""
     method: str
-    """The preset, with `+axis=option` for every axis that differs from it."""
+    """The name of the preset, then `+` and a setting for each one of the axes that differs from the preset."""
     dataset: str
     """The dataset that is trained on."""
     student: str
@@ -155,7 +155,7 @@ class RecordHeader(RecordPart):
     teacher: str | None
     """The teacher's name; None where the method asks none."""
     seed: int
-    """The seed of everything but the purchases."""
+    """The seed of the initial student, of random selection and of the order of batches."""
     data_seed: int
     """The seed of what is bought without a look at the student; all seeds share those purchases."""
     budget: BudgetLimits
