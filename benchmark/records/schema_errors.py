@@ -44,8 +44,18 @@ def refused(reason: str) -> PydanticCustomError:
 def explained(error: ValidationError, model: type[BaseModel], content: Mapping[str, Any]) -> str:
     """The first thing that is wrong with the content of a model, such as `lacks test[0].n`."""
     first = error.errors(include_url=False)[0]
-    path, context = dotted(first["loc"]), first.get("ctx", {})
-    match first["type"]:
+    or_null = " or null" if _may_be_null(first["loc"], model, content) else ""
+    return _complaint(first, or_null)
+
+
+def in_one_line(error: ValidationError) -> str:
+    """The first thing that is wrong where a model is made, such as `RoundRecord: notes.kept is 'nan', expected ...`."""
+    return f"{error.title}: {_complaint(error.errors(include_url=False)[0])}"
+
+
+def _complaint(error: ErrorDetails, or_null: str = "") -> str:
+    path, context = dotted(error["loc"]), error.get("ctx", {})
+    match error["type"]:
         case "missing":
             return f"lacks {path}"
         case "lacking":
@@ -53,18 +63,13 @@ def explained(error: ValidationError, model: type[BaseModel], content: Mapping[s
         case "refused":
             return f"{path}{context['reason']}"
         case _:
-            shown = str(first["input"])[:SHOWN_CHARACTERS]
-            return f"{path} is {shown!r}, expected {_expected(first, model, content)}"
+            shown = str(error["input"])[:SHOWN_CHARACTERS]
+            return f"{path} is {shown!r}, expected {EXPECTED.get(error['type'], error['msg'])}{or_null}"
 
 
 def dotted(place: Sequence[int | str]) -> str:
     """A place in the words of a message, such as `rounds[0].charged.teacher`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
-
-
-def _expected(error: ErrorDetails, model: type[BaseModel], content: Mapping[str, Any]) -> str:
-    expected = EXPECTED.get(error["type"], error["msg"])
-    return f"{expected} or null" if _may_be_null(error["loc"], model, content) else expected
 
 
 def _may_be_null(place: Place, model: type[BaseModel], content: Mapping[str, Any]) -> bool:
@@ -77,7 +82,7 @@ def _may_be_null(place: Place, model: type[BaseModel], content: Mapping[str, Any
 
 
 def _with_null(value: Any, place: Place) -> Any:
-    if not place:
+    if not place or (isinstance(value, dict) and place[0] not in value):
         return None
     changed = copy.copy(value)
     changed[place[0]] = _with_null(value[place[0]], place[1:])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from pydantic import ValidationError
 
 from benchmark.cell.cell import Cell
 from benchmark.evaluation.accuracy import Evaluation
@@ -21,11 +24,22 @@ from benchmark.records.schema import (
     TestScore,
     TrainingRecord,
 )
+from benchmark.records.schema_errors import in_one_line
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.fit import FitReport
 from benchmark.types import RoundLog, Usage
 
 
+@contextmanager
+def _naming_what_is_refused() -> Iterator[None]:
+    """Turns the schema's refusal of a value into a ValueError of one line that names the value."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ValueError(f"the record cannot hold {in_one_line(error)}") from error
+
+
+@_naming_what_is_refused()
 def result(
     cell: Cell,
     state: ResumableState,
@@ -41,6 +55,9 @@ def result(
     `reference` is the teacher's own score on the test questions, None where it was not measured. `traffic` is what went
     to the servers of live teachers, by teacher; the record leaves it out where there is none. `cost_is_estimated` says
     that the ledger holds tokens that nobody counted.
+
+    Raises:
+        ValueError: a value is nothing that a record can hold, such as a note that is NaN; the message names it.
     """
     servers = {name: TeacherTraffic(**counts) for name, counts in traffic.items()}
     return CellResult(

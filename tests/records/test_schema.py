@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from benchmark.records import record_parts, schema
-from benchmark.records.schema import RecordError, RecordPart, parse_manifest, parse_record, read_record
+from benchmark.records.schema import RecordError, RecordPart, RoundRecord, parse_manifest, parse_record, read_record
+from benchmark.records.schema_errors import in_one_line
 from tests.records.small_records import complete_record, failed_record
 
 Json = dict[str, Any]
@@ -200,6 +202,12 @@ def test_a_file_that_is_no_record_says_why(tmp_path: Path) -> None:
             read_record(path)
     path.write_text(json.dumps(failed_record(error="why").as_json()))
     assert read_record(path).error == "why"
+
+
+def test_a_round_that_no_record_can_hold_is_named() -> None:
+    with pytest.raises(ValidationError) as error:
+        RoundRecord(charged={}, spent={}, notes={"kept": math.nan})
+    assert in_one_line(error.value) == "RoundRecord: notes.kept is 'nan', expected a finite number"
 
 
 def test_every_field_says_what_it_holds() -> None:
