@@ -14,6 +14,7 @@ from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Display
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
+from benchmark.records.schema import CellResult
 from benchmark.running.cell_models import load_models
 from benchmark.running.examination import Examination
 from benchmark.running.purchase_journal import PurchaseJournal, buyer_mark
@@ -58,7 +59,7 @@ class CellRun:
         self.policy = cell.method.loss.data_policy
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CellResult:
         """The corridor; returns what the record says of rounds, training, test and costs."""
         try:
             self._go_on()
@@ -150,7 +151,7 @@ class CellRun:
         state.finish_fit(self.journal, folder, report, self.policy)
         give_back_freed_memory()
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self) -> CellResult:
         """Opens the test split, once and last; returns the content of the record."""
         test, samples = self.examination.test(), self.examination.sample()
         self.state.counters["left_out_rows"] = self.splits.left_out

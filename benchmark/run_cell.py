@@ -19,6 +19,7 @@ from benchmark.records.journal import Journal
 from benchmark.records.loggers import cell_loggers
 from benchmark.records.prerequisites import prerequisites
 from benchmark.records.record import CellFolder
+from benchmark.records.schema import BudgetLimits, CompleteRecord, RecordHeader
 from benchmark.running.isolation import isolated
 
 
@@ -43,7 +44,7 @@ def run_cell(cell: Cell, display: Display) -> Outcome:
     (results / ".locks").mkdir(parents=True, exist_ok=True)
     with FileLock(results / ".locks" / f"{identifier}.lock"):
         found = cell_on_disk(results, identifier)
-        if found.status == "complete" and found.record is not None:
+        if found.status == "complete" and isinstance(found.record, CompleteRecord):
             return Outcome(identifier, cell.describe(), "already complete", summary(found.record))
         if found.status == "damaged":
             display.say(str(found.problem))
@@ -75,15 +76,15 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
     except Exception as error:
         message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        folder.finish(header | {"status": "failed", "error": message})
+        folder.finish(header.failed(message))
         display.say(f"failed: {message}")
         status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
         return Outcome(identifier, cell.describe(), status, str(error) if status == "refused" else message)
 
 
 def _complete(
-    cell: Cell, header: dict[str, Any], folder: CellFolder, journal: Journal, display: Display, started: float
-) -> dict[str, Any]:
+    cell: Cell, header: RecordHeader, folder: CellFolder, journal: Journal, display: Display, started: float
+) -> CompleteRecord:
     """Runs the corridor and returns the whole record."""
     import torch
 
@@ -96,44 +97,43 @@ def _complete(
     with cell_loggers(cell.logger, folder.path, journal.path("curves"), cell.describe(), cell.config) as loggers:
         run = CellRun(cell, folder, journal, display, loggers)
         result = run.run()
-        own, *extra = result["test"]
-        scores = {f"test/{own['metric']}": own["value"]}
-        scores |= {f"test/{test['dataset']}/{test['metric']}": test["value"] for test in extra}
+        own, *extra = result.test
+        scores = {f"test/{own.metric}": own.value}
+        scores |= {f"test/{test.dataset}/{test.metric}": test.value for test in extra}
         for logger in loggers:
-            logger.log_metrics(scores, step=int(result["train"]["optimiser_steps"]))
+            logger.log_metrics(scores, step=result.train.optimiser_steps)
+    record = header.completed(result)
     if cell.trainer.save_student and cell.method.trains():
-        export(run.student, folder.path / "student", card_of(run, {**header, **result}))
-    result["train"]["peak_memory_bytes"] = peak_bytes()
-    device = str(run.student.network.device)
-    return {
-        **header,
-        "status": "complete",
-        "error": None,
-        **result,
-        "policy": "last",
-        "seconds": time.perf_counter() - started,
-        "provenance": provenance(device, torch.get_num_threads()),
-    }
+        export(run.student, folder.path / "student", card_of(run, record))
+    return record.model_copy(
+        update={
+            "train": record.train.model_copy(update={"peak_memory_bytes": peak_bytes()}),
+            "policy": "last",
+            "seconds": time.perf_counter() - started,
+            "provenance": provenance(str(run.student.network.device), torch.get_num_threads()),
+        }
+    )
 
 
-def _header(cell: Cell, who: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "cell_id": id_of(who),
-        "status": None,
-        "method": cell.method.name,
-        "dataset": cell.dataset.name,
-        "student": cell.student.name,
-        "teacher": cell.teacher.name if cell.asks_teacher else None,
-        "seed": cell.seed,
-        "data_seed": cell.data_seed,
-        "budget": vars(cell.budget).copy(),
-        "config": cell.config,
-        "identity": who,
-        "prerequisites": prerequisites(cell.model_paths),
-    }
+def _header(cell: Cell, who: dict[str, Any]) -> RecordHeader:
+    return RecordHeader(
+        cell_id=id_of(who),
+        status="running",
+        method=cell.method.name,
+        dataset=cell.dataset.name,
+        student=cell.student.name,
+        teacher=cell.teacher.name if cell.asks_teacher else None,
+        seed=cell.seed,
+        data_seed=cell.data_seed,
+        budget=BudgetLimits(**vars(cell.budget)),
+        config=dict(cell.config),
+        identity=who,
+        prerequisites=prerequisites(cell.model_paths),
+    )
 
 
-def summary(record: dict[str, Any]) -> str:
+def summary(record: CompleteRecord) -> str:
     """The score of a complete record in a few words."""
-    test = record["test"][0]
-    return f"{test['metric']} {test['value']:.1%} of {test['n']} in {record['seconds']:.0f} s"
+    test = record.test[0]
+    time_taken = "" if record.seconds is None else f" in {record.seconds:.0f} s"
+    return f"{test.metric} {test.value:.1%} of {test.n}{time_taken}"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +11,8 @@ from typing import Any
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.grid import Grid, GridCell, Overrides
 from benchmark.records.catalog import cell_on_disk
+from benchmark.records.manifest import write_manifest
+from benchmark.records.schema import CellNames
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Sweep:
         missing = [each.overrides for each in cells if each.status != "complete"]
         sys.stderr.write(f"{len(cells)} cells, {len(cells) - len(missing)} complete, {len(missing)} to run\n")
         for results, of_folder in self._by_results_dir():
-            _write_manifest(results, of_folder)
+            write_manifest(results, list(map(_names, of_folder)))
         return missing
 
     def launch(self, launch: Callable[[list[Overrides]], Sequence[Any]], batch: list[Overrides]) -> list[Any]:
@@ -97,23 +96,13 @@ def _problem(each: GridCell) -> str:
     return cell_on_disk(Path(each.cell.results_dir), each.cell_id).problem or "its process died before it could say why"
 
 
-def _write_manifest(results: Path, cells: Sequence[GridCell]) -> None:
-    """Says which cells the sweep wants, so that missing ones can be told from unwanted ones."""
-    folder = results / ".manifests"
-    folder.mkdir(parents=True, exist_ok=True)
-    now = datetime.datetime.now(datetime.UTC)
-    rows = [
-        {
-            "cell_id": each.cell_id,
-            "method": each.cell.method.name,
-            "dataset": each.cell.dataset.name,
-            "student": each.cell.student.name,
-            "teacher": each.cell.teacher.name if each.cell.asks_teacher else None,
-            "seed": each.cell.seed,
-        }
-        for each in cells
-    ]
-    name = f"{now.strftime('%Y%m%dT%H%M%S%f')}-{os.getpid()}"
-    partial = folder / f".{name}"
-    partial.write_text(json.dumps({"created": now.isoformat(), "cells": rows}, indent=1), encoding="utf-8")
-    partial.rename(folder / f"{name}.json")
+def _names(each: GridCell) -> CellNames:
+    cell = each.cell
+    return CellNames(
+        cell_id=each.cell_id,
+        method=cell.method.name,
+        dataset=cell.dataset.name,
+        student=cell.student.name,
+        teacher=cell.teacher.name if cell.asks_teacher else None,
+        seed=cell.seed,
+    )

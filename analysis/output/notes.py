@@ -85,7 +85,7 @@ def _seen_notes(block: BlockParts) -> Iterator[str]:
 def _truncation_notes(block: BlockParts) -> Iterator[str]:
     for group in block.groups:
         tests = [score.test for score in group.scores]
-        share = sum(test.truncated_answers or 0 for test in tests) / sum(test.num_examples for test in tests)
+        share = sum(test.truncated_answers or 0 for test in tests) / sum(test.n for test in tests)
         if share > MUCH_TRUNCATED and group.method != UNTRAINED_METHOD:
             yield (
                 f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were cut at the cap of tokens; "

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from analysis.output.notes import title_of
 from analysis.output.page import html_page
 from analysis.output.tables import Block, Table, TableRow
-from analysis.records.load import FailedCell, Identity
+from analysis.records.load import FailedCell
+from benchmark.records.schema import CellNames
 
 TEXT_COLUMNS = frozenset({"method", "gold", "records", "record", "error", "dataset", "student", "teacher"})
 FAILED_COLUMNS = ("record", "method", "dataset", "student", "teacher", "seed", "error")
@@ -133,10 +134,10 @@ def _shown_ids(row: TableRow, short_ids: Mapping[str, str]) -> str:
 
 def failed_rows(failed: Sequence[FailedCell], short_ids: Mapping[str, str]) -> list[list[str]]:
     """The failed cells in the order of `FAILED_COLUMNS`."""
-    return [[*identity_row(cell.identity, short_ids), cell.error] for cell in failed]
+    return [[*names_row(cell.names, short_ids), cell.error] for cell in failed]
 
 
-def identity_row(cell: Identity, short_ids: Mapping[str, str]) -> list[str]:
+def names_row(cell: CellNames, short_ids: Mapping[str, str]) -> list[str]:
     """One cell in the order of `FAILED_COLUMNS`, without an error."""
     who = [short_ids[cell.cell_id], cell.method, cell.dataset, cell.student, cell.teacher or "none"]
     return [*who, str(cell.seed)]

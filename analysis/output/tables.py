@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, fields
 import pandas as pd
 
 from analysis.output.notes import BlockParts, notes_of
-from analysis.records.load import UNTRAINED_METHOD, Cell, Cost, FailedCell, Records
+from analysis.records.load import UNTRAINED_METHOD, FailedCell, FinishedCell, Records
 from analysis.records.record_ids import short_ids
 from analysis.statistics.grouping import BlockKey, Group, blocks_of, distinct_names, group_scores, natural_order
 from analysis.statistics.intervals import mean_with_t_interval
 from analysis.statistics.references import TEACHER_NAME, UNTRAINED_NAME, TeacherGroup, gap_closed, teacher_groups
+from benchmark.records.schema import NOTHING, LedgerEntry
 
 INTEGER_COLUMNS = (
     "num_seeds",
@@ -108,7 +109,7 @@ def build_table(records: Records) -> Table:
         for key, scores in blocks_of(records.complete).items()
     ]
     blocks = tuple(Block(part.key, tuple(_rows(part))) for part in parts)
-    failed = sorted(records.failed, key=lambda cell: cell.identity.cell_id)
+    failed = sorted(records.failed, key=lambda cell: cell.names.cell_id)
     return Table(blocks, tuple(notes_of(parts)), tuple(failed), short)
 
 
@@ -158,18 +159,18 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         reasoning_accuracy=_mean([test.reasoning_accuracy for test in tests]),
         right_answer_wrong_reasoning=_mean([test.right_answer_wrong_reasoning for test in tests]),
         num_seeds=interval.num_values,
-        seeds=" ".join(str(cell.identity.seed) for cell in cells),
-        test_examples=tests[0].num_examples,
-        asked_teacher=cells[0].identity.teacher is not None,
-        teacher_questions=_mean_cost(cells, "teacher", lambda cost: cost.questions),
-        teacher_calls=_mean_cost(cells, "teacher", lambda cost: cost.calls),
-        teacher_prompt_tokens=_mean_cost(cells, "teacher", lambda cost: cost.prompt_tokens),
-        teacher_completion_tokens=_mean_cost(cells, "teacher", lambda cost: cost.completion_tokens),
-        teacher_usd=_mean_cost(cells, "teacher", lambda cost: cost.usd),
-        teacher_usd_spent=_mean([cell.spent.get("teacher", Cost()).usd for cell in cells]),
+        seeds=" ".join(str(cell.names.seed) for cell in cells),
+        test_examples=tests[0].n,
+        asked_teacher=cells[0].names.teacher is not None,
+        teacher_questions=_mean_cost(cells, "teacher", lambda entry: entry.questions),
+        teacher_calls=_mean_cost(cells, "teacher", lambda entry: entry.calls),
+        teacher_prompt_tokens=_mean_cost(cells, "teacher", lambda entry: entry.prompt_tokens),
+        teacher_completion_tokens=_mean_cost(cells, "teacher", lambda entry: entry.completion_tokens),
+        teacher_usd=_mean_cost(cells, "teacher", lambda entry: entry.usd),
+        teacher_usd_spent=_mean([cell.spent.get("teacher", NOTHING).usd for cell in cells]),
         cost_estimated=any(cell.cost_estimated for cell in cells),
-        human_questions=_mean_cost(cells, "human", lambda cost: cost.questions),
-        human_usd=_mean_cost(cells, "human", lambda cost: cost.usd),
+        human_questions=_mean_cost(cells, "human", lambda entry: entry.questions),
+        human_usd=_mean_cost(cells, "human", lambda entry: entry.usd),
         completion_tokens_per_answer=_mean([test.completion_tokens_per_answer for test in tests]),
         seconds_per_answer=_mean([test.seconds_per_answer for test in tests]),
         samples_per_question=tests[0].samples_per_question,
@@ -177,19 +178,21 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         pass_at_k=_mean([test.pass_at_k for test in tests]),
         uses_gold=any(cell.uses_gold for cell in cells),
         data_seed=None if untrained else cells[0].data_seed,
-        budget_questions=None if untrained else cells[0].budget_questions,
-        budget_calls=None if untrained else cells[0].budget_calls,
-        budget_tokens=None if untrained else cells[0].budget_tokens,
-        budget_usd=None if untrained else cells[0].budget_usd,
-        record_ids=" ".join(cell.identity.cell_id for cell in cells),
+        budget_questions=None if untrained else cells[0].budget.questions,
+        budget_calls=None if untrained else cells[0].budget.calls,
+        budget_tokens=None if untrained else cells[0].budget.tokens,
+        budget_usd=None if untrained else cells[0].budget.usd,
+        record_ids=" ".join(cell.names.cell_id for cell in cells),
     )
 
 
-def _mean_cost(cells: Sequence[Cell], source: str, amount: Callable[[Cost], float]) -> float | None:
-    return _mean([amount(cell.charged.get(source, Cost())) for cell in cells])
+def _mean_cost(
+    cells: Sequence[FinishedCell], source: str, amount: Callable[[LedgerEntry], float | None]
+) -> float | None:
+    return _mean([amount(cell.charged.get(source, NOTHING)) for cell in cells])
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean, or None where one of the values is not known."""
-    known = [value for value in values if value is not None and not math.isnan(value)]
+    known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if len(known) == len(values) else None

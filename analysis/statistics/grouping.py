@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.records.load import Cell, TestScore
+from analysis.records.load import FinishedCell
 from analysis.records.settings import Settings, describe, distinguishing_keys
+from benchmark.records.schema import TestScore
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class BlockKey:
 class Score:
     """One cell's result on one test set."""
 
-    cell: Cell
+    cell: FinishedCell
     test: TestScore
 
 
@@ -43,21 +44,21 @@ class Group:
     scores: tuple[Score, ...]
 
 
-def blocks_of(cells: Sequence[Cell]) -> dict[BlockKey, list[Score]]:
+def blocks_of(cells: Sequence[FinishedCell]) -> dict[BlockKey, list[Score]]:
     """Every block with its scores, in a fixed order.
 
     A cell that asked no teacher is in the block of every teacher of its dataset and student.
     """
     slices: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
-    for cell in sorted(cells, key=lambda cell: cell.identity.cell_id):
+    for cell in sorted(cells, key=lambda cell: cell.names.cell_id):
         for test in cell.tests:
-            who = cell.identity
+            who = cell.names
             slices[who.dataset, test.dataset, test.metric, who.student].append(Score(cell, test))
     blocks = {}
     for shared, scores in sorted(slices.items()):
-        teachers = sorted({score.cell.identity.teacher for score in scores} - {None}, key=str)
+        teachers = sorted({score.cell.names.teacher for score in scores} - {None}, key=str)
         for teacher in teachers or [None]:
-            blocks[BlockKey(*shared, teacher)] = [s for s in scores if s.cell.identity.teacher in (None, teacher)]
+            blocks[BlockKey(*shared, teacher)] = [s for s in scores if s.cell.names.teacher in (None, teacher)]
     return blocks
 
 
@@ -65,16 +66,16 @@ def group_scores(scores: Sequence[Score]) -> list[Group]:
     """The scores grouped by method and scientific settings, in a fixed order, each group ordered by seed."""
     grouped: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
-        grouped[score.cell.identity.method, json.dumps(_settings_of(score), sort_keys=True)].append(score)
+        grouped[score.cell.names.method, json.dumps(_settings_of(score), sort_keys=True)].append(score)
     for members in grouped.values():
-        members.sort(key=lambda score: score.cell.identity.seed)
+        members.sort(key=lambda score: score.cell.names.seed)
     return [Group(method, _settings_of(members[0]), tuple(members)) for (method, _), members in grouped.items()]
 
 
 def _settings_of(score: Score) -> Settings:
     """The cell's settings and what else must be equal before results are averaged."""
-    asked = {"asked_teacher": json.dumps(score.cell.identity.teacher)}
-    return {**score.cell.settings, **asked, "test_examples": str(score.test.num_examples)}
+    asked = {"asked_teacher": json.dumps(score.cell.names.teacher)}
+    return {**score.cell.settings, **asked, "test_examples": str(score.test.n)}
 
 
 def distinct_names(labelled: Sequence[tuple[str, Settings]]) -> list[str]:

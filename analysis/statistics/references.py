@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.records.load import TeacherReference
 from analysis.records.settings import Settings
 from analysis.statistics.grouping import BlockKey, Group, Score
+from benchmark.records.schema import TeacherReference
 
 UNTRAINED_NAME = "untrained student"
 TEACHER_NAME = "teacher itself"
@@ -52,18 +52,18 @@ def teacher_groups(key: BlockKey, scores: Sequence[Score]) -> list[TeacherGroup]
     grouped: dict[tuple[str, str, int], list[tuple[Score, TeacherReference]]] = defaultdict(list)
     for score in scores:
         reference = score.cell.teacher_reference
-        if reference and reference.metric == key.metric and score.cell.identity.teacher is not None:
+        if reference and reference.metric == key.metric and score.cell.names.teacher is not None:
             settings = json.dumps(_teacher_settings(score.cell.settings), sort_keys=True)
-            grouped[settings, reference.split, reference.num_examples].append((score, reference))
+            grouped[settings, reference.split, reference.n].append((score, reference))
     return [_teacher_group(members) for _, members in sorted(grouped.items())]
 
 
 def _teacher_group(members: Sequence[tuple[Score, TeacherReference]]) -> TeacherGroup:
     score, reference = members[0]
     values = tuple(other.value for _, other in members)
-    ids = tuple(member.cell.identity.cell_id for member, _ in members)
+    ids = tuple(member.cell.names.cell_id for member, _ in members)
     settings, asked = _teacher_settings(score.cell.settings), reference.num_asked
-    return TeacherGroup(settings, reference.split, reference.num_examples, asked, values, ids)
+    return TeacherGroup(settings, reference.split, reference.n, asked, values, ids)
 
 
 def _teacher_settings(settings: Settings) -> Settings:
@@ -81,7 +81,7 @@ def gap_closed(group: Group, untrained: Sequence[Group], teachers: Sequence[Teac
     None where a reference is missing or not unique, and where the teacher is not better than the untrained student:
     a share of nothing has no meaning.
     """
-    asked = group.scores[0].cell.identity.teacher is not None
+    asked = group.scores[0].cell.names.teacher is not None
     floor = _nearest(group.settings, [(other.settings, group_mean(other)) for other in untrained], exact=False)
     ceiling = _nearest(group.settings, [(teacher.settings, teacher.mean) for teacher in teachers], exact=asked)
     if floor is None or ceiling is None or ceiling <= floor:

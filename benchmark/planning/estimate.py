@@ -15,6 +15,7 @@ from benchmark.cell.sources import covered_pool, student_download
 from benchmark.contract import ASSISTANT, STUDENT, Schedule
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import complete_records
+from benchmark.records.schema import CompleteRecord
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.replies import ANSWER_CLAUSE
@@ -225,24 +226,17 @@ class Timing:
 
 
 def timings(results: Path) -> list[Timing]:
-    """Of all complete records in a results folder; one that tells no time is no use here and left out."""
-    found = []
-    for record in complete_records(results):
-        try:
-            train, test = record["train"], record["test"][0]
-            found.append(
-                Timing(
-                    record["method"],
-                    record["identity"],
-                    record["seconds"],
-                    train["optimiser_steps"],
-                    train["seconds"],
-                    test["seconds_per_answer"],
-                )
-            )
-        except (KeyError, IndexError, TypeError):
-            continue
-    return found
+    """The times of all complete records in a results folder; a record that tells no time is left out."""
+    return [timing for record in complete_records(results) if (timing := _timing(record)) is not None]
+
+
+def _timing(record: CompleteRecord) -> Timing | None:
+    seconds, seconds_per_answer = record.seconds, record.test[0].seconds_per_answer
+    if seconds is None or seconds_per_answer is None:
+        return None
+    train = record.train
+    steps, training_seconds = train.optimiser_steps, train.seconds
+    return Timing(record.method, record.identity, seconds, steps, training_seconds, seconds_per_answer)
 
 
 def expected_seconds(cell: Cell, known: Sequence[Timing]) -> Estimate:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmark.errors import ConfigError
 from benchmark.records.contents import changed
+from benchmark.records.schema import CompleteRecord, Record, RecordError, read_record
 
 RECORD = "record.json"
 
@@ -21,7 +21,7 @@ class CellOnDisk:
     """`problem` says why a damaged cell cannot be used, or why a failed one failed."""
 
     status: Literal["complete", "failed", "damaged", "missing"]
-    record: dict[str, Any] | None = None
+    record: Record | None = None
     problem: str | None = None
 
 
@@ -31,23 +31,23 @@ def cell_on_disk(results: Path, cell_id: str) -> CellOnDisk:
     if not path.exists():
         return CellOnDisk("missing")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        status = record["status"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return CellOnDisk("damaged", problem=f"{path} is damaged ({type(error).__name__}); the cell is made again")
+        record = read_record(path)
+    except RecordError as error:
+        return CellOnDisk("damaged", problem=f"{path} is damaged ({error}); the cell is made again")
+    status = record.status
     if status == "complete":
-        problem = changed(path.parent, record.get("files", {}))
+        problem = changed(path.parent, record.files)
         if problem is not None:
             return CellOnDisk("damaged", problem=f"{problem}; the cell is made again")
         return CellOnDisk("complete", record)
-    return CellOnDisk("failed", record, record.get("error"))
+    return CellOnDisk("failed", record, record.error)
 
 
-def complete_records(results: Path) -> Iterator[dict[str, Any]]:
+def complete_records(results: Path) -> Iterator[CompleteRecord]:
     """The records of all complete cells of a results folder; none where there is no such folder."""
     for path in sorted(results.glob(f"[!.]*/{RECORD}")):
         state = cell_on_disk(results, path.parent.name)
-        if state.status == "complete" and state.record is not None:
+        if state.status == "complete" and isinstance(state.record, CompleteRecord):
             yield state.record
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from benchmark.records.schema import FileContent
 
 SMALL = 8 * 2**20
 """Up to this many bytes a file is read to be checked; of a larger one the size must do, or planning would take long."""
@@ -19,13 +20,15 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def contents(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
+def contents(folder: Path, *names: str) -> dict[str, FileContent]:
     """Size and hash of files, by path below the folder; a name may be a folder, and may be missing."""
     files = [path for name in names for path in _files(folder / name)]
-    return {str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_hash(path)} for path in files}
+    return {
+        str(path.relative_to(folder)): FileContent(bytes=path.stat().st_size, sha256=file_hash(path)) for path in files
+    }
 
 
-def changed(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> str | None:
+def changed(folder: Path, expected: Mapping[str, FileContent]) -> str | None:
     """The first file that is missing or not as expected, with the reason; None where all are."""
     for name, known in expected.items():
         path = folder / name
@@ -33,9 +36,9 @@ def changed(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> str | No
             continue
         if not path.is_file():
             return f"{path} is missing"
-        if path.stat().st_size != known["bytes"]:
-            return f"{path} has {path.stat().st_size} bytes, and was written with {known['bytes']}"
-        if known["bytes"] <= SMALL and file_hash(path) != known["sha256"]:
+        if path.stat().st_size != known.bytes:
+            return f"{path} has {path.stat().st_size} bytes, and was written with {known.bytes}"
+        if known.bytes <= SMALL and file_hash(path) != known.sha256:
             return f"{path} is not as it was written"
     return None
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmark.records.catalog import RECORD
+from benchmark.records.schema import CompleteRecord, Prerequisite, read_record
 
 
-def prerequisites(paths: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """The slots whose path is the `student/` folder of a finished cell: slot, cell id, what that cell was charged."""
+def prerequisites(paths: Mapping[str, str | None]) -> tuple[Prerequisite, ...]:
+    """The slots whose path is the `student/` folder of a finished cell: slot, cell id, what that cell was charged.
+
+    Raises:
+        RecordError: the record beside such a folder cannot be used.
+    """
     found = []
     for slot, path in paths.items():
-        record = Path(path).parent / RECORD if path else None
-        if record is not None and Path(str(path)).name == "student" and record.is_file():
-            known = json.loads(record.read_text(encoding="utf-8"))
-            rounds = known.get("rounds") or [{}]
-            found.append({"slot": slot, "cell_id": known["cell_id"], "charged": rounds[-1].get("charged", {})})
-    return found
+        file = Path(path).parent / RECORD if path else None
+        if file is not None and Path(str(path)).name == "student" and file.is_file():
+            record = read_record(file)
+            charged = record.charged if isinstance(record, CompleteRecord) else {}
+            found.append(Prerequisite(slot=slot, cell_id=record.cell_id, charged=charged))
+    return tuple(found)

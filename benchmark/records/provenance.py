@@ -9,35 +9,36 @@ import sys
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from benchmark import ENGINE_VERSION
+from benchmark.records.schema import GitState, Provenance
 
 PACKAGES = ("distillation-benchmark", "torch", "pytorch-lightning", "transformers", "tokenizers", "hydra-core", "numpy")
 
 
-def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Engine, code version, package versions, machine and time."""
-    return {
-        "engine_version": ENGINE_VERSION,
-        "git": _git(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": device,
-        "threads": threads,
-        "command": sys.argv[1:],
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+def provenance(device: str, threads: int) -> Provenance:
+    """Engine, code version, package versions, machine and time of this moment."""
+    return Provenance(
+        engine_version=ENGINE_VERSION,
+        git=_git(),
+        packages={name: _version(name) for name in PACKAGES},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=device,
+        threads=threads,
+        command=tuple(sys.argv[1:]),
+        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
 
 
 @lru_cache(maxsize=1)
-def _git() -> dict[str, Any] | None:
+def _git() -> GitState | None:
     """Commit and whether the working tree differs from it; None where the code is not a checkout."""
     root = Path(__file__).resolve().parents[2]
     try:
         commit = _run_git(root, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_run_git(root, "status", "--porcelain", "--untracked-files=no"))}
+        dirty = bool(_run_git(root, "status", "--porcelain", "--untracked-files=no"))
+        return GitState(commit=commit, dirty=dirty)
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.records.catalog import RECORD
 from benchmark.records.contents import contents
+from benchmark.records.schema import Record
 from benchmark.types import Annotation, Prediction, SampledAnswer
 
 if TYPE_CHECKING:
@@ -52,12 +53,15 @@ class CellFolder:
         frame: pd.DataFrame = pd.DataFrame(list(rows))
         frame.to_parquet(self.path / f"{name}.parquet", index=False)
 
-    def finish(self, record: Mapping[str, Any]) -> Path:
-        """Writes the record and gives the folder its name; what stood there before is kept under `.attempts`."""
+    def finish(self, record: Record) -> Path:
+        """Writes the record and gives the folder its name; what stood there before is kept under `.attempts`.
+
+        Raises:
+            ValueError: a field that the schema does not know holds NaN or infinity.
+        """
         tables = sorted(path.name for path in self.path.glob("*.parquet"))
-        files = contents(self.path, *tables, "student")
-        record = {**record, "files": files}
-        text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+        whole = record.model_copy(update={"files": contents(self.path, *tables, "student")})
+        text = json.dumps(whole.as_json(), indent=2, allow_nan=False, ensure_ascii=False)
         with (self.path / RECORD).open("w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from benchmark.student.architecture import plain
 if TYPE_CHECKING:
     from benchmark.cell.cell import Cell
     from benchmark.corridor import CellRun
+    from benchmark.records.schema import CompleteRecord
     from benchmark.student.student import Student
 
 UNKNOWN = "unknown"
@@ -46,7 +47,7 @@ class SampleRequest:
     code: str
 
 
-def card_of(run: CellRun, record: Mapping[str, Any]) -> str:
+def card_of(run: CellRun, record: CompleteRecord) -> str:
     """The card of a finished cell's student."""
     asked = run.meter.asked
     writers = {row.source for row in run.state.annotations}
@@ -116,24 +117,21 @@ answer = tokenizer.decode({written}, skip_special_tokens=True)
 """
 
 
-def model_card(
-    record: Mapping[str, Any], used: Iterable[Source], writers: Iterable[str], example: SampleRequest
-) -> str:
+def model_card(record: CompleteRecord, used: Iterable[Source], writers: Iterable[str], example: SampleRequest) -> str:
     """Markdown behind the front matter that the hub reads."""
-    used, test = list(used), record["test"][0]
-    rounds = record["rounds"]
+    used, test, rounds = list(used), record.test[0], record.rounds
     facts = {
-        "cell": f"`{record['cell_id']}`",
-        "method": record["method"],
-        "seed": record["seed"],
-        "annotated questions": rounds[-1]["annotated"] if rounds else 0,
+        "cell": f"`{record.cell_id}`",
+        "method": record.method,
+        "seed": record.seed,
+        "annotated questions": rounds[-1].annotated if rounds else 0,
         "annotations by": ", ".join(map(_writer, sorted(writers))) or "nobody",
-        f"test {test['metric']}": f"{test['value']:.3f} (n = {test['n']})",
-        "evaluated in": record["config"]["optimization"]["precision"],
+        f"test {test.metric}": f"{test.value:.3f} (n = {test.n})",
+        "evaluated in": record.config["optimization"]["precision"],
     }
     return f"""---
 {yaml.safe_dump(_front_matter(used), sort_keys=False, allow_unicode=True)}---
-# {_one_line(record["method"])} on {_one_line(record["dataset"])}
+# {_one_line(record.method)} on {_one_line(record.dataset)}
 
 A student of the distillation benchmark.
 
@@ -185,14 +183,14 @@ def _writer(source: str) -> str:
     return "people (the dataset's own answers or rationales)" if source == "human" else source
 
 
-def _ancestors(record: Mapping[str, Any]) -> str:
+def _ancestors(record: CompleteRecord) -> str:
     """Models that are themselves students of cells: their cards name more licences."""
-    made = [f"the {row['slot']} was made by cell `{row['cell_id']}`" for row in record["prerequisites"]]
+    made = [f"the {row.slot} was made by cell `{row.cell_id}`" for row in record.prerequisites]
     return f"\n\nMoreover, {', '.join(made)}; what its card names applies too." if made else ""
 
 
-def _notes(record: Mapping[str, Any]) -> str:
-    if not record["config"]["student"].get("lora"):
+def _notes(record: CompleteRecord) -> str:
+    if not record.config["student"].get("lora"):
         return ""
     return (
         "\nTrained as low-rank adapters, which are merged into these weights: nothing but transformers is needed.\n"

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from pydantic import ValidationError
 
 from benchmark.cell.cell import Cell
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.reasoning import reasoning_accuracy, right_answer_wrong_reasoning
 from benchmark.evaluation.sampling import SampledAnswers
+from benchmark.records.schema import (
+    CellResult,
+    LedgerEntry,
+    RoundRecord,
+    TeacherReference,
+    TeacherTraffic,
+    TestScore,
+    TrainingRecord,
+)
+from benchmark.records.schema_errors import in_one_line
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.fit import FitReport
-from benchmark.teachers.ledger import as_numbers
-from benchmark.types import RoundLog
+from benchmark.types import RoundLog, Usage
 
 
+@contextmanager
+def _naming_what_is_refused() -> Iterator[None]:
+    """Turns the schema's refusal of a value into a ValueError of one line that names the value."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ValueError(f"the record cannot hold {in_one_line(error)}") from error
+
+
+@_naming_what_is_refused()
 def result(
     cell: Cell,
     state: ResumableState,
@@ -27,44 +49,50 @@ def result(
     reference: dict[str, Any] | None,
     traffic: dict[str, Any],
     cost_is_estimated: bool,
-) -> dict[str, Any]:
-    """Plain data. `reference` is the teacher's own score on the test questions, where it was measured.
+) -> CellResult:
+    """What the corridor found out, for the record.
 
-    `traffic` is what went to the servers of live teachers, by teacher; the record leaves it out where there is none.
-    `cost_is_estimated` where the ledger holds tokens that nobody counted.
+    `reference` is the teacher's own score on the test questions, None where it was not measured. `traffic` is what went
+    to the servers of live teachers, by teacher; the record leaves it out where there is none. `cost_is_estimated` says
+    that the ledger holds tokens that nobody counted.
+
+    Raises:
+        ValueError: a value is nothing that a record can hold, such as a note that is NaN; the message names it.
     """
-    return {
-        "uses_gold": cell.method.requires().gold,
-        "rounds": [_round_row(log) for log in state.history],
-        "cost_estimated": cost_is_estimated,
-        "test": [_test_row(cell.dataset.name, test, samples), *map(_extra_row, extra)],
-        "teacher_reference": reference,
-        **({"teacher_traffic": traffic} if traffic else {}),
-        "train": _train_row(state.fits),
-        "counters": dict(sorted({**state.counters, **_cuts(state)}.items())),
-    }
+    servers = {name: TeacherTraffic(**counts) for name, counts in traffic.items()}
+    return CellResult(
+        uses_gold=cell.method.requires().gold,
+        rounds=tuple(map(_round, state.history)),
+        cost_estimated=cost_is_estimated,
+        test=(_test_score(cell.dataset.name, test, samples), *map(_extra_score, extra)),
+        teacher_reference=None if reference is None else TeacherReference(**reference),
+        **({"teacher_traffic": servers} if servers else {}),
+        train=_training(state.fits),
+        counters=dict(sorted({**state.counters, **_cuts(state)}.items())),
+    )
 
 
-def _extra_row(extra: ExtraTest) -> dict[str, Any]:
-    return {**_test_row(extra.dataset, extra.evaluation, None), "questions_seen_in_pool": extra.questions_seen_in_pool}
+def _extra_score(extra: ExtraTest) -> TestScore:
+    score = _test_score(extra.dataset, extra.evaluation, None)
+    return score.model_copy(update={"questions_seen_in_pool": extra.questions_seen_in_pool})
 
 
-def _test_row(dataset: str, test: Evaluation, samples: SampledAnswers | None) -> dict[str, Any]:
-    return {
-        "dataset": dataset,
-        "metric": test.metric,
-        "value": test.value,
-        "flexible_value": test.flexible_accuracy if test.metric == "accuracy" else None,
-        "answers_by": test.answers_by,
-        "majority_at": None if samples is None else samples.majority_at,
-        "pass_at": None if samples is None else samples.pass_at,
-        "reasoning_accuracy": reasoning_accuracy(test.predictions),
-        "right_answer_wrong_reasoning": right_answer_wrong_reasoning(test.predictions),
-        "n": len(test.predictions),
-        "truncated_answers": test.truncated_answers,
-        "completion_tokens_per_answer": test.completion_tokens_per_answer,
-        "seconds_per_answer": test.seconds / len(test.predictions),
-    }
+def _test_score(dataset: str, test: Evaluation, samples: SampledAnswers | None) -> TestScore:
+    return TestScore(
+        dataset=dataset,
+        metric=test.metric,
+        value=test.value,
+        flexible_value=test.flexible_accuracy if test.metric == "accuracy" else None,
+        answers_by=test.answers_by,
+        majority_at=None if samples is None else samples.majority_at,
+        pass_at=None if samples is None else samples.pass_at,
+        reasoning_accuracy=reasoning_accuracy(test.predictions),
+        right_answer_wrong_reasoning=right_answer_wrong_reasoning(test.predictions),
+        n=len(test.predictions),
+        truncated_answers=test.truncated_answers,
+        completion_tokens_per_answer=test.completion_tokens_per_answer,
+        seconds_per_answer=test.seconds / len(test.predictions),
+    )
 
 
 def _cuts(state: ResumableState) -> Counter[str]:
@@ -76,18 +104,22 @@ def _cuts(state: ResumableState) -> Counter[str]:
     return cuts
 
 
-def _round_row(log: RoundLog) -> dict[str, Any]:
-    return {
-        "index": log.round.index,
-        "annotated": log.annotated,
-        "charged": as_numbers(log.charged),
-        "spent": as_numbers(log.spent),
-        "computed": as_numbers(log.computed),
-        "validation": dict(log.validation),
-        "notes": dict(log.notes),
-    }
+def _round(log: RoundLog) -> RoundRecord:
+    return RoundRecord(
+        index=log.round.index,
+        annotated=log.annotated,
+        charged=_book(log.charged),
+        spent=_book(log.spent),
+        computed=_book(log.computed),
+        validation=dict(log.validation),
+        notes=dict(log.notes),
+    )
 
 
-def _train_row(fits: Sequence[FitReport]) -> dict[str, float]:
-    names = [f.name for f in dataclasses.fields(FitReport) if f.name != "truncated_examples"]
-    return {name: sum(getattr(report, name) for report in fits) for name in names}
+def _book(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:
+    return {source: LedgerEntry(**vars(usage)) for source, usage in sorted(usages.items())}
+
+
+def _training(fits: Sequence[FitReport]) -> TrainingRecord:
+    names = [field.name for field in dataclasses.fields(FitReport) if field.name != "truncated_examples"]
+    return TrainingRecord(**{name: sum(getattr(report, name) for report in fits) for name in names})

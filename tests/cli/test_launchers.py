@@ -11,6 +11,7 @@ from benchmark.errors import SweepFailed
 from benchmark.grid import Grid
 from benchmark.records.record import CellFolder
 from benchmark.sweep import Sweep
+from tests.records.small_records import complete_record
 
 Run = Callable[..., Any]
 
@@ -30,7 +31,7 @@ class BreakingLauncher:
             if self.deadly in pair:
                 raise RuntimeError("a worker was killed")
             for folder in pair.values():
-                folder.finish({"status": "complete", "cell_id": folder.cell_id})
+                folder.finish(complete_record(folder.cell_id))
         return ["done"] * len(batch)
 
     def folder(self, overrides: Sequence[str]) -> CellFolder:

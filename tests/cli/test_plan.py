@@ -16,6 +16,7 @@ from benchmark.planning.worst_case import WorstCases
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.teacher import estimated_tokens
+from tests.records.small_records import complete_record, failed_record
 
 Run = Callable[..., Any]
 PLAN = ("-m", "mode=plan", "references=false")
@@ -296,7 +297,8 @@ def test_what_is_complete_costs_nothing_any_more(command: Run, miniature: tuple[
 
 def test_failed_and_damaged_cells_are_to_run_again(command: Run, miniature: tuple[str, ...], results: Any) -> None:
     command("-m", *miniature, "seed=1,2", "references=false")
-    for record, content in zip(results.records(), ['{"status": "failed", "error": "no luck"}', "{"], strict=True):
+    failed = json.dumps(failed_record().as_json())
+    for record, content in zip(results.records(), [failed, "{"], strict=True):
         (results.path / record["cell_id"] / "record.json").write_text(content)
     rows = table(command(*PLAN, *miniature, "seed=1,2"))
     assert {row["state"] for row in rows[:-1]} == {"failed before", "damaged"}
@@ -351,7 +353,7 @@ def test_an_untrained_student_says_nothing_of_training(command: Run, miniature: 
 def test_a_record_that_tells_no_time_is_no_judge(command: Run, miniature: tuple[str, ...], results: Any) -> None:
     folder = results.path / "0123456789abcdef"
     folder.mkdir(parents=True)
-    (folder / "record.json").write_text('{"status": "complete"}')
+    (folder / "record.json").write_text(json.dumps(complete_record(folder.name).as_json()))
     row, _ = table(command(*PLAN, *miniature))
     assert row["time"] == "?"
 

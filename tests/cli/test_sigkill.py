@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from benchmark.records.contents import changed
+from benchmark.records.schema import parse_record
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +133,7 @@ def _nothing_is_half_written(results: Path) -> None:
     for cell in _cells(results):
         record = json.loads((cell / "record.json").read_text())
         assert record["status"] == "complete"
-        assert changed(cell, record["files"]) is None
+        assert changed(cell, parse_record(record).files) is None
 
 
 def _same_cells(whole: Path, killed: Path) -> None:

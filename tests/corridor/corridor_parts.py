@@ -93,7 +93,7 @@ def run(cell: Cell, folder: Path) -> Ran:
     """Runs the corridor and nothing around it, so that errors reach the test."""
     place = CellFolder(folder, "cell")
     experiment = CellRun(cell, place, Journal.open(folder, "cell", print), Silent())
-    result = experiment.run()
+    result = experiment.run().as_json()
     return Ran(experiment, result, place.path)
 
 

@@ -22,6 +22,7 @@ from benchmark.student.student import Student
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.types import Example, Question, Request, SampledAnswer
 from tests.corridor.corridor_parts import miniature, run
+from tests.records.small_records import complete_record
 from tests.student.student_parts import shared_student, student_of
 
 EXAMPLES = [Example(f"e{i}", f"{i}+{i}", str(2 * i)) for i in range(7)]
@@ -166,7 +167,7 @@ def test_a_cell_keeps_every_sample_and_its_greedy_accuracy(tmp_path: Path) -> No
 def test_the_samples_are_among_the_hashed_files(tmp_path: Path) -> None:
     folder = CellFolder(tmp_path, "cell")
     folder.write_samples(said("1", None))
-    final = folder.finish({})
+    final = folder.finish(complete_record("cell"))
     assert '"samples.parquet": {' in (final / "record.json").read_text(encoding="utf-8")
 
 

@@ -146,7 +146,7 @@ def measure(method: str, dataset: str, *overrides: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, isolated():
         journal = Journal.open(Path(folder), "golden", print)
         experiment = CellRun(cell, CellFolder(Path(folder), "golden"), journal, Silent(), [curves])
-        result = experiment.run()
+        result = experiment.run().as_json()
         return {
             "engine_version": benchmark.ENGINE_VERSION,
             "dataset": dataset,

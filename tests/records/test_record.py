@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.records.catalog import cell_on_disk, refuse_unwritable
 from benchmark.records.record import CellFolder
+from tests.records.small_records import complete_record, failed_record
 
 Run = Callable[..., Any]
 
@@ -212,7 +213,7 @@ def test_the_record_is_written_last_and_the_folder_renamed_after(
         assert not folder.final.exists()
 
     monkeypatch.setattr(os, "fsync", look)
-    assert folder.finish({"status": "complete"}) == tmp_path / "abc"
+    assert folder.finish(complete_record()) == tmp_path / "abc"
     assert seen == [["predictions.parquet", "record.json"]]
     assert not folder.path.exists()
 
@@ -220,13 +221,13 @@ def test_the_record_is_written_last_and_the_folder_renamed_after(
 def test_a_number_that_is_no_number_never_becomes_a_record(tmp_path: Path) -> None:
     folder = CellFolder(tmp_path, "abc")
     with pytest.raises(ValueError, match="not JSON compliant"):
-        folder.finish({"value": math.nan})
+        folder.finish(complete_record(value=math.nan))
     assert not folder.final.exists()
 
 
 def test_what_stood_there_is_kept(tmp_path: Path) -> None:
     for number in range(3):
-        CellFolder(tmp_path, "abc").finish({"status": "failed", "error": str(number)})
+        CellFolder(tmp_path, "abc").finish(failed_record(error=str(number)))
     assert cell_on_disk(tmp_path, "abc").problem == "2"
     kept = [json.loads((tmp_path / ".attempts" / f"abc-{i}" / "record.json").read_text())["error"] for i in (1, 2)]
     assert kept == ["0", "1"]
@@ -236,8 +237,10 @@ def test_a_folder_alone_proves_nothing(tmp_path: Path) -> None:
     assert cell_on_disk(tmp_path, "abc").status == "missing"
     (tmp_path / "abc").mkdir()
     assert cell_on_disk(tmp_path, "abc").status == "missing"
-    (tmp_path / "abc" / "record.json").write_text('{"status": "complete"}')
+    (tmp_path / "abc" / "record.json").write_text(json.dumps(complete_record().as_json()))
     assert cell_on_disk(tmp_path, "abc").status == "complete"
+    (tmp_path / "abc" / "record.json").write_text('{"status": "complete"}')
+    assert "is damaged (lacks cell_id)" in str(cell_on_disk(tmp_path, "abc").problem)
     (tmp_path / "abc" / "record.json").write_bytes(b"\xff\xfe")
     assert cell_on_disk(tmp_path, "abc").status == "damaged"
 

@@ -307,7 +307,7 @@ def _finished(cell: Cell, watch: Watch, folder: Path) -> Observed:
         place = CellFolder(folder, "cell")
         experiment = CellRun(cell, place, Journal.open(folder, "cell", print), Silent())
         watch.state = lambda: (fingerprint(experiment.student), len(experiment.state.annotations))
-        ran = Ran(experiment, experiment.run(), place.path)
+        ran = Ran(experiment, experiment.run().as_json(), place.path)
         student = experiment.student
         traces = Traces(
             weights=fingerprint(student),

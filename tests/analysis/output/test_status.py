@@ -55,7 +55,7 @@ def test_a_damaged_manifest_is_named(results: Path) -> None:
     path = write_manifest(results, [])
     path.write_text('{"created": "now", "cells": [{"cell_id": "a"}]}')
     (problem,) = status_of(results).problems
-    assert (problem.path, "lacks method" in problem.message) == (path, True)
+    assert (problem.path, "lacks cells[0].method" in problem.message) == (path, True)
 
 
 def test_json_names_every_cell_with_its_state(results: Path) -> None:

@@ -208,7 +208,7 @@ def test_every_number_traces_to_records(results: Path) -> None:
     written = {record["cell_id"] for record in write_small_sweep(results)}
     frame = table_of(results).frame
     shown = {cell_id for ids in frame["record_ids"] for cell_id in ids.split()}
-    failed = {cell.identity.cell_id for cell in load_records(results).failed}
+    failed = {cell.names.cell_id for cell in load_records(results).failed}
     assert shown | failed == written
 
 

@@ -17,7 +17,7 @@ def test_reads_complete_and_failed_cells(results: Path) -> None:
     write_record(results, make_record())
     write_record(results, make_record("elad", status="failed", error="two\nlines"))
     records = load_records(results)
-    assert [cell.identity.method for cell in records.complete] == ["rationale_then_answer"]
+    assert [cell.names.method for cell in records.complete] == ["rationale_then_answer"]
     assert [cell.error for cell in records.failed] == ["two lines"]
     assert records.problems == ()
 
@@ -57,7 +57,7 @@ DAMAGED = {
     "lacks test": _without("test"),
     "lacks seed": _without("seed"),
     "lacks test[0].pass_at.4": _sampled({"4": 0.5}, {"2": 0.5}),
-    "pass_at.value is 4.0": _sampled({"4": 0.5}, {"4": 4}),
+    "pass_at.4 is '4', expected a fraction": _sampled({"4": 0.5}, {"4": 4}),
     "expected whole numbers": _sampled({"k": 0.5}, {"k": 0.5}),
     "lacks identity": _without("identity"),
     "test is empty": make_record(test=[]),

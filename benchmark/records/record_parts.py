@@ -1,0 +1,280 @@
+"""What a record is put together from: the types of its values, and the objects inside of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WrapSerializer, model_validator
+
+from benchmark.records.schema_errors import lacking, refused, unexpected
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise unexpected("number")
+    return value
+
+
+def _fraction(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # also refuses NaN
+        raise unexpected("fraction")
+    return value
+
+
+def _as_list(rows: Any, serialise: Callable[[Any], Any]) -> list[Any]:
+    return list(serialise(rows))
+
+
+Item = TypeVar("Item")
+Number = Annotated[float, PlainValidator(_number)]
+"""A finite number; a whole one stays whole, so that it is written as it was read."""
+Fraction = Annotated[float, PlainValidator(_fraction)]
+"""A number in [0, 1]."""
+Rows = Annotated[tuple[Item, ...], Field(strict=False), WrapSerializer(_as_list)]
+"""A list in JSON; in Python it cannot be changed."""
+
+
+class RecordPart(BaseModel):
+    """An object of a record or manifest: typed where it is known, kept where it is not."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `json.dumps` takes: the fields that were set, in the order of the schema, then the unknown ones."""
+        return self.model_dump(exclude_unset=True)
+
+    def set_fields(self) -> dict[str, Any]:
+        """The fields that were set, by name, with their values as they are."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class LedgerEntry(RecordPart):
+    """What one source (a teacher, people, a local model in one phase) cost from the cell's start to the round's end."""
+
+    calls: Number
+    """Requests for a reply; each sample of a request is one."""
+    prompt_tokens: Number
+    """Tokens of all prompts."""
+    completion_tokens: Number
+    """Tokens of all replies."""
+    usd: Number | None
+    """US dollars by the price list; None where no price is known."""
+    questions: Number
+    """Annotated questions."""
+
+    def exceeds(self, other: LedgerEntry) -> bool:
+        """Whether any amount is larger than the other's, rounding errors apart; an unknown price never is."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in LedgerEntry.model_fields)
+        return any(own > theirs + 1e-9 for own, theirs in pairs if own is not None and theirs is not None)
+
+
+NOTHING = LedgerEntry(calls=0, prompt_tokens=0, completion_tokens=0, usd=0.0, questions=0)
+"""The entry of a source that no book names."""
+
+
+class BudgetLimits(RecordPart):
+    """The most that the cell might buy; a limit that is None was not set."""
+
+    questions: int | None
+    """Annotated questions."""
+    calls: int | None
+    """Calls to teachers."""
+    tokens: int | None
+    """Tokens of prompts and replies together."""
+    usd: Number | None
+    """US dollars."""
+
+
+class Prerequisite(RecordPart):
+    """A finished cell whose student this cell used as a model, and what that cell was charged."""
+
+    slot: str
+    """What the model was here, such as `assistant` or `teacher`."""
+    cell_id: str
+    """The id of the cell that made it."""
+    charged: dict[str, LedgerEntry]
+    """What that cell was charged in all, by source."""
+
+
+class RoundRecord(RecordPart):
+    """A finished round. All three books are running totals of the whole cell."""
+
+    index: int = 0
+    """Counts from 0."""
+    annotated: int | None = None
+    """Questions annotated so far, this round's included."""
+    charged: dict[str, LedgerEntry]
+    """By source (`teacher`, `human`): the cost as if the cell had bought every distinct request itself."""
+    spent: dict[str, LedgerEntry]
+    """By source: what was really paid; replies from the store cost nothing."""
+    computed: dict[str, LedgerEntry] = Field(default_factory=dict)
+    """By local model and phase, such as `student/selection`: what models on this machine read and wrote."""
+    validation: dict[str, Number] = Field(default_factory=dict)
+    """By metric: the student's result on the validation split after this round."""
+    notes: dict[str, Number] = Field(default_factory=dict)
+    """Sums that the method's parts counted in this round."""
+
+
+class TestScore(RecordPart):
+    """The student's result on one test set."""
+
+    __test__: ClassVar[bool] = False
+    """Tells pytest that this is no test class."""
+
+    dataset: str
+    """The test set's name; the first entry's is the dataset of the cell."""
+    metric: str
+    """`accuracy`, or the metric of a task whose answers are graded."""
+    value: Fraction
+    """The result, in [0, 1]."""
+    flexible_value: Fraction | None = None
+    """Accuracy where the answer is searched in the whole text; None for another metric."""
+    answers_by: str = "generation"
+    """`generation`, or the likelihood by which an option was chosen."""
+    majority_at: dict[str, Fraction] | None = None
+    """By m: the share of questions that a majority of the first m sampled answers gets right; None without samples."""
+    pass_at: dict[str, Fraction] | None = None
+    """By m: the expected share of questions with a right answer among m samples; None without samples."""
+    reasoning_accuracy: Fraction | None = None
+    """The share of answers whose every step is right; None where the dataset cannot check steps."""
+    right_answer_wrong_reasoning: Fraction | None = None
+    """The share of right answers whose reasoning is wrong; None without a right answer or where steps go unchecked."""
+    n: int
+    """Test questions."""
+    truncated_answers: int | None = None
+    """Answers that were cut at the cap of tokens; None in older records."""
+    completion_tokens_per_answer: Number | None = None
+    """The mean number of tokens that the student wrote for an answer, reasoning included."""
+    seconds_per_answer: Number | None = None
+    """The mean time for an answer, in seconds."""
+    questions_seen_in_pool: int | None = None
+    """Questions that the student might have learnt from; None for the cell's own test set, where there are none."""
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> TestScore:
+        sizes = self.majority_at
+        if sizes is None:
+            return self
+        if not sizes or not all(size.isdecimal() for size in sizes):
+            raise refused(f".majority_at has the sizes {', '.join(sizes) or 'none'}, expected whole numbers")
+        largest = str(max(map(int, sizes)))
+        for name, by_size in (("majority_at", sizes), ("pass_at", self.pass_at or {})):
+            if largest not in by_size:
+                raise lacking(f"{name}.{largest}")
+        return self
+
+    @property
+    def samples_per_question(self) -> int | None:
+        """How many answers to each question were sampled: the k of the next two; None without samples."""
+        return None if self.majority_at is None else max(map(int, self.majority_at))
+
+    @property
+    def majority_at_k(self) -> float | None:
+        """`majority_at` of all samples."""
+        return None if self.majority_at is None else self.majority_at[str(self.samples_per_question)]
+
+    @property
+    def pass_at_k(self) -> float | None:
+        """`pass_at` of all samples."""
+        return None if self.pass_at is None else self.pass_at.get(str(self.samples_per_question))
+
+
+class TeacherReference(RecordPart):
+    """The first teacher's own result on the cell's dataset, asked as in few-shot annotation; charged to nobody."""
+
+    split: str
+    """The split that it answered, normally `test`."""
+    metric: str
+    """`accuracy`."""
+    value: Fraction
+    """The result, in [0, 1]."""
+    flexible_value: Fraction | None = None
+    """Accuracy where the answer is searched in the whole reply."""
+    n: int
+    """Questions that it answered; a recorded teacher may not cover all."""
+    of: int | None = None
+    """Questions of the split; None in older records, where all were answered."""
+
+    @property
+    def num_asked(self) -> int:
+        """Questions of the split, of which `n` were answered."""
+        return self.n if self.of is None else self.of
+
+
+class TeacherTraffic(RecordPart):
+    """What went to the server of one live teacher in the process that finished the cell."""
+
+    requests: int
+    """Every attempt."""
+    retries: dict[str, int]
+    """Attempts that were repeated, by reason."""
+    failures: dict[str, int]
+    """Requests that were given up, by reason."""
+    prompt_tokens: int
+    """As the server reported them, or estimated."""
+    completion_tokens: int
+    """As the server reported them, or estimated."""
+    estimated_requests: int
+    """Requests whose tokens the server did not report."""
+    uncounted_requests: int
+    """Requests that broke off: the server may have charged them, and no ledger holds them."""
+
+
+class TrainingRecord(RecordPart):
+    """What all fits of the cell did together; 0 for a student that was not trained."""
+
+    optimiser_steps: int
+    """Updates of the weights."""
+    tokens: int
+    """Tokens of prompts and targets that passed through the student, padding apart."""
+    response_tokens: int | None = None
+    """Those of the targets alone."""
+    seconds: Number
+    """Time inside the fits."""
+    flops: Number
+    """Floating-point operations by the usual estimate of 6 per weight and token."""
+    peak_memory_bytes: int | None = None
+    """The most memory that the cell held: of the accelerator where there is one, else of the process."""
+
+
+class GitState(RecordPart):
+    """The commit of the code."""
+
+    commit: str
+    """Its hash."""
+    dirty: bool
+    """Whether tracked files differed from it."""
+
+
+class Provenance(RecordPart):
+    """Where the numbers come from. Nothing of it is part of the cell's id."""
+
+    engine_version: int | None = None
+    """Raised when a change of the engine moves numbers."""
+    git: GitState | None = None
+    """None where the code was not a checkout."""
+    packages: dict[str, str | None] = Field(default_factory=dict)
+    """Versions; None for a package that was not installed."""
+    python: str | None = None
+    """Version of Python."""
+    platform: str | None = None
+    """Operating system and processor."""
+    device: str | None = None
+    """Where the student computed, such as `cpu` or `cuda:0`."""
+    threads: int | None = None
+    """Threads per operation on the CPU."""
+    command: Rows[str] = ()
+    """Arguments of the command that ran the cell."""
+    finished: str | None = None
+    """UTC time at which the cell was finished, in ISO 8601."""
+
+
+class FileContent(RecordPart):
+    """Size and hash of a file in the cell's folder when the record was written."""
+
+    bytes: int
+    """Size."""
+    sha256: str
+    """SHA-256 of its bytes, in hexadecimal."""
