@@ -153,7 +153,7 @@ def test_validation_comes_from_one_place(tmp_path: Path, settings: dict[str, Any
 
 @pytest.mark.parametrize("size", [0, -1, 40, 41])
 def test_a_validation_size_that_leaves_nothing_is_refused(folder: Path, size: int) -> None:
-    with pytest.raises(DataError, match="cannot be carved from 40 rows"):
+    with pytest.raises(DataError, match="cannot be drawn from 40 rows"):
         dataset(folder, validation_size=size).load()
 
 
