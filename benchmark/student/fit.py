@@ -147,15 +147,19 @@ def fit(
             f"the curriculum's stages filled {module.steps} of optimization.max_steps={optimization.max_steps}; "
             "their shares must add up to 1"
         )
+    return _report(module, stream, seconds_before + time.perf_counter() - started)
+
+
+def _report(module: StudentModule, stream: StepStream, seconds: float) -> FitReport:
     truncated = sum(
-        stream.encoded[example].truncated for example in dict.fromkeys(examples) if example in stream.encoded
+        stream.encoded[example].truncated for example in dict.fromkeys(stream.examples) if example in stream.encoded
     )
     return FitReport(
         optimiser_steps=module.steps,
         tokens=module.tokens,
         response_tokens=module.response_tokens,
-        seconds=seconds_before + time.perf_counter() - started,
-        flops=6.0 * student.parameters * module.tokens,
+        seconds=seconds,
+        flops=6.0 * module.student.parameters * module.tokens,
         truncated_examples=truncated,
     )
 
