@@ -17,7 +17,7 @@ class Optimization:
     max_steps: int
     """Optimiser steps of one fit."""
     batch_size: int
-    """Groups per optimiser step; a group holds the examples of one question."""
+    """Groups per optimiser step; a group usually holds the examples of one question."""
     learning_rate: float
     """The highest learning rate, reached at the end of the warm-up."""
     warmup_fraction: float = 0.05

@@ -24,7 +24,7 @@ from benchmark.types import Example
 class JsonlDataset:
     """Rows `id, question, choices, answer, rationale[, context]` from JSON lines in `data_dir`, or from the hub.
 
-    Rows with equal questions always go to the same split.
+    Drawn rows with equal questions go to the same split; equal questions in two given files raise DataError.
     """
 
     name: str

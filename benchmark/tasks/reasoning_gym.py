@@ -41,7 +41,7 @@ class ReasoningGymDataset:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The task's own settings in reasoning-gym."""
     generation_seed: int = 0
-    """The seed of all questions; items of two seeds have different indices."""
+    """The seed of all questions; two seeds share no item."""
     licence: str = field(default="unknown", metadata={"identity": False})
     """The licence of the data."""
 
