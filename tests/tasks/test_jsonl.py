@@ -170,7 +170,7 @@ def test_a_test_size_takes_the_first_rows(folder: Path) -> None:
 
 def test_a_gold_answer_that_the_task_cannot_read_is_refused(folder: Path) -> None:
     write(folder, test=[row_of(50), row_of(51, answer="fifty-two")])
-    with pytest.raises(DataError, match=r"task generated_answer cannot read the gold answer 'fifty-two' of 'r51'"):
+    with pytest.raises(DataError, match=r"test: task \w+ cannot read the gold answer 'fifty-two' of 'r51'"):
         dataset(folder).load()
 
 
