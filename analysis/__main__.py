@@ -20,7 +20,7 @@ exit status: 0 = all records were read; 1 = some files were damaged (named on st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status of one command."""
+    """Runs one command and returns its exit status: 0, 1 or 2, as `EPILOG` explains."""
     options = _parser().parse_args(arguments)
     try:
         problems = _table(options) if options.command == "table" else _status(options)
@@ -64,7 +64,7 @@ def _table(options: argparse.Namespace) -> Sequence[Problem]:
 
 
 def _beside_csv(table: Table) -> str:
-    """What the csv itself cannot hold: failed cells and notes."""
+    """Failed cells and notes, which the csv cannot hold."""
     failed = markdown_table(FAILED_COLUMNS, failed_rows(table.failed, table.short_ids)) + "\n" if table.failed else ""
     return failed + "".join(f"- {note}\n" for note in table.notes)
 
@@ -83,7 +83,7 @@ def _nothing_in(results: Path) -> str:
 
 
 def _write(text: str, output: Path | None) -> None:
-    """To the terminal, or to a file that is either whole or untouched."""
+    """Writes to the terminal, or to a file; a failed write leaves an old file unchanged."""
     if output is None:
         sys.stdout.write(text)
         return

@@ -1,4 +1,4 @@
-"""A component and what it is made of."""
+"""A component (a dataclass that the config names) and the components in its fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def components(value: Any) -> Iterator[Any]:
 
 
 def canonical(value: Any) -> Any:
-    """A component as plain data: every setting with its default, fields marked `identity: False` left out.
+    """A component as plain JSON values: all settings, defaults included, without fields marked `identity: False`.
 
     Raises TypeError for a value that has no canonical form.
     """

@@ -1,4 +1,4 @@
-"""From a composed config to the dataclasses that its `_target_`s name, checked key by key; no registry."""
+"""Builds the dataclasses that a composed config names by `_target_`, and checks every key; there is no registry."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmark.errors import ConfigError
 
 COMPOSING_ERRORS = (ConfigError, HydraException, OmegaConfBaseException, yaml.YAMLError)
-"""What may be wrong with a config before it is one of ours."""
+"""The errors that composing a config may raise."""
 
 
 def nearest(name: str, valid: Iterable[object]) -> str:
-    """The end of an error message: the closest valid name, or all of them."""
+    """The end of an error message: the closest valid name, or all valid names; empty if there are none."""
     names = sorted(str(option) for option in valid)
     return _closest(name, names) or (f"; valid: {', '.join(names)}" if names else "")
 
@@ -41,7 +41,7 @@ def build(node: Any, at: str, expected: Any) -> Any:
 
     Args:
         node: a mapping with `_target_`, the import path of a dataclass, and its settings.
-        at: where the node stands in the config, for error messages.
+        at: the node's path in the config, for error messages.
         expected: the protocol or class that the component must be.
 
     Raises:
@@ -49,7 +49,7 @@ def build(node: Any, at: str, expected: Any) -> Any:
             dataclass itself refuses, or a component of the wrong kind.
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ConfigError(f"{at}: names no _target_, so it is not known what to build")
+        raise ConfigError(f"{at}: names no _target_, so there is nothing to build")
     component = _fill(_locate(node["_target_"], at), node, at)
     kinds = tuple(kind for kind in _members(expected) if _can_be_checked(kind))
     if kinds and not isinstance(component, kinds):
@@ -63,7 +63,10 @@ def _can_be_checked(kind: Any) -> bool:
 
 
 def leaf(hint: Any, value: Any, at: str) -> Any:
-    """A plain value checked strictly against its type hint. Raises ConfigError with the value and what was expected."""
+    """A plain value, strictly checked against its type hint; `at` is its path in the config.
+
+    Raises ConfigError with the value and the expected type.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{at}={value}: input should be a finite number")
     try:
@@ -112,13 +115,13 @@ def _value(hint: Any, value: Any, at: str) -> Any:
 
 
 def _plain_alternatives(hint: Any) -> Any:
-    """What of a hint a plain value can be, where it can be one at all; the rest are protocols of components."""
+    """The hint without protocols, which only components can fulfil; the whole hint if it has nothing else."""
     plain = tuple(member for member in _members(hint) if not getattr(member, "_is_protocol", False))
     return typing.Union[plain] if plain else hint  # noqa: UP007 - the members are known only now
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union; any other hint is its own only one."""
+    """The alternatives of a union; for any other hint the hint alone."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return typing.get_args(hint)
     return (hint,)
@@ -142,7 +145,10 @@ def _locate(path: str, at: str) -> type:
 
 
 def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> str:
-    """One line for a `COMPOSING_ERRORS`, with the nearest valid name where Hydra or OmegaConf raised it."""
+    """One line that explains one of `COMPOSING_ERRORS`; errors of Hydra or OmegaConf get the nearest valid name.
+
+    `groups` are the names of all config groups. `sweeping` adds a hint for settings that only some swept options have.
+    """
     from hydra.errors import MissingConfigException, OverrideParseException
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
@@ -173,7 +179,7 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
 
 
 def _swept_hint(key: str | None) -> str:
-    """Hydra first composes without the swept keys, so a setting of a swept option alone looks unknown to it."""
+    """A hint: Hydra first composes without the swept keys, so a setting of only a swept option looks unknown to it."""
     if key and "." in key:
         return f" (where only some swept options of {key.split('.')[0]!r} have it, write {key}=choice(VALUE))"
     return ""

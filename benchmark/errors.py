@@ -1,4 +1,4 @@
-"""The errors that people meet; each message says what was wrong, with the values, and what to do."""
+"""The errors that users see; each message says what was wrong, with the values, and what to do."""
 
 
 class ConfigError(Exception):
@@ -6,15 +6,15 @@ class ConfigError(Exception):
 
 
 class DataError(ConfigError):
-    """A dataset or a recording that cannot be used as it is."""
+    """A dataset or a recording of replies has an error, or cannot be read."""
 
 
 class TeacherError(Exception):
-    """A live teacher that does not answer, or no longer: nothing is wrong with the input, and later it may."""
+    """A live teacher does not answer, or stopped answering. The input is right, and a later run may succeed."""
 
 
 class LeakError(Exception):
-    """Test data or gold answers were touched by something that must not see them."""
+    """Code tried to read test data or gold answers that it must not see."""
 
 
 class SweepFailed(Exception):

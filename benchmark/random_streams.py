@@ -1,4 +1,4 @@
-"""Random numbers by name: a stream depends on its words alone, never on what was drawn before."""
+"""Random numbers by name: a stream depends only on its words, never on earlier draws from other streams."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def stream_seed(*words: str | int) -> int:
 
 
 def stream(*words: str | int) -> np.random.Generator:
-    """A fresh generator that equal words always start at the same place."""
+    """A new generator; equal words always give the same sequence of numbers."""
     return np.random.Generator(np.random.PCG64(stream_seed(*words)))

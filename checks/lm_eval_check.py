@@ -1,4 +1,4 @@
-"""Does lm-evaluation-harness, asked the same questions, get the same texts and the same scores from a student?
+"""Checks that lm-evaluation-harness gets the same texts and scores from a student on the same questions.
 
     python checks/lm_eval_check.py task CELL FOLDER       writes an lm-eval task for the test questions of a cell
     python checks/lm_eval_check.py compare CELL SAMPLES   compares what lm-eval logged with the cell's predictions
@@ -26,19 +26,23 @@ READING = Path(__file__).with_name("lm_eval_reading.py")
 
 @dataclass(frozen=True)
 class Difference:
-    """A question on which the two disagree, and in what."""
+    """A difference between this benchmark and lm-eval on one question."""
 
     question_id: str
+    """The id of the question."""
     what: str
+    """What differs: `text` or `score`."""
     ours: str
+    """The value in this benchmark."""
     theirs: str
+    """The value in lm-eval."""
 
 
 # --- task -------------------------------------------------------------------------------------------------------------
 
 
 def write_task(cell: Path, folder: Path) -> str:
-    """Writes questions, task and reading; returns the command that runs them."""
+    """Writes the questions, the task and its reading code to `folder`; returns the command that runs the task."""
     record = json.loads((cell / "record.json").read_text(encoding="utf-8"))
     config = record["config"]
     refuse_other_tasks(config)
@@ -68,14 +72,14 @@ def write_task(cell: Path, folder: Path) -> str:
 
 
 def refuse_other_tasks(config: dict[str, Any]) -> None:
-    """Ends the program for answers that are no numbers: this reading knows no others."""
+    """Ends the program if the dataset's answers are not numbers, which is all that the reading code can read."""
     task = config["dataset"]["task"]["_target_"]
     if not task.endswith(".GeneratedAnswer"):
-        raise SystemExit(f"error: {config['dataset']['name']} asks for other answers than numbers ({task})")
+        raise SystemExit(f"error: {config['dataset']['name']} has answers that are not numbers ({task})")
 
 
 def has_encoder(cell: Path) -> bool:
-    """Whether the student encodes its prompt apart."""
+    """Whether the student is an encoder-decoder."""
     config = json.loads((cell / "student" / "config.json").read_text(encoding="utf-8"))
     return bool(config.get("is_encoder_decoder"))
 
@@ -83,7 +87,7 @@ def has_encoder(cell: Path) -> bool:
 def questions(
     predictions: pd.DataFrame, tokenizer: Any, config: dict[str, Any], prompt_apart: bool
 ) -> Iterator[dict[str, str]]:
-    """One row per test question. Ends the program where lm-eval would make other tokens of a prompt than we did."""
+    """Yields one row per test question. Ends the program if lm-eval would make other tokens of a prompt than we did."""
     from benchmark.student.encoding import Encoder
 
     encoder = Encoder(tokenizer, config["student"]["max_length"], prompt_apart)
@@ -98,7 +102,7 @@ def questions(
 
 
 def as_lm_eval_reads(tokenizer: Any, text: str, prompt_apart: bool) -> list[int]:
-    """Its token ids: it adds special tokens as the tokenizer does, unless a decoder's text begins with BOS already."""
+    """Token ids as lm-eval makes them: with special tokens, unless a decoder's text already begins with BOS."""
     bos = tokenizer.bos_token
     add = prompt_apart or bos is None or not text.startswith(bos)
     ids: list[int] = tokenizer(text, add_special_tokens=add)["input_ids"]
@@ -106,7 +110,7 @@ def as_lm_eval_reads(tokenizer: Any, text: str, prompt_apart: bool) -> list[int]
 
 
 def task_yaml(file: Path, ends: dict[str, Any]) -> str:
-    """The task: greedy, ended as said, scored by the reading beside it."""
+    """The task as YAML: greedy decoding with the settings in `ends`, scored by `lm_eval_reading.py`."""
     task = {
         "task": TASK,
         "dataset_path": "json",
@@ -128,7 +132,7 @@ def task_yaml(file: Path, ends: dict[str, Any]) -> str:
 
 
 def compare(cell: Path, samples: Path) -> tuple[int, list[Difference]]:
-    """(questions that both answered, what they disagree in). Ends the program where they answered different ones."""
+    """(number of questions, all differences). Ends the program if the two did not answer the same questions."""
     ours = {row["example_id"]: row for row in pd.read_parquet(cell / "predictions.parquet").to_dict("records")}
     lines = samples.read_text(encoding="utf-8").splitlines()
     theirs = {sample["doc"]["id"]: sample for sample in map(json.loads, lines)}
@@ -139,7 +143,7 @@ def compare(cell: Path, samples: Path) -> tuple[int, list[Difference]]:
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[Difference]:
-    """In the text and in the score of one question."""
+    """Yields the differences in text and score of one question."""
     text, score = theirs["resps"][0][0], bool(theirs["strict_accuracy"])
     if text != ours["text"]:
         yield Difference(ours["example_id"], "text", ours["text"], text)
@@ -148,7 +152,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[Differ
 
 
 def report(count: int, found: Sequence[Difference]) -> str:
-    """Agreement in texts and scores, then every difference."""
+    """A text: how many texts and scores agree, then every difference."""
     lines = []
     for what in ("text", "score"):
         lines.append(f"{what}s: {count - sum(each.what == what for each in found)} of {count} agree")
@@ -157,7 +161,7 @@ def report(count: int, found: Sequence[Difference]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 where both agree in everything (or the task was written), 1 where they differ."""
+    """Runs the command; returns 0 if both agree in everything (or the task was written), 1 if they differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, second in (("task", "folder"), ("compare", "samples")):

@@ -1,7 +1,7 @@
-"""How lm-evaluation-harness reads a student's text: copied beside the task, independent of the benchmark's own code.
+"""Reads a student's text for lm-evaluation-harness, without the benchmark's own code.
 
-It needs nothing but Python. The answer is what stands behind the last mark of the format, or the whole text where the
-format has none, and must be one number.
+`lm_eval_check.py` copies this file to the folder of the task; it needs only Python. The answer is the text after the
+last marker of the format, or the whole text if the format has no marker, and it must be one number.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BOX = re.compile(r"\$?\\boxed\s?\{([^{}]*)\}\$?")
 
 
 def process_results(document: Mapping[str, str], results: list[str]) -> dict[str, float]:
-    """1 where the text's answer is the gold number within 1e-4, else 0."""
+    """`strict_accuracy`: 1.0 if the text's answer and the gold number differ by at most 1e-4, else 0.0."""
     said, gold = number(answer_of(results[0], document["marker"])), number(document["gold"])
     return {"strict_accuracy": float(said is not None and gold is not None and abs(said - gold) <= 1e-4)}
 
 
 def answer_of(text: str, marker: str) -> str:
-    """What stands behind the last mark, empty without one; the whole text where there is no mark."""
+    """The text after the last `marker`, empty if it does not occur; the whole text if `marker` is empty."""
     if not marker:
         return text
     _, found, behind = text.rpartition(marker)
@@ -32,7 +32,7 @@ def answer_of(text: str, marker: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """The number that the text is, Markdown, LaTeX and one full stop aside; None where it is none or says more."""
+    """The number that the text is, apart from Markdown, LaTeX and one full stop; None if it is anything else."""
     text = text.translate(FULL_WIDTH).replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
     text = text.strip().strip("*_`").strip().removesuffix(".").strip().strip("*_`").strip()
     boxed = BOX.fullmatch(text)

@@ -17,8 +17,9 @@ from benchmark.teachers.replies import ANSWER_CLAUSE
 from benchmark.types import Annotation, Exchange, Json, Pick, PlannedRequest, Question, Request
 
 CRITIQUE_EXEMPLARS, REVISION_EXEMPLARS = 6, 4
-"""How many of the seven stand before a critique and before a revision."""
+"""How many of the seven exemplars a critique's prompt shows, and a revision's prompt."""
 Place = Literal["reply", "prompt"]
+"""Where the given answer is written: as the beginning of the reply, or at the end of the prompt."""
 
 
 def exemplars() -> Sequence[Mapping[str, Any]]:
@@ -37,19 +38,19 @@ def phrases() -> Mapping[str, Any]:
 
 
 def drawn_adjectives(question: Question, context: PlanContext) -> list[str]:
-    """Two different adjectives; every explanation of the question is asked for with them."""
+    """Two different adjectives; all prompts for explanations of the question contain them."""
     adjectives = phrases()["adjectives"]
     numbers = context.data_rng("adjectives", question.id).choice(len(adjectives), 2, replace=False)
     return [adjectives[number] for number in numbers]
 
 
 def drawn_pair(question: Question, context: PlanContext, turn: int) -> int:
-    """The number of the pair of requests that a round's critique and its revision are asked with."""
+    """The index in `phrases()["requests"]` of the pair that asks for a round's critique and for its revision."""
     return int(context.data_rng("requests", question.id, turn).integers(len(phrases()["requests"])))
 
 
 def drawn_exemplars(count: int, role: str, question: Question, context: PlanContext, turn: int) -> Json:
-    """That many different exemplars, in random order."""
+    """`count` different exemplars, in random order."""
     known = exemplars()
     return [known[i] for i in context.data_rng(role, question.id, turn).choice(len(known), count, replace=False)]
 
@@ -59,14 +60,14 @@ def drawn_exemplars(count: int, role: str, question: Question, context: PlanCont
 
 @dataclass(frozen=True)
 class _Manner:
-    """How the teacher is asked, whatever for, and how its replies are cut."""
+    """How the teacher is asked for any text, and how its replies are cut."""
 
     temperature: float
     begin_in: Place
     first_line_only: bool
 
     def justification(self, question: Question, answer: str, context: PlanContext, cap: int) -> Request:
-        """All exemplars and the question; the reply has begun with the answer to argue for."""
+        """The request with all exemplars and the question; its reply begins with the answer to argue for."""
         request = context.prompt(
             "justify",
             question,
@@ -77,14 +78,14 @@ class _Manner:
         return self.begun(replace(request, max_new_tokens=cap, cap_is_final=True), answer)
 
     def begun(self, request: Request, answer: str) -> Request:
-        """The request with a reply that has begun with an answer, or else a prompt that ends so."""
+        """The request with the answer as the beginning of its reply, or at the end of its prompt."""
         begun = f" {ANSWER_CLAUSE} {answer}."
         if self.begin_in == "prompt":
             return replace(request, prompt=request.prompt + begun)
         return replace(request, prefix=begun)
 
     def text(self, exchange: Exchange) -> str:
-        """What counts of a reply."""
+        """The reply's text that is kept: all of it, or only its first line."""
         text = exchange.reply.text.strip()
         return text.partition("\n")[0].rstrip() if self.first_line_only else text
 
@@ -95,7 +96,7 @@ async def _exchange(who: str, request: Request, ask: AskModels) -> Exchange:
 
 
 async def _all_exchanges(who: str, requests: Sequence[Request], ask: AskModels) -> list[Exchange]:
-    """In order. Raises the first error once all have come back, since what is under way is paid for."""
+    """All exchanges, in order. Waits for all replies, which are paid for, before it raises the first error."""
     found = await asyncio.gather(*(_exchange(who, each, ask) for each in requests), return_exceptions=True)
     exchanges: list[Exchange] = []
     for each in found:
@@ -118,20 +119,29 @@ def _refuse_impossible(temperature: float, **caps: int) -> None:
 
 @dataclass(frozen=True)
 class CritiqueRevision:
-    """Explain the gold answer, criticise the explanation, revise it. Nothing is filtered.
+    """The teacher explains the gold answer, criticises its explanation and revises it. No annotation is filtered out.
 
-    The caps are part of the recipe: a text that they cut is kept as it is.
+    The caps in tokens are part of the method: a text that they cut is kept as it is.
     """
 
     rounds: int = 1
+    """How many times an explanation is criticised and revised."""
     prefill_revision: bool = True
+    """Whether a revision begins with the gold answer."""
     first_line_only: bool = True
+    """Whether only the first line of every reply is kept."""
     begin_in: Place = "reply"
+    """Where the answer that begins a text is written, in the reply or at the end of the prompt."""
     temperature: float = 0.0
+    """The sampling temperature; 0 is greedy."""
     explanation_tokens: int = 160
+    """The most tokens of an explanation."""
     critique_tokens: int = 300
+    """The most tokens of a critique."""
     revision_tokens: int = 300
+    """The most tokens of a revision."""
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale", "unrevised"})
+    """The last revision is a `rationale`, the first explanation is `unrevised`."""
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -152,7 +162,11 @@ class CritiqueRevision:
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify", "critique", "revise"}))
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """The explanation; then every critique holds the text before it, every revision that text and the critique."""
+        """The explanation, then a critique and a revision per round.
+
+        The prompt of a critique holds the explanation or revision before it; the prompt of a revision holds the same
+        text and the critique.
+        """
         teacher, before = context.teachers[0], self._explanation(question, context)
         requests = [PlannedRequest(teacher, before)]
         for turn in range(self.rounds):
@@ -220,7 +234,7 @@ class CritiqueRevision:
     def _revision(
         self, question: Question, context: PlanContext, turn: int, explanation: str, critique: str
     ) -> Request:
-        """The request is the other half of the critique's pair."""
+        """It uses the revision request of the critique's pair."""
         gold = context.gold(question).answer
         request = context.prompt(
             "revise",
@@ -240,17 +254,22 @@ class CritiqueRevision:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """An explanation for every choice, as if each were the answer.
+    """The teacher explains every choice as if it were the answer.
 
-    That of the gold answer is a `rationale`, the others are `counterfactual`; which wrong one is learned from is for
-    the format to say. The cap is part of the recipe.
+    The explanation of the gold answer has the kind `rationale`, all others have the kind `counterfactual`. The format
+    decides which wrong choices the student learns from.
     """
 
     choices: Literal["all", "wrong"] = "all"
+    """Whether all choices are explained, or only the wrong ones."""
     first_line_only: bool = True
+    """Whether only the first line of every reply is kept."""
     begin_in: Place = "reply"
+    """Where the answer that begins a text is written, in the reply or at the end of the prompt."""
     temperature: float = 0.0
+    """The sampling temperature; 0 is greedy."""
     max_new_tokens: int = 512
+    """The most tokens of an explanation. The cap is part of the method: a text that it cuts is kept as it is."""
 
     def __post_init__(self) -> None:
         _refuse_impossible(self.temperature, max_new_tokens=self.max_new_tokens)
@@ -261,20 +280,20 @@ class Counterfactual:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """`counterfactual`, and `rationale` where the gold answer is explained too."""
+        """`counterfactual`, and `rationale` if the gold answer is explained too."""
         return frozenset({"counterfactual"} | ({"rationale"} if self.choices == "all" else set()))
 
     def requires(self) -> Requirements:
-        """Gold answers, to tell the right choice from the others; choices; a teacher that takes the prompt."""
+        """Gold answers (which choice is right), choices, and a teacher that takes the prompt."""
         return Requirements(gold=True, choices=True, teacher_roles=frozenset({"justify"}))
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """One request a choice."""
+        """One request per choice."""
         requests = self._requests(question, context)
         return [PlannedRequest(context.teachers[0], request) for request in requests.values()]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """One annotation a choice, whose answer is the choice that it argues for; `sample` counts the choices."""
+        """One annotation per choice; its answer is that choice, and `sample` is the choice's index."""
         question, teacher, gold = pick.question, context.teachers[0], context.gold(pick.question).answer
         requests = self._requests(question, context)
         exchanges = await _all_exchanges(teacher, list(requests.values()), ask)
@@ -298,7 +317,7 @@ class Counterfactual:
         ]
 
     def _requests(self, question: Question, context: PlanContext) -> Mapping[str, Request]:
-        """By the choice to argue for; a choice that stands there twice is asked about once."""
+        """Choice -> request to argue for it; a choice that occurs twice is asked about once."""
         gold = context.gold(question).answer
         return {
             choice: self._manner.justification(question, choice, context, self.max_new_tokens)

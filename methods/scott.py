@@ -14,16 +14,20 @@ ROLE = "contrastive_decoding"
 
 @dataclass(frozen=True)
 class ContrastiveDecoding:
-    """The teacher is told the gold answer and writes a line on why, against itself told a perturbed answer.
+    """The teacher gets the gold answer and writes one line that explains it, in contrast to a perturbed answer.
 
-    Token by token, `argmax log P(t | q, gold, t<) - weight * log P(t | q, perturbed, t<)` (section 3.1). The perturbed
-    answer is a random wrong choice, or empty. The rationale ends where the teacher, contrasted or not, ends the line.
+    Each token is `argmax log P(t | q, gold, t<) - weight * log P(t | q, perturbed, t<)` (section 3.1). The rationale
+    ends where the teacher ends the line, either by this rule or by the gold prompt alone.
     """
 
     perturbed_answer: Literal["wrong", "empty"] = "wrong"
+    """The perturbed answer: a random wrong choice, or an empty text."""
     weight: float = 0.5
+    """The weight of the contrast, in [0, 1]; 0 is plain greedy decoding."""
     max_new_tokens: int = 128
+    """The most tokens of a rationale. The cap is part of the method: a text that it cuts is kept as it is."""
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
+    """The annotator writes rationales only."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -67,7 +71,7 @@ class ContrastiveDecoding:
         ]
 
     def _request(self, question: Question, context: PlanContext) -> Request:
-        """Both prompts in one request; its cap is part of the recipe."""
+        """One request with both prompts; its cap is part of the method."""
         told = context.prompt(ROLE, question, answer=context.gold(question).answer)
         other = context.prompt(ROLE, question, answer=self._perturbed(question, context))
         return replace(

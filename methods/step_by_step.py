@@ -1,4 +1,4 @@
-"""Distilling Step-by-Step (Hsieh et al., Findings of ACL 2023): label and rationale as two tasks, told by a prefix."""
+"""Distilling Step-by-Step (Hsieh et al., Findings of ACL 2023): label and rationale as tasks with a prefix each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from benchmark.types import Annotation, Question, Request, Span, Term, TrainingE
 
 @dataclass(frozen=True)
 class StepByStepFormat:
-    """Two tasks on every question; at test only the label task runs, so that reasoning costs nothing there.
+    """Two tasks on every question. At test only the label task runs, so the student writes no reasoning there.
 
-    `L = alpha * L_label + (1 - alpha) * L_rationale` (equation 3 in the released code's convex form), each a mean over
-    its own tokens. Labels come from the teacher (the paper's "distillation" setting) or from people ("fine-tuning").
+    `L = alpha * L_label + (1 - alpha) * L_rationale` (equation 3, in the convex form of the released code). Both losses
+    are means over their own tokens.
     """
 
     alpha: float = 0.5
+    """The weight of the label task, in [0, 1]; the rationale task has the weight 1 - alpha."""
     labels: Literal["teacher", "human"] = "teacher"
+    """Labels are the teacher's answers (the paper's "distillation" setting) or human answers ("fine-tuning")."""
     label_prefix: str = "predict: "
+    """The text before a question in the label task."""
     rationale_prefix: str = "explain: "
+    """The text before a question in the rationale task."""
     roles: ClassVar[frozenset[str]] = frozenset({"answer", "explain"})
+    """`answer` is the label task, `explain` the rationale task."""
     answer_path: ClassVar[tuple[str, ...]] = ("answer",)
+    """At test the student is asked for the label only."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -52,7 +58,8 @@ class StepByStepFormat:
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
         """A label example and a rationale example per question, in one group.
 
-        A reply that gives only one of the two still gives that one (the released code keeps such rows, with a blank).
+        An annotation with only a label or only a rationale gives one example (the released code keeps such rows too,
+        with an empty text for the other).
         """
         label_kind = "gold" if self.labels == "human" else "rationale"
         examples = []
@@ -74,7 +81,7 @@ class StepByStepFormat:
         )
 
     def terms(self) -> Mapping[str, Term]:
-        """The two tasks, each with its own mean, so that long rationales do not drown the labels."""
+        """One term per task, each with its own mean, so that long rationales do not outweigh the labels."""
         return {
             "label": Term(frozenset({"label"}), self.alpha),
             "rationale": Term(frozenset({"rationale"}), 1 - self.alpha),

@@ -1,7 +1,8 @@
-"""Tokens per second of greedy answers: this benchmark's loop, and `generate` of transformers on the same batches.
+"""Measures tokens per second of greedy answers: this benchmark's loop, and `generate` of transformers.
 
-Prompts are a dataset's questions in the model's chat template, 64 in a batch; answers end where the model ends them, at
-256 tokens at most. Ours runs float32 weights under bfloat16 autocast, as cells do, theirs bfloat16 weights.
+Both get the same batches: a dataset's questions in the model's chat template, 64 in a batch. An answer ends where the
+model ends it, or at 256 tokens. This benchmark runs float32 weights under bfloat16 autocast, as cells do; transformers
+runs bfloat16 weights.
 
 usage: python speed/generation.py MODEL_DIR JSONL [QUESTIONS]
 """
@@ -29,7 +30,7 @@ BATCH_SIZE, MAX_NEW_TOKENS = 64, 256
 
 
 def main() -> None:
-    """Prints one line of JSON per side and one with the ratio."""
+    """Prints one line of JSON for each of the two, and one with the ratio of their rates."""
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     model_dir, data = sys.argv[1:3]
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def our_rate(student: Student, questions: list[str]) -> float:
-    """Tokens per second, EOS not counted."""
+    """Tokens per second of this benchmark, EOS not counted."""
     started = time.perf_counter()
     replies = student.generate([Request("answer", question, str(i)) for i, question in enumerate(questions)])
     return told("ours", sum(reply.completion_tokens for [reply] in replies), time.perf_counter() - started)
@@ -59,7 +60,7 @@ def our_rate(student: Student, questions: list[str]) -> float:
 
 @torch.inference_mode()
 def plain_rate(network: Any, prompts: list[list[int]], student: Student) -> float:
-    """Tokens per second up to each answer's EOS, which is not counted; the batches have the lengths of ours."""
+    """Tokens per second of transformers, up to each answer's EOS, which is not counted."""
     eos, padding, tokens, started = student.tokenizer.eos_token_id, student.padding_id, 0, time.perf_counter()
     for start in range(0, len(prompts), BATCH_SIZE):
         batch = prompts[start : start + BATCH_SIZE]
@@ -74,7 +75,7 @@ def plain_rate(network: Any, prompts: list[list[int]], student: Student) -> floa
 
 
 def told(side: str, tokens: int, seconds: float) -> float:
-    """The rate, printed."""
+    """Prints and returns the number of tokens per second."""
     row = {"side": side, "tokens": tokens, "seconds": round(seconds, 1), "tokens_per_second": round(tokens / seconds)}
     print(json.dumps(row), flush=True)
     return tokens / seconds

@@ -1,9 +1,8 @@
-"""Multiple choice by likelihood: questions per second of the engine, beside one plain forward pass per option.
+"""Measures multiple choice by likelihood: questions per second of the engine, and of one forward pass per option.
 
-Reads rows `id, question, choices, answer`, shows them as `dataset=commonsense_qa` does, and scores every option as a
-student of `method=answer_only` is asked, under bfloat16 autocast on two threads. The plain way reads prompt and option
-anew for every option, in batches sorted by length, and projects every position; it is timed on 24 of the
-questions.
+Reads rows `id, question, choices, answer`, shows them as `dataset=commonsense_qa` does and scores every option with the
+prompts of `method=answer_only`, under bfloat16 autocast on two threads. The plain way reads the prompt again for every
+option, in batches sorted by length, and projects every position; it is timed on 24 of the questions.
 
 usage: python speed/option_scoring.py MODEL_DIR JSONL [QUESTIONS]
 """
@@ -31,7 +30,7 @@ TASK, FORMAT = MultipleChoice(), AnswerOnly()
 
 
 def read(path: str, most: int | None) -> list[Example]:
-    """The first questions of a file."""
+    """The first `most` questions of a file; None reads all."""
     rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()[:most]]
     return [Example(row["id"], row["question"], row["answer"], tuple(row["choices"])) for row in rows]
 
@@ -45,7 +44,7 @@ def load(folder: str) -> Student:
 
 @torch.no_grad()
 def score_plainly(student: Student, examples: list[Example]) -> list[str]:
-    """The likeliest option of every question by one whole sequence per option."""
+    """The option with the highest log-probability for every question, by one whole sequence per option."""
     eos = student.tokenizer.eos_token_id
     prompts = student.encoder.prompts([TASK.show(example.without_gold()) for example in examples])
     options = [student.tokenizer(list(e.choices or ()), add_special_tokens=False).input_ids for e in examples]
@@ -71,7 +70,7 @@ def score_plainly(student: Student, examples: list[Example]) -> list[str]:
 
 
 def main() -> None:
-    """Prints one line of JSON."""
+    """Prints one line of JSON with rates, peak memory, accuracy and the number of equal answers."""
     torch.set_num_threads(THREADS)
     keep_freed_memory()
     folder, path, *most = sys.argv[1:]

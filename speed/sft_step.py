@@ -1,7 +1,7 @@
-"""Seconds per optimiser step and peak memory of plain supervised fine-tuning, through the benchmark's own module.
+"""Measures seconds per optimiser step and peak memory of supervised fine-tuning, as a cell trains.
 
-Questions with their worked solutions, batch 8, at most 256 tokens, loss on the solution only, AdamW over float32
-weights under bfloat16 autocast, with a CSV logger and checkpoints on: what a cell does between annotation and test.
+Trains on questions with their worked solutions: batch 8, at most 256 tokens, loss on the solution only, AdamW over
+float32 weights under bfloat16 autocast, with a CSV logger and checkpoints.
 
 usage: python speed/sft_step.py MODEL_DIR JSONL [STEPS] [compile_layers]
 """
@@ -40,15 +40,15 @@ class NoTallies:
     """Nothing is counted outside this fit."""
 
     def tallies(self) -> Json:
-        """Nothing."""
+        """Empty: nothing is counted."""
         return {}
 
     def restore(self, tallies: Json) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def main() -> None:
-    """Prints one line of JSON."""
+    """Prints one line of JSON with seconds per step, peak memory and tokens per step."""
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     model_dir, data = sys.argv[1:3]
@@ -99,7 +99,7 @@ METHOD = Method(
 
 
 def worked_solutions(path: Path, count: int) -> list[TrainingExample]:
-    """The first rows of a dataset's file as training examples."""
+    """The first `count` rows of a dataset's file as training examples."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line, _ in zip(file, range(count), strict=False)]
     return [
@@ -111,7 +111,7 @@ def worked_solutions(path: Path, count: int) -> list[TrainingExample]:
 
 
 def context_of_nothing(student: Any) -> dict[str, Any]:
-    """A context for parts that look at nothing but their random numbers."""
+    """The arguments of a context for parts that use only random numbers from it."""
     return dict(
         dataset=None,
         format=METHOD.format,

@@ -1,8 +1,8 @@
-"""Requests to a live teacher: the share of the ideal rate that a cell reaches against a slow local server.
+"""Measures requests per second to a live teacher, as a share of the ideal rate, with a slow local server.
 
-The server, in a process of its own, answers every request after a fixed latency. Ideal is what so many requests in
-flight would reach if the client cost nothing: concurrency / latency. `client` is the client alone, `purchase` what a
-cell does: questions are admitted, asked about through the store, which keeps every reply, and booked.
+The server runs in its own process and answers every request after a fixed latency. The ideal rate is concurrency /
+latency, which a client without any cost of its own would reach. `client` measures the client alone. `purchase` measures
+what a cell does: it admits questions, asks through the store, which keeps every reply, and books the costs.
 
 usage: python speed/teacher_requests.py [REQUESTS] [CONCURRENCY] [LATENCY_SECONDS]
 """
@@ -47,7 +47,7 @@ PROMPT = "Q: How many apples are left, and why?\nA: Because of what was eaten. T
 
 
 def serve(latency: float, port: Connection) -> None:
-    """Answers until the process ends; tells its port first."""
+    """Sends the server's port number through `port`, then answers requests until the process ends."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -69,12 +69,12 @@ def serve(latency: float, port: Connection) -> None:
 
 
 def prompts(count: int) -> list[Request]:
-    """Requests of one length, no two alike."""
+    """`count` different requests of about the same length."""
     return [Request("few_shot_cot", f"{PROMPT}{number}", str(number)) for number in range(count)]
 
 
 def seconds_of_client(live: LiveTeacher, requests: int) -> float:
-    """The time from the first request to the last reply, connections made before."""
+    """Seconds from the first request to the last reply, with connections that are already open."""
 
     async def everything() -> float:
         await asyncio.gather(*(live.reply(request, 1) for request in prompts(live.teacher.concurrency)))
@@ -88,7 +88,7 @@ def seconds_of_client(live: LiveTeacher, requests: int) -> float:
 
 @dataclass(frozen=True)
 class AskOnce:
-    """An annotation of one request."""
+    """An annotator that sends one request per question."""
 
     kinds = frozenset({"rationale"})
 
@@ -97,17 +97,17 @@ class AskOnce:
         return Requirements()
 
     def most_requests(self, question: Question, context: Any) -> Sequence[PlannedRequest]:
-        """The request."""
+        """The one request."""
         return [PlannedRequest("live", Request("few_shot_cot", question.text, question.id))]
 
     async def annotate(self, pick: Pick, context: Any, ask: Any) -> Sequence[Annotation]:
-        """What the teacher says."""
+        """One annotation with the teacher's reply as its rationale."""
         [reply] = await ask("live", self.most_requests(pick.question, context)[0].request)
         return [Annotation(pick.question, "rationale", "live", reply.text, None)]
 
 
 class Notes:
-    """As much of a context as a purchase needs."""
+    """The part of a context that a purchase needs."""
 
     notes: ClassVar[dict[str, float]] = {}
 
@@ -116,11 +116,11 @@ class Notes:
         return self
 
     def note(self, **counts: float) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def seconds_of_purchase(live: LiveTeacher, requests: int) -> float:
-    """The time to buy so many questions under a budget in tokens, into a new store."""
+    """Seconds to buy that many questions under a budget in tokens, with a new store."""
     with tempfile.TemporaryDirectory() as folder:
         store = TeacherStore(Path(folder) / "store.sqlite", print)
         teacher = StoredTeacher(live, "live", "live", store, buyer="me")
@@ -136,7 +136,7 @@ def seconds_of_purchase(live: LiveTeacher, requests: int) -> float:
 
 
 def main() -> None:
-    """Prints one JSON object for each of the two."""
+    """Prints one line of JSON for `client` and one for `purchase`."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1600
     concurrency = int(sys.argv[2]) if len(sys.argv) > 2 else 32
     latency = float(sys.argv[3]) if len(sys.argv) > 3 else 0.2

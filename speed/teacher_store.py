@@ -1,7 +1,7 @@
-"""The teacher store's speed: looking up 10,000 replies, and growth to many rows.
+"""Measures the teacher store: looking up 10,000 replies while the store grows to many rows.
 
-`put_us_per_row` is for a thousand rows in a transaction, as an import writes them; `put_one_ms` for one that is written
-through to the disk, as a cell buys it.
+`put_us_per_row` is the time per row, in microseconds, of writing a thousand rows in one transaction, as an import does.
+`put_one_ms` is the time, in milliseconds, of writing a single row to the disk, as a cell does after each reply.
 
 python speed/teacher_store.py [ROWS] [FOLDER]: fills a store in FOLDER (a temporary one by default, removed
 afterwards) with ROWS replies (1,000,000 by default), and prints one JSON object for every tenth.
@@ -30,14 +30,14 @@ TEXT = "First this, then that, and so the rest follows from it. " * 6
 LOOKED_UP = 10_000
 BATCH = 1000
 SINGLE, ALONE = 200, 10**9
-"""Rows that are written alone, and the number from which they count."""
+"""How many rows are written one by one, and the number of the first one."""
 
 
 class Nobody:
-    """A teacher that must not be asked."""
+    """A teacher that raises AssertionError if it is asked."""
 
     def covers(self, question_id: str) -> bool:
-        """Everything."""
+        """True: it covers every question."""
         return True
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
@@ -55,7 +55,7 @@ def request_for(number: int) -> Request:
 
 
 def rows(start: int, end: int) -> Iterator[tuple[str, StoredReply]]:
-    """(key, reply) of the requests with those numbers."""
+    """Yields (key, reply) for the requests with the numbers `start` to `end` - 1."""
     for number in range(start, end):
         request = stored_request(TEACHER, request_for(number), 0)
         reply = Reply(f"{TEXT}{number}", "stop", 180, 80)
@@ -63,7 +63,7 @@ def rows(start: int, end: int) -> Iterator[tuple[str, StoredReply]]:
 
 
 def lookup_seconds(store: TeacherStore, stored: int) -> dict[str, float]:
-    """Seconds for 10,000 of the stored replies: by their keys, and one request after the other as cells ask."""
+    """Seconds to look up 10,000 stored replies: all keys together, and one request after the other as cells ask."""
     numbers = random.Random(stored).sample(range(stored), min(LOOKED_UP, stored))
     keys = [key_of(stored_request(TEACHER, request_for(number), 0)) for number in numbers]
     started = time.perf_counter()
@@ -82,12 +82,12 @@ def lookup_seconds(store: TeacherStore, stored: int) -> dict[str, float]:
 
 
 def bytes_of(path: Path) -> int:
-    """The size of the store, its log included."""
+    """The size of the store in bytes, its log included."""
     return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
 
 
 def measure(path: Path, total: int) -> None:
-    """Fills a store in ten steps and prints what each shows."""
+    """Fills a store in ten steps and prints one line of JSON after each."""
     store = TeacherStore(path, print)
     step = max(total // 10, 1)
     for start in range(0, total, step):
@@ -111,7 +111,7 @@ def measure(path: Path, total: int) -> None:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Reads the arguments and runs the measurement."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     if len(sys.argv) > 2:
         measure(Path(sys.argv[2]) / "store.sqlite", total)

@@ -1,4 +1,4 @@
-"""The footnotes of a table: what its numbers leave out, and what was found odd."""
+"""The footnotes of a table: what its numbers mean, what they leave out, and what looks wrong in the records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.statistics.references import TeacherGroup
 
 MIN_SEEDS = 3
 MUCH_TRUNCATED = 0.05
-"""A trained student has learnt to end its answers; where more of them are cut, the cap decides part of the result."""
+"""A note appears if a larger share of answers is cut: a trained student ends its answers, so the cap is too low."""
 SHOWN_SOURCES = frozenset({"teacher", "human"})
 GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
 
@@ -38,7 +38,7 @@ GOLD_NOTE = "gold: yes = the method read gold answers before training."
 
 @dataclass(frozen=True)
 class BlockParts:
-    """What one block is made from."""
+    """The groups of scores that one block is made from."""
 
     key: BlockKey
     groups: Sequence[Group]
@@ -51,13 +51,13 @@ class BlockParts:
 
 
 def title_of(key: BlockKey) -> str:
-    """The block in words."""
+    """The block's title: dataset, test set, student and teacher."""
     tested = "" if key.test_dataset == key.dataset else f", tested on {key.test_dataset}"
     return f"{key.dataset}{tested}: student {key.student}, teacher {key.teacher or 'none'}"
 
 
 def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
-    """All notes of a table, the standing ones first; a note that several blocks share appears once."""
+    """All notes of a table: first the notes that every table has, then others; equal notes appear once."""
     if not blocks:
         return
     yield from (INTERVAL_NOTE, GAP_NOTE, COST_NOTE, GOLD_NOTE)
@@ -102,7 +102,7 @@ def _seed_notes(block: BlockParts) -> Iterator[str]:
 
 
 def _setting_notes(block: BlockParts) -> Iterator[str]:
-    """Settings that differ between rows of one label and that the rows' names leave out."""
+    """Notes on settings that differ between a method's rows but do not appear in the rows' names."""
     variants: dict[str, list[Settings]] = defaultdict(list)
     for group in block.groups:
         variants[group.method].append(group.settings)

@@ -1,4 +1,4 @@
-"""A table as markdown, LaTeX or csv; the HTML page is in `page`."""
+"""Turns a table into markdown, LaTeX, csv or HTML; `page` builds the HTML page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def render(table: Table, format_name: str) -> str:
 
 
 def columns_of(block: Block) -> list[str]:
-    """The headings of a block; those of reasoning and of sampled answers stand only where some row has them."""
+    """The block's column headings. Columns for reasoning and sampled answers exist only if some row has values."""
     sampled = ["majority@k %", "pass@k %", "k"] if _shows_samples(block) else []
     reasoning = ["right reasoning %", "wrong behind right %"] if _shows_reasoning(block) else []
     score = [f"{block.key.metric} %", *sampled, "gap closed %", *reasoning]
@@ -43,7 +43,7 @@ def columns_of(block: Block) -> list[str]:
 
 
 def shown_rows(block: Block, short_ids: Mapping[str, str]) -> list[list[str]]:
-    """The block's rows as people read them, in the order of `columns_of`."""
+    """The block's rows as text, in the order of `columns_of`."""
     sampled, reasoning = _shows_samples(block), _shows_reasoning(block)
     return [
         _shown_row(row, short_ids, _shown_samples(row) if sampled else [], _shown_reasoning(row) if reasoning else [])
@@ -125,7 +125,7 @@ def _total_tokens(row: TableRow) -> float | None:
 
 
 def _shown_ids(row: TableRow, short_ids: Mapping[str, str]) -> str:
-    """The short ids; of the teacher's result, which every record of a block repeats, the first one."""
+    """The short ids of the row's records; for the teacher's row, which many records repeat, only the first id."""
     ids = [short_ids[cell_id] for cell_id in row.record_ids.split()]
     if row.role == "teacher" and len(ids) > 1:
         return f"{ids[0]} and {len(ids) - 1} more"
@@ -199,17 +199,17 @@ def _latex_block(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def latex_escaped(text: str) -> str:
-    """The text with every character that LaTeX would take as a command made literal."""
+    """The text with LaTeX's special characters escaped."""
     return text.translate(LATEX_ESCAPES)
 
 
 def to_csv(table: Table) -> str:
-    """The raw rows: fractions in [0, 1], full ids."""
+    """The raw rows as csv, with fractions in [0, 1] and full ids."""
     return str(table.frame.to_csv(index=False, lineterminator="\n"))
 
 
 def to_html(table: Table) -> str:
-    """A self-contained page."""
+    """An HTML page that needs no other file."""
     blocks = [(block_title(block), columns_of(block), shown_rows(block, table.short_ids)) for block in table.blocks]
     if table.failed:
         rows = failed_rows(table.failed, table.short_ids)

@@ -29,56 +29,91 @@ INTEGER_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
-    """One row; its fields are the columns of the csv. Fractions are in [0, 1], costs are means per cell.
-
-    `role` is untrained, teacher or method. `mean` is None where a reference was not run. k in `majority_at_k` and
-    `pass_at_k` is `samples_per_question`. Ids and seeds are separated by spaces.
-    """
+    """One row of a table; its fields are the columns of the csv. None means "unknown" or "does not apply"."""
 
     dataset: str
+    """The dataset that the student was trained on."""
     test_dataset: str
+    """The dataset that the student was tested on."""
     metric: str
+    """The name of the metric."""
     student: str
+    """The student's name."""
     teacher: str | None
+    """The teacher of the row's block; None if no method of the block asked one."""
     role: str
+    """`untrained`, `teacher` or `method`."""
     name: str
+    """The row's name in its block."""
     method: str | None = None
+    """The method's name; None in the teacher's row."""
     mean: float | None = None
+    """The mean of the metric over seeds, in [0, 1]; None if a reference was not run."""
     low: float | None = None
+    """The lower end of the interval over seeds; None for fewer than two seeds."""
     high: float | None = None
+    """The upper end of the interval over seeds; None for fewer than two seeds."""
     gap_closed: float | None = None
+    """The share of the gap between untrained student and teacher that the method closes; 1 is all of it."""
     reasoning_accuracy: float | None = None
+    """The share of answers with right reasoning, in [0, 1]."""
     right_answer_wrong_reasoning: float | None = None
+    """The share of right answers with wrong reasoning, in [0, 1]."""
     num_seeds: int | None = None
+    """How many seeds the row averages."""
     seeds: str | None = None
+    """The seeds, separated by spaces."""
     test_examples: int | None = None
+    """The number of test questions."""
     asked_teacher: bool | None = None
+    """Whether the method asked a teacher."""
     teacher_questions: float | None = None
+    """Questions charged to the teacher, mean per cell."""
     teacher_calls: float | None = None
+    """Calls charged to the teacher, mean per cell."""
     teacher_prompt_tokens: float | None = None
+    """Prompt tokens charged to the teacher, mean per cell."""
     teacher_completion_tokens: float | None = None
+    """Completion tokens charged to the teacher, mean per cell."""
     teacher_usd: float | None = None
+    """US dollars charged to the teacher, mean per cell, as if the cell had bought everything itself."""
     teacher_usd_spent: float | None = None
+    """US dollars that the cell really paid for the teacher, mean per cell."""
     cost_estimated: bool | None = None
+    """Whether any of these costs is an estimate."""
     human_questions: float | None = None
+    """Questions with human labels, mean per cell."""
     human_usd: float | None = None
+    """US dollars charged for human labels, mean per cell."""
     completion_tokens_per_answer: float | None = None
+    """Tokens that the student writes per test answer, reasoning included."""
     seconds_per_answer: float | None = None
+    """Seconds that the student needs per test answer."""
     samples_per_question: int | None = None
+    """Sampled answers per test question, the k of the next two fields."""
     majority_at_k: float | None = None
+    """The share of questions for which the majority of k sampled answers is right, in [0, 1]."""
     pass_at_k: float | None = None
+    """The share of questions with a right answer among k sampled answers, in [0, 1]."""
     uses_gold: bool | None = None
+    """Whether the method reads gold answers before training."""
     data_seed: int | None = None
+    """The seed of purchases, which all seeds share."""
     budget_questions: int | None = None
+    """The budget in questions."""
     budget_calls: int | None = None
+    """The budget in calls to the teacher."""
     budget_tokens: int | None = None
+    """The budget in tokens of prompts and completions."""
     budget_usd: float | None = None
+    """The budget in US dollars."""
     record_ids: str = ""
+    """The ids of the row's records, separated by spaces."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows that are compared with each other: references first, then the methods by name."""
+    """Rows that may be compared with each other: references first, then methods by name."""
 
     key: BlockKey
     rows: tuple[TableRow, ...]
@@ -86,16 +121,20 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """All blocks, what a reader must know to read them, and the cells that failed."""
+    """The results of all finished cells."""
 
     blocks: tuple[Block, ...]
+    """The blocks of comparable rows."""
     notes: tuple[str, ...]
+    """Footnotes that a reader must know."""
     failed: tuple[FailedCell, ...]
+    """The cells that failed."""
     short_ids: Mapping[str, str]
+    """Full id of each cell -> its short id."""
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All rows as one tidy frame."""
+        """All rows of all blocks as one data frame, with the fields of `TableRow` as columns."""
         rows = [asdict(row) for block in self.blocks for row in block.rows]
         frame = pd.DataFrame(rows, columns=[column.name for column in fields(TableRow)])
         return frame.astype(dict.fromkeys(INTEGER_COLUMNS, "Int64"))
@@ -193,6 +232,6 @@ def _mean_cost(
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean, or None where one of the values is not known."""
+    """The mean; None if one of the values is unknown."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""Which settings make two cells different, and the shortest words that tell them apart."""
+"""Finds the settings that differ between cells, and the shortest text that names the difference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_COMBINED_KEYS = 3
 
 
 def settings_of(identity: Mapping[str, Any]) -> Settings:
-    """The flattened identity of a cell without its seed: two cells may be averaged only where these are equal.
+    """The flattened identity of a cell without its seed. Cells may be averaged only if these settings are equal.
 
-    The identity holds what can change the cell's numbers and nothing else, so a teacher that was not asked, a path or
-    a machine never splits a row, and a change of code or data always does.
+    The identity holds everything that can change the cell's numbers, code and data included, and nothing else. A path,
+    a machine, or a teacher that was not asked does not separate two cells.
     """
     return dict(_flatten({key: value for key, value in identity.items() if key != "seed"}))
 
@@ -39,7 +39,7 @@ def varying_keys(variants: Sequence[Settings]) -> list[str]:
 
 
 def distinguishing_keys(variants: Sequence[Settings]) -> tuple[str, ...]:
-    """The fewest keys whose values tell all variants apart, the budget first, then the shortest; () for one variant."""
+    """The fewest keys that give every variant other values; budget keys first, then short keys; () for one variant."""
     if len(variants) < 2:
         return ()
     varying = varying_keys(variants)
@@ -60,7 +60,7 @@ def _tell_apart(keys: tuple[str, ...], variants: Sequence[Settings]) -> bool:
 
 
 def describe(settings: Settings, keys: Sequence[str]) -> str:
-    """The named settings in words, for example `budget.questions=100, loss.beta=0.5`; `unset` where a key is absent."""
+    """The named settings as text, for example `budget.questions=100, loss.beta=0.5`; `unset` where a key is absent."""
     return ", ".join(f"{key}={_shown(settings.get(key))}" for key in keys)
 
 

@@ -1,4 +1,4 @@
-"""Puts cells that differ in nothing but the seed together, block by block."""
+"""Groups cells that differ only in their seed, block by block."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from benchmark.records.schema import TestScore
 
 @dataclass(frozen=True)
 class BlockKey:
-    """What all rows of one block share.
-
-    `dataset` is what was trained on; `teacher` is None where no method asked one.
-    """
+    """What all rows of one block share."""
 
     dataset: str
+    """The dataset that students were trained on."""
     test_dataset: str
+    """The dataset that students were tested on."""
     metric: str
+    """The name of the metric."""
     student: str
+    """The student's name."""
     teacher: str | None
+    """The teacher's name; None if no method of the block asked one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Group:
 def blocks_of(cells: Sequence[FinishedCell]) -> dict[BlockKey, list[Score]]:
     """Every block with its scores, in a fixed order.
 
-    A cell that asked no teacher is in the block of every teacher of its dataset and student.
+    A cell that asked no teacher belongs to all blocks of its dataset and student, one for each teacher.
     """
     slices: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.names.cell_id):
@@ -73,13 +75,13 @@ def group_scores(scores: Sequence[Score]) -> list[Group]:
 
 
 def _settings_of(score: Score) -> Settings:
-    """The cell's settings and what else must be equal before results are averaged."""
+    """The cell's settings, and everything else that must be equal if results are averaged."""
     asked = {"asked_teacher": json.dumps(score.cell.names.teacher)}
     return {**score.cell.settings, **asked, "test_examples": str(score.test.n)}
 
 
 def distinct_names(labelled: Sequence[tuple[str, Settings]]) -> list[str]:
-    """One name per labelled setting: the label, and where several share it, `label [what differs]`."""
+    """One name per pair: the label, or `label [settings that differ]` if several pairs have the same label."""
     variants: dict[str, list[Settings]] = defaultdict(list)
     for label, settings in labelled:
         variants[label].append(settings)

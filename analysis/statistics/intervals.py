@@ -11,20 +11,21 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean and its interval `mean - half_width` to `mean + half_width`; `half_width` is None for one value."""
+    """A mean and its interval from `mean - half_width` to `mean + half_width`."""
 
     mean: float
     half_width: float | None
+    """Half the width of the interval; None if there is only one value."""
     num_values: int
 
     @property
     def low(self) -> float | None:
-        """The lower end; it is not cut at 0."""
+        """The lower end, which may be below 0; None if there is no interval."""
         return None if self.half_width is None else self.mean - self.half_width
 
     @property
     def high(self) -> float | None:
-        """The upper end; it is not cut at 1."""
+        """The upper end, which may be above 1; None if there is no interval."""
         return None if self.half_width is None else self.mean + self.half_width
 
 
@@ -32,9 +33,9 @@ def mean_with_t_interval(values: Sequence[float], confidence: float = 0.95) -> M
     """The mean of independent values and its two-sided Student t-interval.
 
     The half-width is `t * s / sqrt(n)`: `s` is the sample standard deviation (divisor n - 1) and `t` the
-    `(1 + confidence) / 2` quantile of the t-distribution with n - 1 degrees of freedom. One value says nothing about
-    the spread: it gives the mean and no interval. Over seeds it measures the
-    spread between seeds only, not that of the shared test questions.
+    `(1 + confidence) / 2` quantile of the t-distribution with n - 1 degrees of freedom. A single value gives no
+    interval. Over seeds, the interval measures the spread between seeds only, not the spread of the test questions,
+    which all seeds share.
 
     Raises:
         ValueError: no values, a value that is not finite, or a confidence outside (0, 1).

@@ -1,4 +1,4 @@
-"""The rows that are in every block (untrained student, teacher itself) and the share of the gap between them."""
+"""Reference rows of every block (untrained student, teacher itself), and how much of their gap a method closes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ MUST_AGREE = frozenset({"dataset", "student", "evaluation", "data_seed", "test_e
 
 @dataclass(frozen=True)
 class TeacherGroup:
-    """The teacher's own result under one set of teacher settings, as the records of several cells tell it."""
+    """The teacher's own result under one set of teacher settings, from the records of one or several cells."""
 
     settings: Settings
+    """The settings of teacher and dataset."""
     split: str
+    """The split that the teacher answered."""
     num_examples: int
+    """How many questions it answered."""
     num_asked: int
+    """How many questions the split has."""
     values: tuple[float, ...]
+    """The result in each record, in [0, 1]."""
     cell_ids: tuple[str, ...]
+    """The ids of these records, in the order of `values`."""
 
     @property
     def mean(self) -> float:
@@ -46,7 +52,7 @@ class TeacherGroup:
 
 
 def teacher_groups(key: BlockKey, scores: Sequence[Score]) -> list[TeacherGroup]:
-    """The block's teacher results; none for a test set other than the dataset's own, which records do not tell."""
+    """The teacher's own results in the block; empty for an extra test set, because records do not contain them."""
     if key.dataset != key.test_dataset:
         return []
     grouped: dict[tuple[str, str, int], list[tuple[Score, TeacherReference]]] = defaultdict(list)
@@ -76,10 +82,10 @@ def group_mean(group: Group) -> float:
 
 
 def gap_closed(group: Group, untrained: Sequence[Group], teachers: Sequence[TeacherGroup]) -> float | None:
-    """`(method - untrained) / (teacher - untrained)` of the means, 1 where the method reaches its teacher.
+    """`(method - untrained) / (teacher - untrained)` of the means; 1 if the method is as good as its teacher.
 
-    None where a reference is missing or not unique, and where the teacher is not better than the untrained student:
-    a share of nothing has no meaning.
+    None if a reference is missing or not unique, and if the teacher is not better than the untrained student, because
+    then there is no gap.
     """
     asked = group.scores[0].cell.names.teacher is not None
     floor = _nearest(group.settings, [(other.settings, group_mean(other)) for other in untrained], exact=False)
@@ -90,10 +96,10 @@ def gap_closed(group: Group, untrained: Sequence[Group], teachers: Sequence[Teac
 
 
 def _nearest(own: Settings, references: Sequence[tuple[Settings, float]], exact: bool) -> float | None:
-    """The value of the reference with the fewest other settings; None where that is not one value.
+    """The value of the reference whose settings differ least; None if there is none, or if several values fit.
 
-    Settings in `MUST_AGREE` may not differ. `exact` asks for no difference at all: a method is held against the very
-    teacher it asked.
+    Settings in `MUST_AGREE` must be equal. `exact` requires all settings to be equal: a method is compared with exactly
+    the teacher that it asked.
     """
     differing = [({key for key in settings if own.get(key) != settings[key]}, value) for settings, value in references]
     fitting = [(len(keys), value) for keys, value in differing if not MUST_AGREE & {key.split(".")[0] for key in keys}]

@@ -1,1 +1,1 @@
-"""The plain choice on every axis, which methods share; what one paper adds lives in its own file in `methods`."""
+"""The plain parts for every axis, which methods share; parts of a single paper are in its own file in `methods`."""

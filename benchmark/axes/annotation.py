@@ -12,7 +12,7 @@ from benchmark.teachers.replies import NEXT_EXEMPLAR, before_next_exemplar, spli
 from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Reply, Request
 
 FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
-"""How a reply finishes to which the same request would bring no other."""
+"""Values of `Reply.finish` after which asking again brings the same reply."""
 
 
 def _refuse_impossible(samples: int, temperature: float) -> None:
@@ -39,14 +39,14 @@ class FewShotCot:
         return Requirements(teacher_roles=frozenset({"few_shot_cot"}))
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """One request, with a second try for every sample above temperature 0."""
+        """One request; above temperature 0 with two replies per sample, because each may be asked for again."""
         tries = 2 if self.temperature > 0 else 1
         return [PlannedRequest(context.teachers[0], self._request(question, context), tries * self.samples)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """One `rationale` annotation a sample; `answer` is None where the reply states none that the task can read.
+        """One `rationale` annotation per sample; `answer` is None if the task can read no answer in the reply.
 
-        What was asked again keeps both replies and says so in its evidence.
+        A sample that was asked for again keeps both replies, and its evidence has `asked_again`.
         """
         teacher, request = context.teachers[0], self._request(pick.question, context)
         heard = [[reply] for reply in await ask(teacher, request, self.samples)]
@@ -66,7 +66,7 @@ class FewShotCot:
         return replace(request, stop=(NEXT_EXEMPLAR,))
 
     def _asks_again(self, reply: Reply, question: Question, task: Task) -> bool:
-        """At temperature 0 the same request brings the same reply."""
+        """Whether another reply may help: not at temperature 0, where the same request brings the same reply."""
         unread = _stated_answer(reply, question, task) is None
         return unread and self.temperature > 0 and reply.finish not in FINAL_WITHOUT_ANSWER
 
@@ -77,7 +77,7 @@ def _stated_answer(reply: Reply, question: Question, task: Task) -> str | None:
 
 
 def _annotation(pick: Pick, sample: int, context: Context, exchanges: Sequence[Exchange]) -> Annotation:
-    """What the last of the replies to one sample says."""
+    """The annotation from the last reply of one sample."""
     last = exchanges[-1].reply
     return Annotation(
         question=pick.question,
@@ -100,8 +100,8 @@ def _annotation(pick: Pick, sample: int, context: Context, exchanges: Sequence[E
 class SelfConsistentCot:
     """Several chains of thought, and the answer that most of them reach (self-consistency; Wang et al., 2023).
 
-    The first chain that reaches the answer of most is the `rationale`; all others are kept as `sample`, so that plain
-    formats learn the majority's answer alone. Of answers with as many votes, the one that came first counts.
+    The first chain with the most frequent answer has the kind `rationale`. All other chains have the kind `sample`,
+    which plain formats do not train on. Of equally frequent answers, the one that came first counts.
     """
 
     samples: int = 8
@@ -111,8 +111,8 @@ class SelfConsistentCot:
     def __post_init__(self) -> None:
         if self.samples < 2 or self.temperature <= 0:
             raise ValueError(
-                f"samples={self.samples} must be at least 2, temperature={self.temperature} above 0: equal or single "
-                "samples make no majority"
+                f"samples={self.samples} must be at least 2, temperature={self.temperature} above 0: a majority needs "
+                "several different samples"
             )
 
     @property
@@ -124,13 +124,13 @@ class SelfConsistentCot:
         return self._chains.requires()
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """As for any chain of thought."""
+        """As `FewShotCot` with the same settings."""
         return self._chains.most_requests(question, context)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """All samples, with the `votes` for each one's answer and the share of all samples that they are (`agreement`).
+        """All samples. Their evidence has `votes`, the samples with the same answer, and `agreement`, votes / samples.
 
-        Where no answer can be read, the first sample is the `rationale`, without an answer.
+        If no answer can be read, the first sample is the `rationale`, without an answer.
         """
         rows = await self._chains.annotate(pick, context, ask)
         votes = Counter(row.answer for row in rows if row.answer is not None)
@@ -166,7 +166,7 @@ class Rationalise:
         return [PlannedRequest(context.teachers[0], self._request(question, context), self.samples)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """One `rationale` annotation a sample, with the gold answer; `rationale` is None where a reply is empty."""
+        """One `rationale` annotation per sample, with the gold answer; `rationale` is None if the reply is empty."""
         question, teacher = pick.question, context.teachers[0]
         request, gold = self._request(question, context), context.gold(question).answer
         return [
@@ -194,10 +194,11 @@ class HumanLabels:
     """The dataset's own answer and, where it has one, its human rationale."""
 
     rationale: bool = False
+    """Whether the annotation includes the human rationale."""
     kinds: ClassVar[frozenset[str]] = frozenset({"gold"})
 
     def requires(self) -> Requirements:
-        """Gold answers, and gold rationales where they are asked for."""
+        """Gold answers, and gold rationales if `rationale` is set."""
         return Requirements(gold=True, gold_rationale=self.rationale)
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
@@ -213,30 +214,30 @@ class HumanLabels:
 
 @dataclass(frozen=True)
 class Together:
-    """What several annotators write about the same question, in order."""
+    """Several annotators that write about the same question, in order."""
 
     annotators: tuple[Annotator, ...]
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds that any of them writes."""
+        """The kinds of all annotators."""
         return frozenset[str]().union(*(annotator.kinds for annotator in self.annotators))
 
     def requires(self) -> Requirements:
-        """What any of them requires."""
+        """The union of what the annotators require."""
         needs = Requirements()
         for annotator in self.annotators:
             needs = needs | annotator.requires()
         return needs
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """What all of them plan, in order."""
+        """The requests of all annotators, in order."""
         return [request for annotator in self.annotators for request in annotator.most_requests(question, context)]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator.
 
-        Where two write of one kind, the later annotator's samples are numbered on, so that every id is its own.
+        If two annotators write the same kind, the later one's samples get the next free numbers, so every id is unique.
         """
         rows: dict[str, Annotation] = {}
         for annotator in self.annotators:

@@ -1,4 +1,4 @@
-"""Curricula: when the student sees what."""
+"""Curricula: the order in which the student sees its examples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from benchmark.types import Stage, TrainingExample
 
 @dataclass(frozen=True)
 class Shuffled:
-    """All examples in one stage, in an order drawn anew for every pass."""
+    """All examples in one stage, in a new random order for every pass."""
 
     def requires(self) -> Requirements:
         """Nothing."""
         return Requirements()
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
-        """One stage with all the steps, then none."""
+        """One stage with all examples and all steps; then None."""
         return None if done else Stage(examples)

@@ -10,7 +10,7 @@ from benchmark.contract import Requirements, Task
 from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
 TAUGHT_KINDS = frozenset({"rationale", "gold"})
-"""The kinds whose answer the student shall give. Others (`counterfactual`, ...) are for formats that know them."""
+"""Kinds of annotation whose answer the student learns. Plain formats ignore other kinds (`counterfactual`, ...)."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class AnswerOnly:
     answer_path: ClassVar[tuple[str, ...]] = ("answer",)
 
     def requires(self) -> Requirements:
-        """Nothing: a rationale or a gold label with an answer will do."""
+        """Nothing: it uses every rationale or gold label that has an answer."""
         return Requirements()
 
     def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
@@ -60,34 +60,35 @@ class AnswerOnly:
 class RationaleThenAnswer:
     """The student reasons first: target = rationale, marker, answer (chain-of-thought fine-tuning).
 
-    Two roles share one prompt. `rationale_and_answer` goes on from what is given, `answer_given` states the answer at
-    once: what is given counts as the whole rationale. A reply is read together with its request's prefix.
+    Two roles have the same prompt. `rationale_and_answer` continues the given text. `answer_given` takes the given text
+    as the whole rationale and writes only the answer. A reply is read together with its request's prefix.
     """
 
     answer_marker: str = "#"
+    """The text between rationale and answer."""
     roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer", "answer_given"})
     answer_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
 
     def __post_init__(self) -> None:
         if not self.answer_marker.strip():
-            raise ValueError("answer_marker is blank, so that rationale and answer could not be told apart")
+            raise ValueError("answer_marker is blank, so nothing would separate rationale and answer")
 
     def requires(self) -> Requirements:
-        """Nothing: other kinds, and what lacks a rationale or an answer, are left out and counted as unused."""
+        """Nothing: annotations of other kinds, or without rationale or answer, are left out and counted as unused."""
         return Requirements()
 
     def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
-        """The question as the task shows it; what is given is the begun reply, closed by the marker for the answer."""
+        """The question as the task shows it. `given` begins the reply; `answer_given` adds the marker to it."""
         begun = given + self.answer_marker if role == "answer_given" else given
         return Request(role, task.show(question), question.id, prefix=begun)
 
     def read(self, text: str) -> tuple[str, str]:
-        """(what stands before the last marker, what stands after it); without a marker there is no answer."""
+        """(text before the last marker, text after it); without a marker (the whole text, "")."""
         rationale, marker, answer = text.rpartition(self.answer_marker)
         return (rationale, answer) if marker else (text, "")
 
     def before_answer(self, text: str) -> str | None:
-        """The rationale as it would be read, and the marker, which is put behind a text that lacks it."""
+        """The text up to its last marker, marker included; a text without a marker gets one at its end."""
         return self.read(text)[0] + self.answer_marker
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:

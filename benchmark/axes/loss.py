@@ -1,4 +1,4 @@
-"""The plain loss: cross-entropy with the target, on the examples as drawn."""
+"""The plain loss: cross-entropy with the target, on the drawn examples."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FixedData:
-    """Every optimiser step trains on the examples that the stage drew for it."""
+    """Every optimiser step trains on the examples that the stage drew; nothing is added or replaced."""
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """The drawn examples, once."""
+        """One step with the drawn examples."""
         return [drawn]
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Nothing depends on it."""
+        """Ignores the metrics."""
 
     def state_dict(self) -> dict[str, Json]:
-        """Nothing to remember."""
+        """Empty: there is no state."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:
-        """Nothing to take back."""
+        """Does nothing: there is no state."""
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Negative log-likelihood of the target tokens, EOS included; each term of the format is one mean."""
+    """Negative log-likelihood of the target tokens, EOS included, averaged within each term of the format."""
 
     data_policy: DataPolicy = field(default_factory=FixedData)
 
     @property
     def settings(self) -> Mapping[str, float]:
-        """A stage can set nothing."""
+        """Empty: a stage can set nothing."""
         return {}
 
     def requires(self) -> Requirements:
@@ -50,13 +50,13 @@ class CrossEntropy:
         return Requirements()
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
-        """Those of the format. Raises ValueError for a mean per group, of which a token loss knows nothing."""
+        """The format's terms. Raises ValueError for a mean per group, because this loss has one value per token."""
         for name, term in of_format.items():
             if term.per == "group":
                 raise ValueError(f"term {name!r} is a mean per group, but cross-entropy has values per token")
         return of_format
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
-        """Per term the scaled sum of token losses in nats."""
+        """Term name -> scalar: the sum over response tokens of `scale` times negative log-likelihood in nats."""
         nats = student.negative_log_likelihoods(student.hidden(batch), batch.tokens)
         return {name: (scale * nats).sum() for name, scale in batch.scale.items()}

@@ -1,4 +1,4 @@
-"""Schedules: into which rounds the budget is cut."""
+"""Schedules: how the budget is divided into rounds."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class OneShot:
         return Requirements()
 
     def next_round(self, history: Sequence[RoundLog]) -> Round | None:
-        """One round, then none."""
+        """One round with the whole budget; then None."""
         return None if history else Round(index=0, share=1.0)
 
 
 @dataclass(frozen=True)
 class NoTraining:
-    """No round at all: the student is evaluated as it is."""
+    """No round: the student is evaluated without training."""
 
     def requires(self) -> Requirements:
         """Nothing."""
         return Requirements()
 
     def next_round(self, history: Sequence[RoundLog]) -> Round | None:
-        """Never a round."""
+        """Returns None: no training."""
         return None

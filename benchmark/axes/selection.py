@@ -1,4 +1,4 @@
-"""Selections: which questions the budget goes to."""
+"""Selections: which questions are annotated, best first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.types import Pick, Question
 
 @dataclass(frozen=True)
 class RandomSelection:
-    """Every question is as likely as every other; draws from the cell's seed."""
+    """All questions are equally likely; the order depends on the cell's seed."""
 
     def requires(self) -> Requirements:
         """Nothing."""

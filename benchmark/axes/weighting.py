@@ -1,4 +1,4 @@
-"""Weightings: how far each annotation is trusted."""
+"""Weightings: how much each annotation counts in training."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class UniformWeighting:
     def weigh(
         self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
     ) -> Mapping[str, tuple[float, str]]:
-        """Nothing is changed."""
+        """Empty: no weight changes."""
         return {}

@@ -1,4 +1,4 @@
-"""The hub's client libraries report every retry; one line of ours at the end says it all."""
+"""Silences the hub's client libraries, which log every retry; our own error message says what failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Only their errors show in here; afterwards they speak as before."""
+    """Shows only errors of these libraries inside the block; afterwards restores their log levels."""
     logs = [logging.getLogger(package) for package in ("huggingface_hub", "datasets")]
     levels = [log.level for log in logs]
     for log in logs:

@@ -6,17 +6,17 @@ from collections.abc import Collection, Sequence
 
 
 def number(value: float) -> str:
-    """A whole number with its thousands apart."""
+    """The value as a whole number, with commas between thousands."""
     return f"{round(value):,}"
 
 
 def usd(value: float) -> str:
-    """Dollars and cents; less than a cent by its first digits."""
+    """US dollars with two decimals; an amount below one cent with two significant digits."""
     return f"{value:.2g}" if 0 < value < 0.01 else f"{value:,.2f}"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Collection[str]) -> str:
-    """A markdown table that is aligned in a terminal too: text to the left, numbers to the right."""
+    """A markdown table that is also aligned in a terminal: `text_columns` to the left, all others to the right."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     left = [column in text_columns for column in columns]

@@ -15,23 +15,23 @@ from benchmark.types import Usage
 
 Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 30.0
-"""How often a purchase tells where it stands, where the output is no terminal."""
+"""Seconds between two progress lines of a purchase, if the output is not a terminal."""
 
 
 class Display(Protocol):
-    """One per process and cell."""
+    """Shows the progress of one cell."""
 
     def say(self, state: str) -> None:
-        """Tells a change of state."""
+        """Prints a change of state."""
         ...
 
     def bar(self, description: str, total: int) -> AbstractContextManager[Advance]:
-        """Shows work of `total` units; the function that it gives is told how many more are done."""
+        """Shows work of `total` units inside the block; call the function it yields with the number of new units."""
         ...
 
 
 class Bars:
-    """Live bars on a terminal, for a cell that runs alone; plain lines where the output is no terminal."""
+    """Live bars on a terminal, for a cell that runs alone; plain lines if the output is not a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -42,7 +42,7 @@ class Bars:
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """A bar with count, time used and time left; a line with the seconds remains."""
+        """A bar with count, time used and time left; at the end it prints one line with count and seconds."""
         started, done = time.perf_counter(), 0
         columns = (
             TextColumn("{task.description:<28}"),
@@ -77,15 +77,16 @@ class Lines:
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """Shows nothing: only changes of state are told in a sweep."""
+        """Shows nothing: a sweep prints only changes of state."""
         yield lambda steps: None
 
 
 @contextmanager
 def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> Iterator[Advance]:
-    """A bar for what is bought, in questions and tokens per second and USD; `spent` says what was paid so far.
+    """A bar for a purchase, with questions and tokens per second and USD; `spent` returns what was paid so far.
 
-    Where the output is no terminal, a line now and then. A line remains.
+    If the output is not a terminal, it prints a line every `SECONDS_BETWEEN_LINES` instead. At the end it prints a line
+    with the totals.
     """
     console = Console(stderr=True)
     started = told = time.perf_counter()

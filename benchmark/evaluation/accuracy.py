@@ -1,6 +1,6 @@
-"""Accuracy: the student is asked along the format's answer path, and what it says is read and compared with gold.
+"""Accuracy: asks the student along the format's answer path, reads its answers and compares them with gold.
 
-A task with a metric of its own (`GradedTask`) has its answers graded instead.
+A task with its own metric (`GradedTask`) grades the answers instead.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from benchmark.types import Example, Prediction, Reply
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions in the order of the examples, how long the student took for all of them, and how it answered."""
+    """A student's predictions for a set of examples."""
 
     predictions: tuple[Prediction, ...]
+    """One prediction per example, in the order of the examples."""
     seconds: float
+    """Wall-clock time for all examples, in seconds."""
     metric: str = "accuracy"
+    """`accuracy`, or the name of a graded task's metric."""
     answers_by: str = "generation"
+    """How answers were found: `generation`, or `option likelihood (...)` with its normalisation."""
 
     @property
     def value(self) -> float:
-        """What `metric` says, in [0, 1]: the mean grade, or the accuracy where answers are right or wrong."""
+        """The value of `metric`, in [0, 1]: the accuracy, or the mean grade of a graded task."""
         if self.metric == "accuracy":
             return self.accuracy
         return sum(p.grade or 0.0 for p in self.predictions) / len(self.predictions)
@@ -40,22 +44,22 @@ class Evaluation:
 
     @property
     def flexible_accuracy(self) -> float:
-        """The share of right answers where the answer is searched in the whole text, in [0, 1]."""
+        """The share of right answers in the flexible reading, which searches the whole text; in [0, 1]."""
         return sum(p.flexible_correct for p in self.predictions) / len(self.predictions)
 
     @property
     def unparsed_answers(self) -> int:
-        """How many texts state no answer that the task can read strictly."""
+        """How many texts have no answer in the strict reading."""
         return sum(p.answer is None for p in self.predictions)
 
     @property
     def truncated_answers(self) -> int:
-        """How many texts were cut at the token cap."""
+        """How many answers were cut at the token cap."""
         return sum(p.truncated for p in self.predictions)
 
     @property
     def completion_tokens_per_answer(self) -> float:
-        """What an answer costs: generated tokens, reasoning included."""
+        """The mean number of generated tokens per answer, reasoning included."""
         return sum(p.completion_tokens for p in self.predictions) / len(self.predictions)
 
 
@@ -67,7 +71,11 @@ def evaluate(
     max_new_tokens: int | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> Evaluation:
-    """Greedy answers to all examples. `advance` is told how many generations each batch finished."""
+    """Answers all examples greedily along the format's answer path, reads the answers and compares them with gold.
+
+    `max_new_tokens` caps each generation whose request sets no cap; None leaves the cap to the student. `advance` is
+    called after each batch with the number of finished generations.
+    """
     started = time.perf_counter()
     questions = [example.without_gold() for example in examples]
     turns = follow(form.answer_path, student, questions, form, task, max_new_tokens, advance=advance)
@@ -78,7 +86,7 @@ def evaluate(
 
 
 def metric_of(task: Task) -> str:
-    """The name under which the task's results stand."""
+    """The name of the task's metric in records: its own, or `accuracy`."""
     return task.metric if isinstance(task, GradedTask) else "accuracy"
 
 

@@ -1,4 +1,4 @@
-"""The way to an answer: the format's roles one after the other, each given the text of the one before."""
+"""The answer path: the format's roles, asked one after the other; each gets the text of the role before."""
 
 from __future__ import annotations
 
@@ -21,9 +21,21 @@ def follow(
     key: str = "",
     advance: Callable[[int], None] = lambda rows: None,
 ) -> list[list[Reply]]:
-    """Per question one reply to each role. Above temperature 0, another `key` draws another way.
+    """Asks the student all roles, one after the other, about each question.
 
-    `advance` is told how many generations each batch finished.
+    Args:
+        roles: the roles to ask, in order.
+        student: the student that writes.
+        questions: the questions.
+        form: the format, which makes the request for a role from a question and the text of the role before.
+        task: how a question is shown.
+        max_new_tokens: the cap in tokens for requests that set none; None (the default) leaves it to the student.
+        temperature: 0.0 (the default) is greedy.
+        key: above temperature 0, another key gives other replies; empty by default.
+        advance: called after each batch with the number of finished generations; does nothing by default.
+
+    Returns:
+        For each question, one reply per role.
     """
     turns: list[list[Reply]] = [[] for _ in questions]
     for role in roles:
@@ -41,5 +53,5 @@ def follow(
 
 
 def last_text(replies: Sequence[Reply]) -> str:
-    """What was written last; nothing before the first turn."""
+    """The text of the last reply; empty if there is no reply yet."""
     return replies[-1].text if replies else ""

@@ -1,6 +1,6 @@
-"""Multiple choice by likelihood: the answer is the option that the student finds likeliest as the end of its reply.
+"""Multiple choice by likelihood: the answer is the option with the highest score as the end of the student's reply.
 
-Where the format reasons first, the student reasons greedily as ever, and the options stand behind its own reasoning.
+If the format reasons before the answer, the student first writes its reasoning greedily, and the options follow it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,20 @@ def choose(
     max_new_tokens: int | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> Evaluation:
-    """The likeliest option of every example, the first of several. `advance` is told of generations and of choices.
+    """Chooses the option with the highest score for every example; of equal scores the first option counts.
 
-    Raises ValueError for a format that cannot say what stands before an answer, and for an example without options.
+    Args:
+        student: the student that reasons and scores.
+        examples: the examples, each with options.
+        form: a format with `before_answer`, which says what text comes before an answer.
+        task: how a question is shown and an answer read.
+        normalisation: what an option's log-probability is divided by, see `OptionLikelihood`.
+        max_new_tokens: the cap in tokens for requests that set none; None (the default) leaves it to the student.
+        advance: called after each batch with the number of finished generations, later of scored questions; does
+            nothing by default.
+
+    Raises:
+        ValueError: for a format without `before_answer`, and for an example without options.
     """
     form = _scorable(form)
     started = time.perf_counter()
@@ -45,14 +56,20 @@ def choose(
 
 
 def written_roles(form: Format) -> tuple[str, ...]:
-    """The roles of the answer path in which the student writes: all, or all but a last one that is the answer alone."""
+    """The roles of the answer path for which the student writes: all, without a last one that is the answer alone.
+
+    Raises ValueError for a format without `before_answer`.
+    """
     return form.answer_path if _reasons_last(_scorable(form)) else form.answer_path[:-1]
 
 
 def scores(
     log_probabilities: Sequence[Sequence[float]], options: Sequence[str], normalisation: OptionLikelihood
 ) -> tuple[float, ...]:
-    """Per option the sum of its tokens' log-probabilities, EOS included, over the number of tokens or characters."""
+    """One score per option: the sum of its tokens' natural log-probabilities, EOS included, over a divisor.
+
+    The divisor is 1 (`total`), the number of tokens (`per_token`), or of characters but at least 1 (`per_character`).
+    """
     totals = [math.fsum(of_tokens) for of_tokens in log_probabilities]
     sizes = {
         "total": [1 for _ in options],
@@ -64,7 +81,9 @@ def scores(
 
 def _scorable(form: Format) -> ScorableFormat:
     if not isinstance(form, ScorableFormat):
-        raise ValueError(f"the format {type(form).__name__} has no `before_answer`; evaluation.option_likelihood=null")
+        raise ValueError(
+            f"the format {type(form).__name__} has no `before_answer`; give evaluation.option_likelihood=null"
+        )
     return form
 
 
@@ -74,7 +93,9 @@ def _reasons_last(form: ScorableFormat) -> bool:
 
 def _request(question: Question, replies: Sequence[Reply], form: ScorableFormat, task: Task) -> OptionRequest:
     if not question.choices:
-        raise ValueError(f"question {question.id!r} has no options to choose from; evaluation.option_likelihood=null")
+        raise ValueError(
+            f"question {question.id!r} has no options to choose from; give evaluation.option_likelihood=null"
+        )
     earlier = replies[: len(form.answer_path) - 1]
     request = form.request(question, form.answer_path[-1], task, last_text(earlier))
     begun = request.prefix + last_text(replies[len(earlier) :])

@@ -1,4 +1,4 @@
-"""Whether the reasoning behind an answer is right, where the dataset can check its steps."""
+"""Checks whether the reasoning behind an answer is right, if the dataset can check its steps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from benchmark.types import Example, Prediction, Question
 
 @runtime_checkable
 class ChecksSteps(Protocol):
-    """A dataset whose questions have one worked solution that reasoning can be held against."""
+    """A dataset that can compare reasoning with the worked solution of a question."""
 
     def check_steps(self, question: Question, rationale: str) -> StepCheck | None:
-        """How far the steps of a rationale are right; None where that cannot be told."""
+        """Counts the right steps of a rationale; None if they cannot be checked."""
         ...
 
 
 def with_reasoning(evaluation: Evaluation, examples: Sequence[Example], dataset: Dataset) -> Evaluation:
-    """The evaluation with every `reasoning_right` set; unchanged where it cannot be told.
+    """The evaluation with `reasoning_right` set in every prediction; unchanged if reasoning cannot be checked.
 
-    That is so where the dataset checks no steps, and where no prediction has a rationale: the format then asks for the
-    answer alone. A single prediction without a rationale, among others with one, has left its reasoning out.
+    It cannot be checked if the dataset checks no steps, or if no prediction has a rationale (the format asks for the
+    answer alone). If only some predictions have no rationale, their reasoning counts as wrong.
     """
     if not isinstance(dataset, ChecksSteps) or not any(prediction.rationale for prediction in evaluation.predictions):
         return evaluation
@@ -37,12 +37,12 @@ def with_reasoning(evaluation: Evaluation, examples: Sequence[Example], dataset:
 
 
 def reasoning_accuracy(predictions: Sequence[Prediction]) -> float | None:
-    """The share of answers whose reasoning is right as a whole, in [0, 1]; None where it was not checked."""
+    """The share of answers whose reasoning is right as a whole, in [0, 1]; None if it was not checked."""
     return _share([prediction.reasoning_right for prediction in predictions])
 
 
 def right_answer_wrong_reasoning(predictions: Sequence[Prediction]) -> float | None:
-    """The share of wrong reasoning among the right answers, in [0, 1]; None where none is right or none was checked."""
+    """The share of right answers with wrong reasoning, in [0, 1]; None without right answers or without a check."""
     of_right_answers = _share([prediction.reasoning_right for prediction in predictions if prediction.correct])
     return None if of_right_answers is None else 1 - of_right_answers
 

@@ -1,4 +1,4 @@
-"""The teacher's own accuracy: the row of a table that says what there was to learn."""
+"""The teacher's own accuracy, which tables show next to the students' accuracies."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ROLE = "few_shot_cot"
 
 
 def reference_teacher(asked: Mapping[str, Teacher], settings: EvaluationSettings) -> str | None:
-    """The name of the teacher whose own accuracy is measured: the first of those asked, if it can play the role.
+    """The name of the teacher whose own accuracy is measured: the first teacher that the method asks.
 
-    A teacher whose replies cost something is measured only with `evaluation.paid_teacher_accuracy=true`, because no
-    budget limits those questions. None where no teacher is asked or measured.
+    None if no teacher is asked, or if the first one does not take the few-shot prompt. A teacher whose replies cost
+    money or a large model's time is measured only with `evaluation.paid_teacher_accuracy=true`: no budget limits it.
     """
     for name, first in asked.items():
         plays = first.roles is None or ROLE in first.roles
@@ -31,9 +31,9 @@ def reference_teacher(asked: Mapping[str, Teacher], settings: EvaluationSettings
 def reference_asks(
     teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, questions: Sequence[Question]
 ) -> list[Request]:
-    """The request for each question that the teacher covers.
+    """One request for each question that the teacher covers.
 
-    None at all where answers are graded: the prompt asks for one that is right or wrong.
+    Empty for a task with graded answers, because the prompt asks for an answer that is right or wrong.
     """
     if isinstance(dataset.task, GradedTask):
         return []
@@ -43,9 +43,9 @@ def reference_asks(
 async def ask_each(
     requests: Sequence[Request], reply: Callable[[Request], Awaitable[list[Reply]]], at_once: int
 ) -> list[Reply]:
-    """One reply to each request, so many of them under way at once.
+    """One reply to each request, in order, with at most `at_once` requests running at the same time.
 
-    Raises the first error, once what was under way then has come back: it is paid for.
+    After an error it starts no further request, waits for the running ones (they are paid for), and raises the error.
     """
     replies: dict[int, Reply] = {}
     errors: list[Exception] = []
@@ -69,10 +69,11 @@ async def ask_each(
 def teacher_accuracy(
     teacher: OpenTeacher, dataset: Dataset, prompts: PromptLibrary, examples: Sequence[Example], at_once: int = 1
 ) -> dict[str, Json] | None:
-    """The teacher's accuracy on those of the examples that it covers, asked and read as in annotation; None for none.
+    """The teacher's accuracy on the examples that it covers, asked and read as in annotation.
 
-    None also where answers are graded. `flexible_value` is the accuracy where the answer is searched in the whole
-    reply. Both are measured after everything else and charged to nobody.
+    Returns `metric`, `value` (strict reading, in [0, 1]), `flexible_value` (flexible reading, in [0, 1]), `n` (examples
+    that it covers) and `of` (all examples). Returns None if it covers no example, or if answers are graded. Its
+    requests come after everything else, at most `at_once` at the same time, and are not charged to the cell.
     """
     by_id = {example.id: example for example in examples}
     requests = reference_asks(teacher, dataset, prompts, [example.without_gold() for example in examples])

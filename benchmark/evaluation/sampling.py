@@ -1,4 +1,4 @@
-"""Several answers to one question: drawing them, and what a majority of them or the best of them would score."""
+"""Several sampled answers per question, and the scores of their majority and of the best of them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from benchmark.types import Example, Reply, SampledAnswer
 
 @dataclass(frozen=True)
 class SampledAnswers:
-    """Equally many answers per example, in the order of the examples."""
+    """Sampled answers to a set of examples."""
 
     per_example: tuple[tuple[SampledAnswer, ...], ...]
+    """For each example, in order, the same number of answers."""
 
     @property
     def rows(self) -> tuple[SampledAnswer, ...]:
-        """All answers, those of an example together."""
+        """All answers, example by example."""
         return tuple(answer for answers in self.per_example for answer in answers)
 
     @property
     def majority_at(self) -> dict[str, float]:
-        """The share of examples that a majority of the first m answers gets right, by m."""
+        """For each m, the share of examples, in [0, 1], for which the majority of the first m answers is right."""
         return self._by_size(lambda answers, m: float(majority_is_correct(answers[:m])))
 
     @property
     def pass_at(self) -> dict[str, float]:
-        """The expected share of examples with a right answer among m of theirs, by m."""
+        """For each m, the expected share of examples, in [0, 1], with a right answer among m of their answers."""
         return self._by_size(lambda answers, m: pass_probability(len(answers), sum(a.correct for a in answers), m))
 
     def _by_size(self, value: Callable[[Sequence[SampledAnswer], int], float]) -> dict[str, float]:
@@ -51,10 +52,19 @@ def draw(
     max_new_tokens: int | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> SampledAnswers:
-    """`samples` walks along the answer path per example, every turn of each drawn anew.
+    """Samples answers to all examples along the format's answer path.
 
-    A draw depends on the student's seed, its request and its number alone. `advance` is told how many generations each
-    batch finished.
+    A sampled reply depends only on the student's seed, the request and the number of the sample.
+
+    Args:
+        student: the student that writes.
+        examples: the examples to answer.
+        form: the format, which gives the answer path and makes the requests.
+        task: how a question is shown and an answer read.
+        samples: the number of answers per example, at least 1.
+        temperature: the sampling temperature, above 0.
+        max_new_tokens: the cap in tokens for requests that set none; None (the default) leaves it to the student.
+        advance: called after each batch with the number of finished generations; does nothing by default.
     """
     questions = [example.without_gold() for example in examples]
     columns = []
@@ -80,14 +90,15 @@ def _read(example: Example, replies: Sequence[Reply], sample: int, form: Format,
 
 
 def sizes(samples: int) -> list[int]:
-    """The powers of two up to the number of samples, and that number."""
+    """The numbers m for which scores are computed: the powers of two up to `samples`, and `samples` itself."""
     return sorted({samples} | {2**i for i in range(samples.bit_length())})
 
 
 def majority_is_correct(answers: Iterable[SampledAnswer]) -> bool:
-    """Whether the most frequent of the readable answers is right; of equally frequent ones the first decides.
+    """Whether the most frequent readable answer is right; of equally frequent answers the first one counts.
 
-    Answers are compared as parsed: a number, like an option, is then written in one way only.
+    Answers are compared as parsed, so that equal numbers, or equal options, have equal texts. False if no answer is
+    readable.
     """
     readable = [answer for answer in answers if answer.answer is not None]
     votes = Counter(answer.answer for answer in readable)
@@ -96,5 +107,8 @@ def majority_is_correct(answers: Iterable[SampledAnswer]) -> bool:
 
 
 def pass_probability(drawn: int, correct: int, m: int) -> float:
-    """The share of all choices of m of the drawn answers that hold a correct one (Chen et al. 2021)."""
+    """The probability that m answers, picked at random from `drawn` with `correct` right ones, include a right one.
+
+    This is pass@k with k = m (Chen et al., 2021).
+    """
     return 1 - math.comb(drawn - correct, m) / math.comb(drawn, m)

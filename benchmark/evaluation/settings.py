@@ -7,27 +7,30 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 OptionLikelihood = Literal["total", "per_token", "per_character"]
-"""What the log-probability of an option is divided by: nothing, its tokens, or its characters."""
+"""What an option's log-probability is divided by: 1, its number of tokens, or its number of characters."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Greedy decoding along the format's answer path, and what is measured beside it or in its place.
-
-    `max_new_tokens` null leaves the cap to the student's config. `validation_size` null uses the whole split.
-    `option_likelihood` null reads the answer out of what the student writes; otherwise it is the likeliest option.
-    `samples` further answers are drawn to every test question at `temperature`. `extra` names options of `dataset`
-    whose test splits are answered too; their order means nothing. `paid_teacher_accuracy` asks a teacher whose replies
-    cost something all test questions, beyond the budget, for the table's row of the teacher itself.
-    """
+    """Settings of evaluation. By default the student answers greedily along the format's answer path."""
 
     max_new_tokens: int | None = None
+    """The most tokens per generation; null takes the student's `max_new_tokens`."""
     validation_size: int | None = None
+    """How many validation examples are used; null uses the whole split."""
     option_likelihood: OptionLikelihood | None = None
+    """Null reads the answer from the student's text; otherwise the answer is the option with the highest score."""
     samples: int = 0
+    """How many further answers are sampled for every test question; 0 samples none."""
     temperature: float = 0.7
+    """The temperature of these samples."""
     extra: tuple[str, ...] = ()
+    """Options of `dataset` whose test splits are answered too; their order does not matter."""
     paid_teacher_accuracy: bool = field(default=False, metadata={"identity": False})
+    """Whether a teacher whose replies cost money or time answers all test questions too, outside the budget.
+
+    The tables then show its own accuracy. A teacher whose replies cost nothing does not need this setting.
+    """
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "validation_size"):
@@ -37,7 +40,7 @@ class EvaluationSettings:
         if self.samples < 0:
             raise ValueError(f"samples={self.samples} must be at least 1, or 0 to draw none")
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature={self.temperature} must be above 0: at 0 all samples of a question are one")
+            raise ValueError(f"temperature={self.temperature} must be above 0: at 0 all samples are equal")
         twice = sorted({name for name in self.extra if self.extra.count(name) > 1})
         if twice:
             raise ValueError(f"extra names {', '.join(twice)} twice; a test set is answered once")

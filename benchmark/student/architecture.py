@@ -13,68 +13,69 @@ from benchmark.student.batch import MicroBatch
 from benchmark.student.cache import growing_cache, joined
 
 PROMPT_TOKENS_AT_ONCE = 2048
-"""How many tokens of prompts are read together: what lies between two matrix products should stay in the cache."""
+"""The most prompt tokens that one forward pass reads (at least one prompt), so that its values fit the CPU's cache."""
 NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
-"""A mask of four dimensions is handed on as it is; without one, transformers would make a mask of all token pairs."""
+"""transformers uses a mask with four dimensions as it is; without one it would build a mask of all token pairs."""
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Token ids of a text with several endings: `prompt` and `begun` are what they share, the begun reply apart."""
+    """Token ids of one prompt, the beginning of a reply, and several possible endings of that reply."""
 
     prompt: tuple[int, ...]
     begun: tuple[int, ...]
+    """The beginning of the reply, which all endings share."""
     endings: tuple[tuple[int, ...], ...]
 
     @property
     def stem(self) -> tuple[int, ...]:
-        """What all endings share."""
+        """Prompt and begun reply: the tokens before every ending."""
         return (*self.prompt, *self.begun)
 
 
 class Continuation(Protocol):
-    """Texts that are being written, one row each."""
+    """A batch of texts that a network is writing, one text per row."""
 
     def next_logits(self) -> torch.Tensor:
-        """[rows, vocabulary]: the logits of every row's next token."""
+        """[rows, vocabulary]: the logits of each row's next token, in the network's precision."""
         ...
 
     def extend(self, tokens: Sequence[int]) -> None:
-        """Takes the token that every row has chosen."""
+        """Appends one token to every row; `tokens` holds one id per row."""
         ...
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Goes on with these rows only."""
+        """Keeps only the rows with these indices, [rows to keep]; the other rows leave the batch."""
         ...
 
 
 class Architecture(Protocol):
-    """How one kind of network is used."""
+    """How one kind of network reads a batch and continues a text."""
 
     def hidden(self, network: Any, batch: MicroBatch) -> torch.Tensor:
-        """[N, width]: what the output embedding takes, at each position that predicts a response token."""
+        """[N, width]: the input of the output embedding at each position that predicts a response token."""
         ...
 
     def whole_logits(self, network: Any, batch: MicroBatch) -> torch.Tensor:
-        """[N, vocabulary]: the same positions by the network's own way from tokens to logits."""
+        """[N, vocabulary]: logits of the network's own forward pass at the same positions as `hidden`."""
         ...
 
     def continuation(self, network: Any, prompts: Sequence[Sequence[int]], padding_id: int) -> Continuation:
-        """Rows that go on behind the prompts."""
+        """Starts one row per prompt; `prompts` holds token ids without padding."""
         ...
 
     def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
-        """[N, width]: the last hidden state before each token of all endings, in order."""
+        """[N, width]: the last hidden state before each token of each ending, text by text, ending by ending."""
         ...
 
 
 def architecture_of(network: Any) -> Architecture:
-    """The architecture that a network's config names."""
+    """`EncoderDecoder` if the network's config says `is_encoder_decoder`, else `DecoderOnly`."""
     return EncoderDecoder() if network.config.is_encoder_decoder else DecoderOnly()
 
 
 def plain(network: Any) -> Any:
-    """The transformers model itself: adapters (LoRA) stand inside of its layers, and a wrapper around it."""
+    """The transformers model without the wrapper of peft; LoRA adapters stay inside its layers."""
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
@@ -83,7 +84,7 @@ def plain(network: Any) -> Any:
 
 @dataclass(frozen=True)
 class DecoderOnly:
-    """Prompt and response are one sequence."""
+    """The network reads prompt and response as one sequence."""
 
     def hidden(self, network: Any, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the last hidden state at each position that predicts a response token."""
@@ -104,16 +105,16 @@ class DecoderOnly:
         return states[0, (lengths.cumsum(0) - lengths)[batch.rows] + batch.columns]
 
     def whole_logits(self, network: Any, batch: MicroBatch) -> torch.Tensor:
-        """[N, vocabulary]."""
+        """[N, vocabulary]: logits of the network's own forward pass at the same positions as `hidden`."""
         logits: torch.Tensor = plain(network)(input_ids=batch.input_ids, use_cache=False).logits
         return logits[batch.rows, batch.columns]
 
     def continuation(self, network: Any, prompts: Sequence[Sequence[int]], padding_id: int) -> Continuation:
-        """Rows padded on the left, so that the next token of every row is predicted at the same column."""
+        """One row per prompt, padded on the left, so that all rows predict their next token at the last column."""
         return _CausalContinuation(plain(network), *_padded_left(prompts, padding_id, network.device))
 
     def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
-        """[N, width]; the stems are read once, and every ending goes on from a copy of its stem's keys and values."""
+        """[N, width]; reads each stem once; every ending continues from a copy of its stem's keys and values."""
         body: Any = plain(network).base_model
         tokens, mask = _padded_left([text.stem for text in texts], padding_id, network.device)
         stems = body(input_ids=tokens, attention_mask=mask, position_ids=_positions(mask), use_cache=True)
@@ -180,7 +181,7 @@ class _CausalContinuation:
 
 @dataclass(frozen=True)
 class EncoderDecoder:
-    """The prompt is encoded, the response is decoded behind a start token (T5)."""
+    """The encoder reads the prompt; the decoder writes the response after a start token (as in T5)."""
 
     def hidden(self, network: Any, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the decoder's last hidden state at each position that predicts a response token."""
@@ -190,7 +191,7 @@ class EncoderDecoder:
         return _decoded(model, decoder_ids, encoded, mask)[batch.rows, columns]
 
     def whole_logits(self, network: Any, batch: MicroBatch) -> torch.Tensor:
-        """[N, vocabulary]."""
+        """[N, vocabulary]: logits of the network's own forward pass at the same positions as `hidden`."""
         model = plain(network)
         prompts, mask, decoder_ids, columns = self._split(model, batch)
         logits: torch.Tensor = model(input_ids=prompts, attention_mask=mask, decoder_input_ids=decoder_ids).logits
@@ -208,13 +209,13 @@ class EncoderDecoder:
         return batch.input_ids[:, :width], mask, decoder_ids, columns
 
     def continuation(self, network: Any, prompts: Sequence[Sequence[int]], padding_id: int) -> Continuation:
-        """Prompts encoded once, padded on the right."""
+        """One row per prompt; the prompts are padded on the right and encoded once."""
         model = plain(network)
         tokens, mask = _padded_right(prompts, padding_id, network.device)
         return _DecodedContinuation(model, model.get_encoder()(input_ids=tokens, attention_mask=mask), mask)
 
     def before_endings(self, network: Any, texts: Sequence[Branches], padding_id: int) -> torch.Tensor:
-        """[N, width]; the prompts are encoded once, and every ending is decoded with the begun reply before it."""
+        """[N, width]; encodes each prompt once and decodes every ending together with the begun reply before it."""
         model, device = plain(network), network.device
         tokens, mask = _padded_right([text.prompt for text in texts], padding_id, device)
         encoded = model.get_encoder()(input_ids=tokens, attention_mask=mask).last_hidden_state
@@ -293,13 +294,13 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _endings(texts: Sequence[Branches], device: Any) -> tuple[list[tuple[int, ...]], torch.Tensor]:
-    """(all endings in order, the number of the text that each belongs to)."""
+    """(all endings in order, for each ending the index of its text)."""
     owners = [i for i, text in enumerate(texts) for _ in text.endings]
     return [ending for text in texts for ending in text.endings], torch.tensor(owners, device=device)
 
 
 def _cells(starts: Sequence[int], endings: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, columns), each [N]: for every ending as many cells of its row as it has tokens, from its start on."""
+    """(rows, columns), each [N]: one position per ending token; ending i is in row i, from column `starts[i]` on."""
     cells = [(i, s + j) for i, (s, ending) in enumerate(zip(starts, endings, strict=True)) for j in range(len(ending))]
     rows, columns = torch.tensor(cells, device=device).T
     return rows, columns

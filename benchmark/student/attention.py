@@ -1,7 +1,7 @@
-"""Attention for rows of different lengths whose tokens stand in one sequence.
+"""Attention for a batch of rows of different lengths that is stored as one sequence without padding.
 
-Everything in a decoder but its attention treats each token by itself. So the tokens of all rows are laid end to end,
-and only attention sees them as padded rows: padding costs nothing in the matrix products.
+All layers of a decoder except attention work on each token alone. The tokens of all rows are therefore stored row after
+row in one sequence, and only attention pads them to [B, T]. The other layers compute nothing for padding.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 END_TO_END = "end_to_end"
-"""The name under which transformers knows this attention."""
+"""The name of this attention in transformers."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where N tokens, laid end to end, stand in B rows padded on the right to T: `places` [N] index B x T."""
+    """The positions of N tokens, stored row after row in one sequence, in B rows padded on the right to T."""
 
     places: torch.Tensor
+    """[N]: the index of each token in the flattened padded batch, from 0 to B x T - 1."""
     count: int
+    """The number of rows, B."""
     width: int
+    """The length of a padded row, T."""
 
     @classmethod
     def of(cls, mask: torch.Tensor) -> Rows:
@@ -37,21 +40,21 @@ class Rows:
         return self.places % self.width
 
     def padded(self, states: torch.Tensor) -> torch.Tensor:
-        """[1, heads, N, size] as [B, heads, T, size], zero in the padding."""
+        """Turns [1, heads, N, size] into [B, heads, T, size], zero at padding."""
         _, heads, tokens, size = states.shape
         flat = states[0].transpose(0, 1).reshape(tokens, heads * size)
         wide = flat.new_zeros(self.count * self.width, heads * size).index_copy(0, self.places, flat)
         return wide.view(self.count, self.width, heads, size).transpose(1, 2)
 
     def end_to_end(self, states: torch.Tensor) -> torch.Tensor:
-        """[B, T, heads, size] as [1, N, heads, size]."""
+        """Turns [B, T, heads, size] into [1, N, heads, size], without the padding."""
         flat = states.flatten(0, 1).flatten(1)
         taken: torch.Tensor = _Take.apply(flat, self.places)  # type: ignore[no-untyped-call]
         return taken.view(1, len(self.places), *states.shape[2:])
 
 
 class _Take(torch.autograd.Function):
-    """Rows by distinct indices; the gradient of `index_select` adds them one by one, which is slow on a CPU."""
+    """Selects rows by distinct indices; the gradient of `index_select` adds them one by one, which is slow on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -74,7 +77,23 @@ def attend(
     rows: Rows | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """[batch, tokens, heads, size]: transformers' own `sdpa`; causal within each row where `rows` are given."""
+    """Attention as transformers' own `sdpa` computes it, causal within each row where `rows` is given.
+
+    One query token per row, in bfloat16 on a CPU, goes to `attend_from_one_token`.
+
+    Args:
+        module: the attention layer.
+        query: [B, heads, query tokens, size], or [1, heads, N, size] with `rows`.
+        key: [B, key heads, tokens, size], or [1, key heads, N, size] with `rows`.
+        value: as `key`.
+        attention_mask: True where a query may look at a key, [B, 1, query tokens, tokens]; None for no mask. Not used
+            with `rows`.
+        rows: the rows of the N tokens; None (the default) for a padded batch.
+        **settings: further arguments of transformers' `sdpa`, such as `scaling` and `is_causal`.
+
+    Returns:
+        ([B, query tokens, heads, size] or [1, N, heads, size], None): the attended values, and no attention weights.
+    """
     if _writes_in_bfloat16_on_cpu(query, value):
         return attend_from_one_token(query, key, value, attention_mask, settings.get("scaling")), None
     if rows is None:
@@ -89,8 +108,9 @@ def attend_from_one_token(
 ) -> torch.Tensor:
     """[batch, 1, heads, size], from a query [batch, heads, 1, size] to keys and values [batch, groups, tokens, size].
 
-    The mask is True on tokens, [batch, 1, 1, tokens]. As `sdpa`, but that scores are rounded as all other products of
-    bfloat16 matrices are: the fused kernel takes twice the time of these products for so few queries.
+    `mask` is True on tokens, [batch, 1, 1, tokens]; `scaling` None stands for `size ** -0.5`. Equals `sdpa`, except
+    that scores are rounded to bfloat16, like every product of bfloat16 matrices. The fused kernel of `sdpa` takes twice
+    the time for so few queries.
     """
     batch, heads, _, size = query.shape
     scaled = query * (size**-0.5 if scaling is None else scaling)
@@ -111,13 +131,13 @@ AttentionMaskInterface.register(END_TO_END, sdpa_mask)
 
 
 def attend_end_to_end(network: Any) -> None:
-    """Lets a decoder use this attention, where plain causal attention is what it does."""
+    """Switches a decoder to this attention if it uses `sdpa` and plain causal attention; else changes nothing."""
     if network._supports_attention_backend and network.config._attn_implementation == "sdpa" and _is_causal(network):
         network.set_attn_implementation(END_TO_END)
 
 
 def attends_end_to_end(network: Any) -> bool:
-    """Whether the network takes `rows`."""
+    """Whether the network uses this attention, and so takes the argument `rows`."""
     return bool(network.config._attn_implementation == END_TO_END)
 
 

@@ -1,8 +1,8 @@
 """One optimiser step as tensors: micro-batches of whole groups, and denominators counted over the whole step.
 
-Each term is one mean over its tokens, sequences or groups in the step. A micro-batch carries `scale`, the factor of
-every token (or group) in the loss: coefficient x weights / denominator. Summed over micro-batches this is the step's
-loss, however the step is cut.
+Each term of the loss is a mean over its tokens, sequences or groups in the step. `MicroBatch.scale` holds the factor of
+every token (or group) in the loss: coefficient x weights / denominator. The sum of scale x value over all micro-batches
+is the step's loss. It does not depend on how the step is cut into micro-batches.
 """
 
 from __future__ import annotations
@@ -21,34 +21,41 @@ from benchmark.types import Term, TrainingExample
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """B rows padded on the right to T, with N response tokens (EOS included) in G groups; `prompt_lengths` is [B].
-
-    `rows` and `columns` [N] are the positions whose hidden state predicts `tokens` [N]: the shift by one is done
-    here and nowhere else. `example_of` and `group_of` [N] number the rows and groups; `span_of` [N] indexes
-    `span_names`. `scale[term]` is [N] for means per token or sequence, [G] for means per group; zero outside the term.
-    """
+    """B rows, padded on the right to T tokens, with N response tokens (EOS included) in G groups."""
 
     examples: tuple[TrainingExample, ...]
+    """The B examples, one per row."""
     input_ids: torch.Tensor
+    """[B, T] int64: prompt and response."""
     attention_mask: torch.Tensor
+    """[B, T] int64: 1 on tokens, 0 on padding."""
     prompt_lengths: torch.Tensor
+    """[B] int64: the number of prompt tokens of each row."""
     rows: torch.Tensor
+    """[N] int64: the row of the position whose hidden state predicts each response token."""
     columns: torch.Tensor
+    """[N] int64: the column of that position, one before the token. The shift by one is done here and nowhere else."""
     tokens: torch.Tensor
+    """[N] int64: the response tokens, row after row."""
     example_of: torch.Tensor
+    """[N] int64: the index of each response token's example."""
     group_of: torch.Tensor
+    """[N] int64: the number of each response token's group, from 0 to G - 1."""
     span_of: torch.Tensor
+    """[N] int64: the index of each response token's span in `span_names`."""
     span_names: tuple[str, ...]
+    """The names of all spans in the batch, sorted."""
     scale: Mapping[str, torch.Tensor]
+    """Term name -> factors in the loss: [N] for a mean per token or sequence, [G] per group; 0 outside the term."""
 
     def span(self, name: str) -> torch.Tensor:
-        """[N] bool: the tokens of spans with that name."""
+        """[N] bool: True on the tokens of spans with that name."""
         if name not in self.span_names:
             return torch.zeros_like(self.span_of, dtype=torch.bool)
         return self.span_of == self.span_names.index(name)
 
     def extra(self, name: str) -> torch.Tensor:
-        """[N] float32: what the data policy left with every target token; 0 where an example has no such numbers."""
+        """[N] float32: `TrainingExample.extra[name]`, one number per target token; 0 for examples without it."""
         counts = torch.bincount(self.example_of.cpu(), minlength=len(self.examples)).tolist()
         numbers = [
             (example.extra.get(name) or (0.0,) * count)[:count]  # a target that was cut lost the end of its numbers too
@@ -64,16 +71,20 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step trains on. `fresh_optimiser` forgets the optimiser's state before it."""
+    """What one optimiser step trains on."""
 
     micro_batches: tuple[MicroBatch, ...]
+    """All examples of the step, cut into micro-batches of whole groups."""
     settings: Mapping[str, float]
+    """The loss settings of the running stage, defaults included."""
     fresh_optimiser: bool
+    """Whether the optimiser's state is deleted before the step."""
     tokens: int
-    """Real tokens, prompts included, padding not."""
+    """Number of prompt and response tokens, without padding."""
     response_tokens: int
+    """Number of response tokens, EOS included."""
     progress: float = 0.0
-    """The fraction of the optimiser's life that lies behind."""
+    """The fraction of the optimiser's life that is over, in [0, 1); it sets the learning rate."""
 
     def to(self, device: torch.device | str) -> Step:
         """The same step on a device."""
@@ -88,7 +99,11 @@ def collate(
     settings: Mapping[str, float] | None = None,
     fresh_optimiser: bool = False,
 ) -> Step:
-    """The step over all the examples: groups sorted by length and cut into micro-batches of that many padded tokens."""
+    """One step over all the examples: sorts groups by length and cuts them into micro-batches.
+
+    A micro-batch has at most `micro_batch_tokens` tokens, padding included, or one group. Raises ValueError for a term
+    that is no mean per token, sequence or group.
+    """
     denominators = {name: _denominator(term, examples) for name, term in terms.items()}
     batches = tuple(
         _micro_batch(cut, terms, denominators, padding_id) for cut in _cut(_groups(examples), micro_batch_tokens)
@@ -126,12 +141,12 @@ def _longest(examples: Sequence[EncodedExample]) -> int:
 
 
 def is_about(term: Term, task: str) -> bool:
-    """Whether a task is one of the term's; `*` in their names matches anything."""
+    """Whether the term covers the task; `*` in the names of the term's tasks matches any text."""
     return any(fnmatch.fnmatchcase(task, pattern) for pattern in term.tasks)
 
 
 def _counts(term: Term, example: EncodedExample) -> list[bool]:
-    """Which target tokens the term is about. Weight 0 makes a token context; other weights do not change the count."""
+    """Per target token, whether the term counts it. Weight 0 makes a token context; other weights do not matter."""
     if not is_about(term, example.example.task):
         return [False] * len(example.target)
     return [

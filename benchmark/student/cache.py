@@ -1,4 +1,4 @@
-"""A key-value cache that grows in blocks: transformers' own copies all that it holds for every token."""
+"""A key-value cache that grows in blocks; the cache of transformers copies all its content for every new token."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
 BLOCK = 64
-"""How many more tokens are made room for when a layer is full."""
+"""A full layer grows to the next multiple of this number of tokens."""
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its hook for subclasses is untyped
-    """Keys and values [rows, heads, tokens, size] of one layer: views of buffers with room for tokens to come."""
+    """Keys and values [rows, heads, tokens, size] of one layer, in buffers with room for further tokens."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Adds the states of further tokens; returns those of all tokens.
+        """Adds the keys and values of further tokens; returns the keys and values of all tokens.
 
-        Under autocast keys come in float32, as rotation leaves them; attention would round all of them for every token.
+        Casts keys to the type of the values. Under autocast the rotary embedding returns keys in float32, and attention
+        would cast all of them again for every new token.
         """
         key_states = key_states.to(value_states.dtype)
         if not self.is_initialized:
@@ -36,14 +37,14 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its hook f
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keeps these rows only."""
+        """Keeps only the rows with these indices."""
         tokens = self.get_seq_length()
         self.buffers = [buffer[indices] for buffer in self.buffers]
         self.keys, self.values = (buffer[:, :, :tokens] for buffer in self.buffers)
 
 
 def joined(caches: Sequence[Any]) -> Any:
-    """One `DynamicCache` with the rows of all, which hold equally many tokens; the first of them is changed."""
+    """One cache with the rows of all caches, which must hold equally many tokens. Changes and returns the first one."""
     first, *others = caches
     for number, layer in enumerate(first.layers if others else ()):
         same = [cache.layers[number] for cache in caches]
@@ -64,7 +65,7 @@ def _with_room(buffer: torch.Tensor, filled: int, tokens: int) -> torch.Tensor:
 
 
 def growing_cache(network: Any) -> DynamicCache | EncoderDecoderCache:
-    """An empty cache for a network; layers with a window of their own stay as transformers makes them."""
+    """An empty cache for a network. Layers with a sliding window keep the class that transformers gives them."""
     cache = DynamicCache(config=network.config)
     grows: Any = GrowingLayer
     cache.layers = [grows() if type(layer) is DynamicLayer else layer for layer in cache.layers]

@@ -1,4 +1,4 @@
-"""Checkpoints inside a fit, through Lightning: weights, optimiser, loops, and where the stream of data stands."""
+"""Checkpoints during a fit, written by Lightning: weights, optimiser, loops, and the position in the stream of data."""
 
 from __future__ import annotations
 
@@ -18,31 +18,36 @@ from benchmark.types import Json, Stage, TrainingExample
 
 
 class Tallies(Protocol):
-    """What parts counted outside the fit: it must stand at the same place as the weights."""
+    """Counts that parts keep outside the fit. A checkpoint saves and restores them together with the weights."""
 
     def tallies(self) -> Json:
-        """All of it, as plain JSON values."""
+        """All counts, as plain JSON values."""
         ...
 
     def restore(self, tallies: Json) -> None:
-        """Takes back what `tallies` gave."""
+        """Sets all counts to what `tallies` returned earlier."""
         ...
 
 
 @dataclass(frozen=True)
 class FitJournal:
-    """Where one fit leaves its stages and its last checkpoint: a folder of the cell's journal.
+    """Stores the stages and the last checkpoint of one fit, in a folder of the cell's journal.
 
-    `pointer.json` is written after a checkpoint is whole and names it; what it does not name does not count.
+    `pointer.json` names the last checkpoint. It is written after the checkpoint is complete; a checkpoint that it does
+    not name is ignored.
     """
 
     journal: Journal
+    """The cell's journal."""
     folder: str
+    """The fit's folder, as a path inside the journal."""
     every_seconds: float
+    """The shortest time between two checkpoints, in seconds."""
     counts: Tallies
+    """Counts outside the fit that each checkpoint saves."""
 
     def usable_checkpoint(self) -> Path | None:
-        """The last checkpoint; None, and a clean folder, where there is none or it cannot be used."""
+        """The path of the last checkpoint. Empties the folder and returns None if it is missing or damaged."""
         pointer = self.journal.read(f"{self.folder}/pointer.json")
         if pointer is not None and len(self.journal.lines(self._stages)) >= pointer["stages"]:
             checkpoint = f"{self.folder}/{pointer['file']}"
@@ -53,7 +58,7 @@ class FitJournal:
 
     @property
     def seconds_before(self) -> float:
-        """How long earlier attempts trained up to the checkpoint."""
+        """Seconds that earlier attempts trained up to the checkpoint; 0.0 if there is none."""
         pointer = self.journal.read(f"{self.folder}/pointer.json")
         return float(pointer["seconds"]) if pointer is not None else 0.0
 
@@ -62,7 +67,11 @@ class FitJournal:
         return f"{self.folder}/stages.jsonl"
 
     def save(self, step: int, stages: int, seconds: float, write: Callable[[Path], Any]) -> None:
-        """Makes a checkpoint the last one, after that many stages were begun; `write` is given the name of its file."""
+        """Writes a checkpoint and deletes the older ones.
+
+        `step` is the number of optimiser steps done, `stages` the number of stages begun, `seconds` the training time
+        so far. `write` gets the path of the file and writes it.
+        """
         name = f"step-{step}.ckpt"
         self.journal.replace(f"{self.folder}/{name}", write)
         path = self.journal.path(f"{self.folder}/{name}")
@@ -73,7 +82,7 @@ class FitJournal:
                 older.unlink()
 
     def stages(self, count: int, examples: Sequence[TrainingExample]) -> list[Stage]:
-        """The first stages that were begun; those behind them, begun after the checkpoint, are forgotten."""
+        """The first `count` stages. Deletes all later ones from the journal: they began after the checkpoint."""
         rows = self.journal.lines(self._stages)[:count]
         self.journal.replace(
             self._stages, lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -81,21 +90,21 @@ class FitJournal:
         return [unpacked(row, examples) for row in rows]
 
     def add(self, stage: Stage, examples: Sequence[TrainingExample]) -> Stage:
-        """The stage as it will be read back, now that it is written down."""
+        """Writes the stage to the journal; returns it as a later attempt will read it."""
         row = packed(stage, examples)
         self.journal.append(self._stages, row)
         return unpacked(row, examples)
 
 
 def packed(stage: Stage, examples: Sequence[TrainingExample]) -> Json:
-    """A stage as JSON; those of its examples that are the format's own stand as their numbers."""
+    """A stage as JSON; an example that occurs in `examples` becomes its index there, any other is written in full."""
     numbers = {example: number for number, example in enumerate(examples)}
     rows = [numbers[example] if example in numbers else as_json(example) for example in stage.examples]
     return {**as_json(replace(stage, examples=())), "examples": rows}
 
 
 def unpacked(row: Mapping[str, Json], examples: Sequence[TrainingExample]) -> Stage:
-    """The stage that `packed` took apart."""
+    """The stage that `packed` turned into JSON."""
     of_stage = [
         examples[item] if isinstance(item, int) else from_json(TrainingExample, item) for item in row["examples"]
     ]
@@ -104,7 +113,7 @@ def unpacked(row: Mapping[str, Json], examples: Sequence[TrainingExample]) -> St
 
 
 class Checkpointing(pl.Callback):
-    """Saves after a step once enough time has passed, where the stream of data can go on from there."""
+    """Saves a checkpoint after a step, if enough time has passed and the stream of data can continue from that step."""
 
     def __init__(self, fit_journal: FitJournal, stream: StepStream) -> None:
         self.fit_journal = fit_journal
@@ -113,7 +122,7 @@ class Checkpointing(pl.Callback):
         self.seconds_before = fit_journal.seconds_before
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Saves where it is time."""
+        """Saves a checkpoint if one is due."""
         due = time.perf_counter() - self.saved >= self.fit_journal.every_seconds
         if due and self.stream.standing() is not None:
             for logger in trainer.loggers:
@@ -128,12 +137,12 @@ class Checkpointing(pl.Callback):
             self.saved = time.perf_counter()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds where the stream stands and what was counted, as text: the file is read without unpickling."""
+        """Adds the stream's position and the counts as text, so that the file can be read without unpickling."""
         ours = {"stream": self.stream.standing(), "tallies": self.fit_journal.counts.tallies()}
         checkpoint["benchmark"] = json.dumps(ours)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the stream and the counts where they stood."""
+        """Restores the stream's position and the counts."""
         found = json.loads(checkpoint["benchmark"])
         self.fit_journal.counts.restore(found["tallies"])
         begun = found["stream"]["position"]["stage"] + 1

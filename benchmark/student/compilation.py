@@ -1,4 +1,4 @@
-"""Layers compiled for training: they fuse what stands between the matrix products, and keep less for the gradient."""
+"""Compiles layers for training: compiled layers are faster and keep fewer values for the gradient."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 @contextmanager
 def layers_compiled(network: PreTrainedModel, backend: str = "inductor") -> Iterator[None]:
-    """Compiles the repeated layers of a network, all of which share one piece of code; undone at the end.
+    """Compiles the repeated layers of a network inside the block; they all share one piece of code.
 
-    The network as a whole is left alone: it is the layers where the time goes, and one of them compiles in seconds.
+    Only these layers are compiled, not the whole network: they take most of the time, and one compiles in seconds.
     """
     names = set(network._no_split_modules or ())
     layers = [module for module in network.modules() if type(module).__name__ in names]
@@ -28,6 +28,6 @@ def layers_compiled(network: PreTrainedModel, backend: str = "inductor") -> Iter
 
 @contextmanager
 def not_compiled() -> Iterator[None]:
-    """Runs compiled layers as they were written: generation would compile them anew for every kind of cache."""
+    """Runs compiled layers uncompiled inside the block: generation would compile them again for every kind of cache."""
     with torch.compiler.set_stance("force_eager"):
         yield

@@ -1,4 +1,4 @@
-"""Text to token ids, in one place: chat template, EOS, spans, and what does not fit the window."""
+"""Turns text into token ids, in one place: chat template, EOS, spans, and texts that do not fit the window."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """A training example as tokens. The four target tuples run in parallel, EOS last.
-
-    `weights` are those of the token's span times that of the example; `spans` are span names.
-    """
+    """A training example as tokens. `target`, `weights` and `spans` have one entry per target token, EOS last."""
 
     example: TrainingExample
+    """The example as text."""
     prompt: tuple[int, ...]
+    """The prompt's token ids."""
     target: tuple[int, ...]
+    """The target's token ids."""
     weights: tuple[float, ...]
+    """Each token's weight in the loss: its span's weight times the example's weight."""
     spans: tuple[str, ...]
+    """The name of the span in which each token begins."""
     truncated: bool
+    """Whether prompt or target was cut to fit the window."""
 
     @property
     def length(self) -> int:
-        """Tokens in all."""
+        """Number of prompt and target tokens."""
         return len(self.prompt) + len(self.target)
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns prompts and targets into tokens, the same way in training, scoring and generation.
-
-    `prompt_apart`: the prompt is a text of its own (for an encoder) and ends as its tokenizer ends texts; otherwise the
-    response follows it in one sequence, after a line feed.
-    """
+    """Turns prompts and targets into tokens, the same way in training, scoring and generation."""
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    """The window in tokens: prompt and target together."""
     prompt_apart: bool = False
+    """True for an encoder: the prompt is a separate text that ends as its tokenizer ends texts.
+
+    False: prompt and response are one sequence, with a line feed between them unless a chat template is used.
+    """
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each prompt, up to the first response token, in the chat template where there is one."""
@@ -59,7 +63,7 @@ class Encoder:
         return [_open(self.tokenizer, row) for row in _ids(self.tokenizer, lines, add=True, split=True)]
 
     def requests(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Token ids of each request: its prompt, then the reply that it has begun."""
+        """Token ids of each request: its prompt, then its `prefix` (the begun reply)."""
         begun = [request.prefix for request in requests]
         prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in requests]
         return [
@@ -69,16 +73,21 @@ class Encoder:
 
     @property
     def line_end_ids(self) -> frozenset[int]:
-        """The tokens whose text holds a line feed."""
+        """The ids of all tokens whose text contains a line feed."""
         return _line_end_ids(self.tokenizer)
 
     def cut_prompt(self, prompt: Sequence[int], room: int) -> tuple[list[int], bool]:
-        """The prompt's last tokens that leave `room` in the window, and whether any were lost."""
+        """(the last tokens of the prompt that leave `room` tokens of the window free, whether any token was cut)."""
         keep = max(1, self.max_length - room)
         return list(prompt[-keep:]), len(prompt) > keep
 
     def examples(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
-        """Every example tokenised once. The prompt gives way first, then the target loses its end and its EOS."""
+        """Turns every example into tokens.
+
+        If an example does not fit the window, its prompt loses its beginning first; then its target loses its end, EOS
+        included. Raises ValueError for `token_ids` that are empty or belong to several spans, and for `extra` numbers
+        whose count is not the number of target tokens.
+        """
         if not examples:
             return []
         prompts = self.prompts([example.prompt for example in examples])
@@ -88,7 +97,7 @@ class Encoder:
         ]
 
     def targets(self, examples: Sequence[TrainingExample]) -> list[tuple[list[int], list[int]]]:
-        """Of every example all target tokens, EOS last, and the number of the span in which each begins."""
+        """For each example: (all target token ids, EOS last; the index of the span in which each token begins)."""
         if not examples:
             return []
         encoded = self.tokenizer(
@@ -105,7 +114,7 @@ class Encoder:
     def _target(
         self, example: TrainingExample, ids: Sequence[int], starts: Sequence[int]
     ) -> tuple[list[int], list[int]]:
-        """(target tokens, the span that each belongs to): the text's with EOS behind it, or those that are given."""
+        """(target token ids, the index of each token's span): the text's tokens and EOS, or the given `token_ids`."""
         if example.token_ids is not None:
             if len(example.target) != 1 or not example.token_ids:
                 raise ValueError(
@@ -147,7 +156,7 @@ def _span_of_each_character(example: TrainingExample) -> list[int]:
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], add: bool, split: bool) -> list[list[int]]:
-    """Token ids; `add` the tokenizer's own special tokens, `split` those that the text spells out into characters."""
+    """Token ids. `add` adds the tokenizer's special tokens; `split` reads special tokens in the text as plain text."""
     ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=add, split_special_tokens=split)["input_ids"]
     return ids
 
@@ -159,7 +168,7 @@ def _line_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
 
 
 def _open(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
-    """Some tokenizers close every text with EOS; a prompt that goes on is not closed."""
+    """The ids without a final EOS, which some tokenizers add to every text: the response follows this prompt."""
     return ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids
 
 

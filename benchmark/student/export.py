@@ -1,4 +1,4 @@
-"""A trained student as an ordinary Hugging Face folder that needs none of our code."""
+"""Saves a trained student as an ordinary Hugging Face folder, which works without this benchmark's code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def export(student: Student, folder: Path, card: str) -> None:
 
 
 def _decoding(student: Student, config: Any) -> Any:
-    """A model's own settings may sample, penalise repetition, or know other tokens that end a text."""
+    """Greedy settings. The model's own settings may sample, penalise repetition, or end a text at other tokens."""
     from transformers import GenerationConfig
 
     return GenerationConfig(  # type: ignore[no-untyped-call]

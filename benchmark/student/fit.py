@@ -1,4 +1,4 @@
-"""One fit: a student, its training examples and a method in, a trained student and a report out."""
+"""One fit: trains a student on its examples by a method, and returns a report."""
 
 from __future__ import annotations
 
@@ -28,31 +28,37 @@ from benchmark.student.student import Student
 from benchmark.types import TrainingExample
 
 FEW_PARAMETERS = 2_000_000
-"""Below this size a second thread costs more than it brings."""
+"""Students with fewer parameters use one thread: a second one costs more time than it saves."""
 
 
 class RoundContext(Protocol):
-    """What a fit asks of its round."""
+    """The only thing that a fit needs from its round."""
 
     def for_axis(self, axis: str) -> Context:
-        """The round as the part on one axis may see it."""
+        """The round's context for the part on one axis."""
         ...
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What one fit did. Tokens are without padding; `flops` is the usual estimate of 6 per weight and token."""
+    """What one fit did, earlier attempts at the same fit included."""
 
     optimiser_steps: int
+    """Number of optimiser steps."""
     tokens: int
+    """Number of prompt and response tokens, without padding."""
     response_tokens: int
+    """Number of response tokens, EOS included."""
     seconds: float
+    """Wall-clock time in seconds."""
     flops: float
+    """Floating-point operations, estimated as 6 per weight and token."""
     truncated_examples: int
+    """How many different examples were cut to fit the window."""
 
 
 class _Ticker(pl.Callback):
-    """Tells a progress display about every finished step, and has its memory seen to."""
+    """Reports every finished step to a progress display, and limits the memory that steps leave behind."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self.advance = advance
@@ -80,10 +86,25 @@ def fit(
     loggers: Sequence[Any] = (),
     advance: Callable[[int], None] = lambda steps: None,
 ) -> FitReport:
-    """Trains the student in place for `optimization.max_steps` optimiser steps, from the journal's checkpoint if any.
+    """Trains the student in place for `optimization.max_steps` optimiser steps.
 
-    Raises ValueError where there is nothing to train on or the curriculum does not fill the steps, FloatingPointError
-    where the loss is not finite.
+    Args:
+        student: the student; its weights change.
+        examples: the training examples that the method's format made.
+        method: gives the format, the curriculum and the loss.
+        context: the round's context; gives random numbers to the loss, and a context to the curriculum.
+        optimization: optimiser, learning rate, groups per step and number of steps.
+        settings: device, tokens per micro-batch, logging and compilation.
+        frozen: models that the loss may read, by name, with weights that do not change; none by default.
+        validation: how often the student is validated during training, and by what; never by default.
+        journal: where stages and checkpoints are stored; training continues from its last checkpoint if there is one.
+            None (the default) stores nothing.
+        loggers: Lightning loggers of loss and learning rate; none by default.
+        advance: called with the number of optimiser steps just done; does nothing by default.
+
+    Raises:
+        ValueError: for no examples, an invalid stage, or a curriculum whose stages do not fill the steps.
+        FloatingPointError: if the loss or the norm of the gradient is not finite.
     """
     if not examples:
         raise ValueError(
@@ -126,15 +147,19 @@ def fit(
             f"the curriculum's stages filled {module.steps} of optimization.max_steps={optimization.max_steps}; "
             "their shares must add up to 1"
         )
+    return _report(module, stream, seconds_before + time.perf_counter() - started)
+
+
+def _report(module: StudentModule, stream: StepStream, seconds: float) -> FitReport:
     truncated = sum(
-        stream.encoded[example].truncated for example in dict.fromkeys(examples) if example in stream.encoded
+        stream.encoded[example].truncated for example in dict.fromkeys(stream.examples) if example in stream.encoded
     )
     return FitReport(
         optimiser_steps=module.steps,
         tokens=module.tokens,
         response_tokens=module.response_tokens,
-        seconds=seconds_before + time.perf_counter() - started,
-        flops=6.0 * student.parameters * module.tokens,
+        seconds=seconds,
+        flops=6.0 * module.student.parameters * module.tokens,
         truncated_examples=truncated,
     )
 
@@ -161,7 +186,7 @@ def _trainer(
 
 
 def set_threads(settings: TrainerSettings, parameters: int) -> int:
-    """Pins torch's threads for this cell; returns how many."""
+    """Sets the number of torch's CPU threads for this cell and returns it."""
     threads = settings.threads or (1 if parameters < FEW_PARAMETERS else _usable_cores())
     torch.set_num_threads(threads)
     return threads

@@ -1,4 +1,4 @@
-"""Models beside the student whose weights never move: the assistant, and teachers that run in this process."""
+"""Models whose weights never change: the assistant, and teachers that run in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
 @dataclass(frozen=True)
 class NoAssistant:
-    """There is none: methods that need one are refused."""
+    """No assistant: methods that need one are refused."""
 
     name: ClassVar[str] = "none"
 
@@ -33,7 +33,7 @@ class NoAssistant:
 class PretrainedAssistant(PretrainedStudent):
     """A local model that judges, explains or shows its distributions: a Hugging Face folder, or one on the hub.
 
-    The `student/` folder of a finished cell is such a folder (a mentor, a fine-tuned teacher).
+    The `student/` folder of a finished cell works too: that student becomes a mentor or a fine-tuned teacher.
     """
 
     slot: ClassVar[str] = "assistant"
@@ -41,13 +41,11 @@ class PretrainedAssistant(PretrainedStudent):
 
 @dataclass(frozen=True)
 class Frozen:
-    """A model as losses see it: on text, and on the student's own tokens.
-
-    `vocabulary` is how many tokens it shares with the student; rows beyond are padding of one of the two.
-    """
+    """A model with fixed weights as losses use it: on text, and on the student's own tokens."""
 
     model: Student
     vocabulary: int
+    """How many token ids model and student share; logits beyond them belong to padding of one of the two."""
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         """`samples` replies per request, in the order of the requests."""
@@ -58,7 +56,10 @@ class Frozen:
         return self.model.target_log_probabilities(examples)
 
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
-        """[N, width], without gradient, in the model's own precision."""
+        """[N, width]: the last hidden state at each position that predicts a response token.
+
+        Without gradient, in the model's own precision.
+        """
         import torch
 
         self.model.usage += Usage(calls=len(batch.examples), prompt_tokens=int(batch.attention_mask.sum()))
@@ -66,14 +67,14 @@ class Frozen:
             return self.model.hidden(batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32, without gradient, from a product in the model's own precision."""
+        """[N, vocabulary]: logits in float32, without gradient; the matrix product has the model's own precision."""
         import torch
 
         with self.model.evaluation(), torch.no_grad():
             return self.model.logits(hidden)[:, : self.vocabulary]
 
     def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """[N] nats of the tokens in float32, without gradient, over the same vocabulary."""
+        """[N]: the tokens' negative log-likelihoods in nats, float32, without gradient, over the shared vocabulary."""
         import torch
 
         with self.model.evaluation(), torch.no_grad():
@@ -81,7 +82,7 @@ class Frozen:
 
 
 def refuse_other_vocabulary(student: StudentSource, model: StudentSource) -> None:
-    """Raises ConfigError where a token has not the same id in both, so that distributions cannot be compared."""
+    """Raises ConfigError if any token has different ids in the two models: their distributions cannot be compared."""
     ours, theirs = student.tokenizer().get_vocab(), model.tokenizer().get_vocab()
     different = sum(ours.get(token) != number for token, number in theirs.items()) + len(ours.keys() - theirs.keys())
     if different:
@@ -101,7 +102,7 @@ def load_frozen(
     batch_size: int,
     precision: Precision,
 ) -> Student:
-    """The model, read once in a process; `fingerprint` is in the key, so that a changed folder is read again."""
+    """Loads a model with fixed weights once per process; with a new `fingerprint` it reads a changed folder again."""
     from benchmark.student.load import load_student
 
     settings = TrainerSettings(accelerator=accelerator, evaluation_batch_size=batch_size)

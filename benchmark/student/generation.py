@@ -1,7 +1,7 @@
-"""How a student writes: batched by prompt length, with a key-value cache, finished rows leaving the batch.
+"""How a student writes: batches of similar prompt length, a key-value cache, and finished rows that leave the batch.
 
-Greedy at temperature 0. Above it, every request draws from a stream of its own, so that batch and order do not matter.
-A draft that is written against another prompt takes two rows of the batch, which get the same tokens in step.
+Temperature 0 is greedy. Above it, every request draws from its own random stream, so batch and order do not matter.
+A contrasted draft (a draft with an `Opponent`) takes two rows of the batch; both rows get the same tokens.
 """
 
 from __future__ import annotations
@@ -19,49 +19,58 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 COMPACT_BELOW = 0.9
-"""Finished rows leave the batch once this share or less is still writing; each compaction copies the cache."""
+"""Finished rows leave the batch when at most this share of rows is still writing; each removal copies the cache."""
 
 
 @dataclass(frozen=True)
 class Opponent:
-    """The other row of a contrasted draft: its prompt, its weight, and the tokens that end the draft as EOS does."""
+    """The second row of a contrasted draft: the same tokens after another prompt."""
 
     prompt: list[int]
     weight: float
+    """The factor of this row's logits, which are subtracted from the logits of the draft's own row."""
     end_ids: frozenset[int] = frozenset()
+    """Tokens that end the draft, as EOS does."""
 
 
 @dataclass
 class Draft:
-    """A prompt and the tokens written after it so far; `limit` is the most that it may write."""
+    """A prompt and the tokens written after it so far."""
 
     prompt: list[int]
+    """The prompt's token ids."""
     limit: int
+    """The most tokens that may be written."""
     temperature: float = 0.0
+    """0 is greedy."""
     chance: np.random.Generator | None = None
+    """The source of random numbers; needed above temperature 0."""
     tokens: list[int] = field(default_factory=list)
+    """The tokens written so far, without the one that ended the draft."""
     end: int | None = None
-    """The token that ended it, as a rule EOS; None for a draft that is full or holds a text that stops it."""
+    """The token that ended the draft, usually EOS; None if no token ended it."""
     opponent: Opponent | None = None
+    """The second row of a contrasted draft; None for a plain draft."""
     nats: list[float] | None = None
-    """A list to begin with collects its tokens' log-probabilities at temperature 1; None asks for none."""
+    """Natural log-probabilities of `tokens` at temperature 1. Start with [] to collect them, with None not to."""
     holds_stop: Callable[[Sequence[int]], bool] | None = None
-    """Whether the tokens written so far hold a text that stops it, given that they did not without the last one."""
+    """Gets all tokens after each new one and says whether they contain a stop text; None if there is no stop text."""
     stopped: bool = False
+    """Whether a stop text ended the draft."""
 
     @property
     def finished(self) -> bool:
-        """Whether it ended before it was full, and so is not truncated."""
+        """Whether a token or a stop text ended the draft; False for a draft that was cut at `limit`."""
         return self.stopped or self.end is not None
 
     @property
     def rows(self) -> int:
-        """How many rows of a batch it takes."""
+        """How many rows of a batch the draft takes: 1, or 2 with an opponent."""
         return 1 if self.opponent is None else 2
 
     @property
     def width(self) -> int:
-        """The tokens of its longest row before anything is written."""
+        """Number of tokens of its longest prompt."""
         return max(len(self.prompt), len(self.opponent.prompt) if self.opponent else 0)
 
 
@@ -73,7 +82,10 @@ def write(
     batch_size: int,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> None:
-    """Fills every draft in place, without its EOS. `advance` is told how many drafts each batch finished."""
+    """Writes every draft in place: `tokens` without EOS, and `end` or `stopped`.
+
+    `batch_size` is the most rows in a batch. `advance` is called after each batch with the number of finished drafts.
+    """
     order = sorted(range(len(drafts)), key=lambda i: (drafts[i].width, drafts[i].limit, i))
     for batch in _batches([drafts[i] for i in order], batch_size):
         _write_batch(network, [draft for draft in batch if draft.limit > 0], eos_ids, padding_id)
@@ -115,14 +127,14 @@ def _write_batch(network: Any, drafts: list[Draft], eos_ids: frozenset[int], pad
 
 
 def _rows_of(drafts: Sequence[Draft], writing: Sequence[bool]) -> list[int]:
-    """The rows of those that go on writing: the drafts' own come first, then those of their opponents."""
+    """The indices of rows that go on writing: first the drafts' own rows, then the rows of their opponents."""
     contrasted = [i for i, draft in enumerate(drafts) if draft.opponent]
     opponents = [len(drafts) + row for row, i in enumerate(contrasted) if writing[i]]
     return [*(i for i, more in enumerate(writing) if more), *opponents]
 
 
 def _contrasted(own: torch.Tensor, against: torch.Tensor, drafts: Sequence[Draft]) -> torch.Tensor:
-    """The logits to choose by. Normalising either row would only shift them, and leave every choice as it is."""
+    """[drafts, vocabulary]: the scores to choose by. They need no normalisation: it would only shift a whole row."""
     weights = [draft.opponent.weight for draft in drafts if draft.opponent]
     if not weights:
         return own
@@ -132,9 +144,9 @@ def _contrasted(own: torch.Tensor, against: torch.Tensor, drafts: Sequence[Draft
 
 
 def _ended(own: torch.Tensor, chosen: Sequence[int], drafts: Sequence[Draft], eos_ids: frozenset[int]) -> Sequence[int]:
-    """The tokens chosen; a contrasted draft ends also where the model by itself would end it.
+    """The chosen tokens; a contrasted draft also ends where its own row alone would end it.
 
-    Both rows expect the end at the same place, so that the contrast alone would run past it.
+    Both rows expect the end at the same place, so the contrast alone would write past it.
     """
     if not any(draft.opponent for draft in drafts):
         return chosen
@@ -146,7 +158,7 @@ def _ended(own: torch.Tensor, chosen: Sequence[int], drafts: Sequence[Draft], eo
 
 
 def _log_probabilities(own: torch.Tensor, chosen: Sequence[int], drafts: Sequence[Draft]) -> list[float]:
-    """Those of the chosen tokens, where a draft asks for any."""
+    """Natural log-probability of each chosen token; zeros if no draft collects them."""
     if all(draft.nats is None for draft in drafts):
         return [0.0] * len(drafts)
     tokens = torch.tensor(chosen, device=own.device)[:, None]
@@ -155,7 +167,7 @@ def _log_probabilities(own: torch.Tensor, chosen: Sequence[int], drafts: Sequenc
 
 
 def _append(draft: Draft, token: int, nats: float, eos_ids: frozenset[int]) -> bool:
-    """Whether the draft goes on writing after this token; one that already ended stays as it is."""
+    """Adds the token to the draft; returns whether it goes on writing. A draft that has ended stays as it is."""
     if draft.finished or len(draft.tokens) >= draft.limit:
         return False
     if token in eos_ids or (draft.opponent and token in draft.opponent.end_ids):

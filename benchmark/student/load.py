@@ -1,4 +1,4 @@
-"""A student ready for work: the network from its source on its device, checked against what the engine assumes."""
+"""Loads a student: takes the network from its source to its device and checks what the engine assumes about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 def load_student(
     source: StudentSource, seed: int, settings: TrainerSettings, precision: Literal["32-true", "bf16-mixed"]
 ) -> Student:
-    """The initial student, or another local model. Raises ConfigError for one that the engine cannot serve."""
+    """Loads the initial student, or another local model.
+
+    Raises ConfigError if the engine cannot use the model: `max_length` exceeds its window, it embeds fewer tokens than
+    its tokenizer has, or it computes its logits in a way that the loss does not reproduce.
+    """
     network = initial_network(source, seed, settings)
     window = getattr(network.config, "max_position_embeddings", None)
     if window is not None and source.max_length > window:
@@ -50,7 +54,7 @@ def load_student(
 
 
 def initial_network(source: StudentSource, seed: int, settings: TrainerSettings) -> PreTrainedModel:
-    """The weights before any training, on the cell's device, without dropout."""
+    """The network before any training, on the cell's device, without dropout."""
     network = source.network(seed)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -61,7 +65,7 @@ def initial_network(source: StudentSource, seed: int, settings: TrainerSettings)
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that an accelerator's name stands for here. Raises ConfigError where there is none."""
+    """The torch device for an accelerator's name. Raises ConfigError if this machine has no such device."""
     if accelerator == "cpu":
         return torch.device("cpu")
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
@@ -80,9 +84,10 @@ def _row(prompt: tuple[int, ...], target: tuple[int, ...]) -> EncodedExample:
 
 @torch.inference_mode()
 def _refuse_other_heads(student: Student, slot: str) -> None:
-    """The loss projects hidden states by the output embedding alone; a model that does more would train wrongly.
+    """Raises ConfigError if the network's own logits are not what the output embedding makes of its hidden states.
 
-    The rows that are compared also tell whether the network keeps rows apart that stand end to end.
+    The loss uses the output embedding alone, so such a model would train wrongly. The check compares two rows of
+    different lengths, so that it also finds a network whose rows influence each other when stored as one sequence.
     """
     network, eos = student.network, int(student.tokenizer.eos_token_id)
     rows = [_row((eos, 0), (1, 2, eos)), _row((3, 4, 5, 6), (7, eos))]
@@ -100,5 +105,5 @@ def _refuse_other_heads(student: Student, slot: str) -> None:
     if not torch.allclose(whole, ours, rtol=1e-2, atol=1e-1):
         raise ConfigError(
             f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), or "
-            f"attends in a way of its own, which this engine does not reproduce; choose another {slot}"
+            f"uses an attention that this engine does not reproduce; choose another {slot}"
         )

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al., 2021), through peft: the pretrained weights stay, small matrices beside them learn."""
+"""Low-rank adapters (LoRA; Hu et al., 2021), by peft: small added matrices train, pretrained weights stay fixed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lora:
-    """`alpha / rank` scales what the adapters add. They are float32; `base_dtype` is that of the weights that stay.
+    """Settings of the adapters, which are float32.
 
-    There is no dropout, as everywhere: equal seeds must give equal numbers however a step is cut.
+    There is no dropout: equal seeds must give equal numbers, no matter how a step is cut into micro-batches.
     """
 
     rank: int
+    """The rank of the added matrices."""
     alpha: int
+    """`alpha / rank` scales what the adapters add."""
     target_modules: str = "all-linear"
+    """Which layers get adapters, in peft's notation."""
     base_dtype: Literal["float32", "bfloat16"] = "float32"
+    """The type of the pretrained weights, which stay fixed."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0:
             raise ValueError(f"rank={self.rank} must be at least 1, alpha={self.alpha} above 0")
 
     def check(self) -> None:
-        """Raises ConfigError where peft is not installed."""
+        """Raises ConfigError if peft is not installed."""
         if importlib.util.find_spec("peft") is None:
             raise ConfigError(
                 "student.lora needs peft, which is not installed: pip install 'distillation-benchmark[peft]'"
             )
 
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
-        """The network with fresh adapters, which alone are trained; their first matrix is drawn at random."""
+        """Adds new adapters to the network; only they are trained. Their first matrix is random, the second is zero."""
         import peft
 
         kind = "SEQ_2_SEQ_LM" if network.config.is_encoder_decoder else "CAUSAL_LM"
@@ -47,5 +51,5 @@ class Lora:
 
 
 def merged(network: Any) -> Any:
-    """The network with its adapters added into the weights, in place; one without adapters as it is."""
+    """Adds the adapters into the weights, in place, and returns the network; without adapters it changes nothing."""
     return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network

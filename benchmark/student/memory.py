@@ -1,4 +1,4 @@
-"""The most memory that a cell took, and memory that is kept instead of fetched again."""
+"""Measures a cell's peak memory, and decides how much freed memory the process keeps for later use."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ STATUS, STATISTICS = Path("/proc/self/status"), Path("/proc/self/statm")
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the names that glibc's mallopt(3) knows them by
 
 MOST_KEPT = 1.5
+"""Freed memory is returned once the process holds this many times the memory that a step needs."""
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library keep what tensors free: a step frees gigabytes and would fetch them again page by page.
+    """Makes the C library keep memory that tensors free: a step frees gigabytes, and the next step needs them again.
 
-    Does nothing where the C library is not glibc.
+    Does nothing if the C library is not glibc.
     """
     with contextlib.suppress(OSError, AttributeError):
         glibc = ctypes.CDLL("libc.so.6")
@@ -27,9 +28,9 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Gives the system what nothing needs any more: models of earlier cells, or all that a fit took beside its student.
+    """Returns unused memory to the system, for example of earlier cells' models or of a finished fit.
 
-    Does nothing about what the C library keeps where that is not glibc.
+    If the C library is not glibc, memory that it keeps is not returned.
     """
     gc.collect()  # models and optimisers stand in cycles, which Python looks for only now and then
     with contextlib.suppress(OSError, AttributeError):
@@ -37,9 +38,9 @@ def give_back_freed_memory() -> None:
 
 
 class StepMemory:
-    """Keeps what steps free for the next ones, until what they left in pieces outweighs what a step needs.
+    """Keeps memory that a step frees for the next steps, and returns it to the system when it becomes too much.
 
-    Steps of other lengths fit badly into the holes of those before, so that kept memory would grow with every step.
+    Steps of different lengths need pieces of different sizes, so that kept memory would grow with every step.
     """
 
     def __init__(self, resident_bytes: Callable[[], int] | None = None) -> None:
@@ -48,7 +49,7 @@ class StepMemory:
         self._fresh = True
 
     def after_step(self) -> None:
-        """Gives back freed memory where there is `MOST_KEPT` times as much as after a first step without any."""
+        """Returns freed memory if the process holds `MOST_KEPT` times as much as after a step without kept memory."""
         resident = self._resident_bytes()
         if self._fresh:
             self._needed_bytes = max(self._needed_bytes, resident)
@@ -58,14 +59,14 @@ class StepMemory:
 
 
 def resident_memory() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not tell."""
+    """Bytes of memory that this process holds; 0 if the system does not report it."""
     with contextlib.suppress(OSError):
         return int(STATISTICS.read_text().split()[1]) * mmap.PAGESIZE
     return 0
 
 
 def forget_peak() -> None:
-    """Starts a new measurement, where the system allows it; processes that run several cells need it."""
+    """Resets the peak that `peak_bytes` returns, if the system allows it: one process may run several cells."""
     import torch
 
     give_back_freed_memory()  # what an earlier cell left is not this one's
@@ -76,7 +77,7 @@ def forget_peak() -> None:
 
 
 def peak_bytes() -> int | None:
-    """Peak since `forget_peak`: of the accelerator where one is used, else of the process; None where not known."""
+    """Peak memory in bytes since `forget_peak`: of the GPU if CUDA is there, else of the process; None if unknown."""
     import torch
 
     if torch.cuda.is_available():

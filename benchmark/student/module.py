@@ -44,11 +44,11 @@ class StudentModule(pl.LightningModule):
         return self.student.hidden(batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32, over the tokens that the student shares with all frozen models."""
+        """[N, vocabulary]: logits in float32, over the tokens that the student shares with all frozen models."""
         return self.student.logits(hidden)[:, : self.vocabulary]
 
     def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """[N] nats of the tokens in float32, over the same vocabulary."""
+        """[N]: negative log-likelihoods of the tokens in nats, float32, over the same vocabulary as `logits`."""
         return self.student.negative_log_likelihoods(hidden, tokens, self.vocabulary)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -60,16 +60,20 @@ class StudentModule(pl.LightningModule):
         return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what was counted."""
+        """Adds the numbers of steps and tokens so far."""
         checkpoint["trained"] = {name: getattr(self, name) for name in COUNTS}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Counts on from there."""
+        """Restores the numbers of steps and tokens."""
         for name in COUNTS:
             setattr(self, name, checkpoint["trained"][name])
 
     def training_step(self, batch: Step, batch_idx: int) -> None:
-        """One optimiser step over all its micro-batches. Raises FloatingPointError for a loss that is not finite."""
+        """Runs one optimiser step over all its micro-batches.
+
+        Raises ValueError if no token belongs to a term of the loss, FloatingPointError if the loss or the norm of the
+        gradient is not finite.
+        """
         torch.manual_seed(int(self.state.rng("dropout", self.state.step).integers(2**63)))
         optimiser = self.optimizers()
         assert isinstance(optimiser, pl.core.optimizer.LightningOptimizer)

@@ -1,4 +1,4 @@
-"""How likely a student finds each option of a question as the end of its reply; what options share is read once."""
+"""Log-probabilities of a question's options as the end of a reply; tokens that the options share are read once."""
 
 from __future__ import annotations
 
@@ -15,38 +15,43 @@ from benchmark.types import Span, TrainingExample
 PADDED_TOKENS = 1024
 """The most tokens that one batch reads, padding included; on a CPU larger batches are slower, not faster."""
 PROJECTED_TOKENS = 512
-"""How many positions are projected to the vocabulary at once: with 50,000 tokens 100 MB."""
+"""How many positions are projected to the vocabulary at once; for 50,000 tokens their logits take 100 MB."""
 
 
 @dataclass(frozen=True)
 class OptionRequest:
-    """A question's prompt, what the reply has begun with, and the options that it may end in."""
+    """A question's prompt, the beginning of a reply, and the options that may end the reply."""
 
     question_id: str
+    """The question's id, for error messages."""
     prompt: str
+    """The text of the prompt."""
     begun: str
+    """The text of the reply before the option; may be empty."""
     options: tuple[str, ...]
+    """The texts of the options."""
 
 
 @dataclass(frozen=True)
 class EncodedOptions:
-    """A request as tokens; `truncated` says that the window did not hold all of prompt and begun reply."""
+    """An `OptionRequest` as tokens."""
 
     branches: Branches
     truncated: bool
+    """Whether the prompt or the begun reply was cut to fit the window."""
 
     @property
     def tokens(self) -> int:
-        """How many are read: those that options share once."""
+        """How many tokens are read; tokens that the options share count once."""
         return len(self.branches.stem) + sum(len(ending) - 1 for ending in self.branches.endings)
 
 
 def encode(encoder: Encoder, requests: Sequence[OptionRequest]) -> list[EncodedOptions]:
-    """Every reply (begun text, option, EOS) as one text, as in training.
+    """Turns every reply (begun text, option, EOS) into tokens as one text, as in training.
 
-    The tokens that all replies of a question share, up to the first that begins in an option, are begun; the others are
-    the endings. Where the longest reply does not fit the window, first the prompt and then the begun reply loses
-    its beginning. Raises ValueError for an option that does not fit by itself.
+    The first tokens that are equal in all replies of a question, and that begin before the option, become the begun
+    reply. All later tokens become the endings. If the longest reply does not fit the window, the prompt loses its
+    beginning first, then the begun reply. Raises ValueError for an option that does not fit the window alone.
     """
     prompts = encoder.prompts([request.prompt for request in requests])
     targets = iter(encoder.targets([reply for request in requests for reply in _replies(request)]))
@@ -96,10 +101,10 @@ def log_probabilities(
     batch_size: int,
     advance: Callable[[int], None] = lambda questions: None,
 ) -> list[tuple[tuple[float, ...], ...]]:
-    """Per question, option and token of its ending the natural log-probability, EOS last.
+    """The natural log-probability of each token of each ending, per question and option, EOS last.
 
-    `negative_log_likelihoods` are those of tokens behind hidden states; `advance` is told how many questions each batch
-    finished.
+    `negative_log_likelihoods` gets hidden states [N, width] and tokens [N], and returns [N] nats. `batch_size` is the
+    most questions in a batch. `advance` is called after each batch with the number of questions that it finished.
     """
     architecture = architecture_of(network)
     found: list[tuple[tuple[float, ...], ...]] = [()] * len(encoded)
@@ -127,7 +132,7 @@ def _of_tokens(
 
 
 def _batches(encoded: Sequence[EncodedOptions], batch_size: int) -> Iterator[list[int]]:
-    """Questions by length, at most `batch_size` together and no more than fill `PADDED_TOKENS`."""
+    """Batches of question indices, sorted by length, with at most `batch_size` questions and `PADDED_TOKENS` tokens."""
     batch: list[int] = []
     for i in sorted(range(len(encoded)), key=lambda i: (len(encoded[i].branches.stem), i)):
         joined = [*batch, i]

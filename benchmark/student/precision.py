@@ -1,4 +1,4 @@
-"""Weights cast once: outside of training, autocast would cast every weight again for every token that is written."""
+"""Casts weights once outside training, because autocast would cast every weight again for every written token."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 PROJECTIONS = (torch.nn.Linear, Conv1D)
-"""What autocast computes in the lower precision in the networks we know; all else keeps its float32 weights."""
+"""The layers that autocast computes in lower precision in the networks we know; other layers keep float32 weights."""
 
 
 @contextmanager
 def projections_cast(network: torch.nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Holds the projections' weights in `dtype`, so that autocast finds nothing to cast: the numbers stay the same."""
+    """Holds these layers' weights in `dtype` inside the block, so that autocast casts nothing; results are the same."""
     originals = [
         (module, name, weight)
         for module in network.modules()

@@ -1,4 +1,4 @@
-"""An encoder-decoder made from scratch, the counterpart of the tiny decoder."""
+"""A tiny encoder-decoder made from scratch; `TinyStudent` is the tiny decoder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ class TinyEncoderDecoder(FromScratch):
     """A T5 of about 0.2 million parameters on characters, with random weights."""
 
     name: str
+    """The name in tables."""
     hidden_size: int
+    """The width of hidden states; a multiple of `attention_heads`."""
     intermediate_size: int
+    """The width inside feed-forward layers."""
     layers: int
+    """Number of layers in the encoder, and in the decoder."""
     attention_heads: int
+    """Number of attention heads per layer."""
     max_length: int
+    """The window in tokens: prompt and response together."""
     max_new_tokens: int
+    """The most tokens of a reply whose request sets no cap."""
     overlong: Overlong = "refuse"
+    """What happens to prompts and targets that do not fit: the cell is refused, or they are cut and counted."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the model."""
 
     def __post_init__(self) -> None:
         refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
@@ -34,13 +43,13 @@ class TinyEncoderDecoder(FromScratch):
             )
 
     def has_encoder(self) -> bool:
-        """Yes."""
+        """True: the prompt goes into an encoder."""
         return True
 
     def network(self, seed: int) -> PreTrainedModel:
-        """A T5 with gated GELU and unscaled outputs, as 1.1, with `layers` in encoder and decoder each.
+        """A T5 with random weights, gated GELU and unscaled outputs, as in T5 1.1.
 
-        Unlike there, its output embedding is that of the input: transformers 5 ties those of every T5 that it makes.
+        Unlike T5 1.1, it has one embedding for input and output: transformers 5 ties the two in every T5 that it makes.
         """
         from transformers import T5Config, T5ForConditionalGeneration
 

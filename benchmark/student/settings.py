@@ -12,22 +12,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimization:
-    """AdamW with warm-up and decay. `batch_size` counts groups; `precision` is Lightning's, on float32 weights.
-
-    `validation_every_n_steps` also validates inside training, for data policies that go by it; null: after rounds only.
-    """
+    """AdamW with a learning rate that warms up and then decays."""
 
     max_steps: int
+    """Optimiser steps of one fit."""
     batch_size: int
+    """Groups per optimiser step; a group usually holds the examples of one question."""
     learning_rate: float
+    """The highest learning rate, reached at the end of the warm-up."""
     warmup_fraction: float = 0.05
+    """The fraction of the optimiser's life, in [0, 1), in which the learning rate rises linearly from 0."""
     decay: Literal["cosine", "linear", "constant"] = "linear"
+    """How the learning rate falls to 0 after the warm-up; `constant` keeps it."""
     weight_decay: float = 0.0
+    """AdamW's weight decay; biases and norms (one-dimensional weights) do not decay."""
     beta1: float = 0.9
+    """AdamW's decay rate for the mean of the gradient."""
     beta2: float = 0.999
+    """AdamW's decay rate for the mean of the squared gradient."""
     gradient_clip: float | None = 1.0
+    """The largest norm of the gradient over all weights; null does not clip."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Float32, or bfloat16 matrix products over float32 weights; the names are Lightning's."""
     validation_every_n_steps: int | None = None
+    """Also validate during training, every so many steps, for data policies that use it; null: after rounds only."""
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "batch_size", "learning_rate", "validation_every_n_steps"):
@@ -51,7 +59,7 @@ class Optimization:
         return self.learning_rate * factor[self.decay]
 
     def optimiser(self, network: torch.nn.Module) -> torch.optim.Optimizer:
-        """AdamW over the trainable weights; biases and norms, the one-dimensional ones, do not decay."""
+        """AdamW over the trainable weights; one-dimensional weights (biases and norms) do not decay."""
         import torch
 
         trainable = [weight for weight in network.parameters() if weight.requires_grad]
@@ -64,22 +72,24 @@ class Optimization:
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How the work is laid on this machine; nothing here moves a number beyond rounding.
-
-    `threads` null means one for tiny students, and all that this process may use for others. A micro-batch is at most
-    `micro_batch_tokens` padded tokens, or one group. `compile_layers` takes a while at the start of a fit and needs a
-    C++ compiler; then steps are faster and take less memory. A checkpoint inside a long fit is written every
-    `checkpoint_minutes`; 0 writes one after every step.
-    """
+    """How the work runs on this machine; nothing here changes a number by more than rounding."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """The device; `auto` takes a GPU if there is one."""
     threads: int | None = None
+    """Number of CPU threads; null: one for tiny students, all that this process may use for others."""
     micro_batch_tokens: int = 4096
+    """The most tokens in a micro-batch, padding included; a larger group is a micro-batch of its own."""
     compile_layers: bool = False
+    """Compile layers when a fit begins (needs time and a C++ compiler); then steps are faster and need less memory."""
     evaluation_batch_size: int = 64
+    """Rows per batch when the student writes or scores."""
     log_every_n_steps: int = 50
+    """Optimiser steps from one logged loss to the next."""
     checkpoint_minutes: float = 5.0
+    """Minutes between two checkpoints inside a fit; 0 writes one after every step."""
     save_student: bool = True
+    """Whether the trained student is saved in the cell's folder."""
 
     def __post_init__(self) -> None:
         for name in ("micro_batch_tokens", "evaluation_batch_size", "log_every_n_steps"):

@@ -25,14 +25,14 @@ Overlong = Literal["refuse", "truncate"]
 
 @runtime_checkable
 class StudentSource(Protocol):
-    """What `conf/student/*.yaml` names, and where any other local model comes from."""
+    """The source of a student (an option in `conf/student`) or of another local model (assistant, teacher)."""
 
     slot: ClassVar[str]
-    """The group that it fills, for error messages."""
+    """The config group that the model belongs to, for error messages."""
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name in tables."""
         ...
 
     @property
@@ -42,24 +42,24 @@ class StudentSource(Protocol):
 
     @property
     def max_new_tokens(self) -> int:
-        """The most that it may write at test."""
+        """The most tokens of a reply whose request sets no cap."""
         ...
 
     @property
     def overlong(self) -> Overlong:
-        """What to do with prompts and targets that do not fit: refuse the cell, or cut them and count."""
+        """What happens to prompts and targets that do not fit: the cell is refused, or they are cut and counted."""
         ...
 
     def has_encoder(self) -> bool:
-        """Whether the prompt goes into an encoder of its own."""
+        """Whether the prompt goes into an encoder."""
         ...
 
     def check(self) -> None:
-        """Raises ConfigError where the student cannot be had, before any work."""
+        """Raises ConfigError, before any work, if the model is not available."""
         ...
 
     def fingerprint(self) -> str:
-        """A hash of the weights and the tokenizer, where they are not made here."""
+        """Identifies weights and tokenizer; empty for a model that settings and seed determine."""
         ...
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -67,13 +67,13 @@ class StudentSource(Protocol):
         ...
 
     def network(self, seed: int) -> PreTrainedModel:
-        """The initial student in float32; `seed` decides what is drawn at random."""
+        """The network before training; `seed` determines all random weights."""
         ...
 
 
 @contextmanager
 def drawing(seed: int) -> Iterator[None]:
-    """What a student draws in here, weights or adapters, follows from the seed alone; other streams do not move."""
+    """Random weights or adapters made inside the block depend on `seed` alone; other random streams do not change."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -82,15 +82,15 @@ def drawing(seed: int) -> Iterator[None]:
 
 
 class FromScratch:
-    """A student that is made here, on characters."""
+    """A student with random weights, with one token per character."""
 
     slot: ClassVar[str] = "student"
 
     def check(self) -> None:
-        """It can always be made."""
+        """Does nothing: such a student is always available."""
 
     def fingerprint(self) -> str:
-        """Empty: it follows from the settings and the seed."""
+        """Empty: settings and seed determine the weights."""
         return ""
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -100,18 +100,28 @@ class FromScratch:
 
 @dataclass(frozen=True)
 class TinyStudent(FromScratch):
-    """A decoder of about 0.1 million parameters on characters, made from scratch: the embedded default."""
+    """A decoder of about 0.1 million parameters on characters, with random weights; the default student."""
 
     name: str
+    """The name in tables."""
     hidden_size: int
+    """The width of hidden states; a multiple of twice `attention_heads`."""
     intermediate_size: int
+    """The width inside feed-forward layers."""
     layers: int
+    """Number of layers."""
     attention_heads: int
+    """Number of attention heads per layer."""
     initializer_range: float
+    """Standard deviation of the random weights."""
     max_length: int
+    """The window in tokens: prompt and response together."""
     max_new_tokens: int
+    """The most tokens of a reply whose request sets no cap."""
     overlong: Overlong = "refuse"
+    """What happens to prompts and targets that do not fit: the cell is refused, or they are cut and counted."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the model."""
 
     def __post_init__(self) -> None:
         refuse_small(self, "hidden_size", "intermediate_size", "layers", "attention_heads")
@@ -123,7 +133,7 @@ class TinyStudent(FromScratch):
             )
 
     def has_encoder(self) -> bool:
-        """No."""
+        """False: prompt and response are one sequence."""
         return False
 
     def network(self, seed: int) -> PreTrainedModel:
@@ -176,26 +186,35 @@ def character_tokenizer() -> PreTrainedTokenizerBase:
 
 @dataclass(frozen=True)
 class PretrainedStudent:
-    """A model in a Hugging Face folder, or on the hub at a fixed revision. No code from outside is run.
+    """A pretrained model in a Hugging Face folder or on the hub, decoder-only or encoder-decoder.
 
-    Decoder-only or encoder-decoder, as its config says. With `lora` its weights stay and adapters are trained.
+    Code that comes with the model is never run.
     """
 
     slot: ClassVar[str] = "student"
+    """The config group that the model belongs to, for error messages."""
     name: str
+    """The name in tables."""
     path: str | None = field(metadata={"identity": False})
+    """A folder, or the model's id on the hub; null must be replaced on the command line."""
     max_length: int
+    """The window in tokens: prompt and response together."""
     max_new_tokens: int
+    """The most tokens of a reply whose request sets no cap."""
     overlong: Overlong = "refuse"
+    """What happens to prompts and targets that do not fit: the cell is refused, or they are cut and counted."""
     revision: str = field(default="main", metadata={"identity": False})
+    """Branch, tag or commit on the hub."""
     lora: Lora | None = None
+    """Adapters to train in place of the pretrained weights; null trains all weights."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the model."""
 
     def __post_init__(self) -> None:
         refuse_window(self.max_length, self.max_new_tokens)
 
     def check(self) -> None:
-        """Raises ConfigError for a folder that is none of a model, or a hub id without a network."""
+        """Raises ConfigError if the folder lacks a file, the hub does not give the model, or peft is missing."""
         config = self._configuration_file()
         if self.lora is not None:
             self.lora.check()
@@ -206,27 +225,25 @@ class PretrainedStudent:
                 )
 
     def fingerprint(self) -> str:
-        """The hash of the folder's weights and tokenizer, or the commit that the hub's revision stands for."""
+        """A hash of the folder's weights and tokenizer, or `path@commit` for a model on the hub."""
         config = self._configuration_file()
         if Path(self.path or "").is_dir():
             return _folder_hash(config.parent, self.slot)
         return f"{self.path}@{config.parent.name}"
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's own; EOS pads where it has no padding token."""
+        """The model's own tokenizer; EOS is its padding token if it has none. Raises ConfigError without EOS."""
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
         if tokenizer.eos_token_id is None:
-            raise ConfigError(
-                f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so that no answer would end"
-            )
+            raise ConfigError(f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so no answer would end")
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
     def network(self, seed: int) -> PreTrainedModel:
-        """The pretrained weights, in float32 whatever they were stored in; `seed` draws adapters alone."""
+        """The pretrained weights in float32; with `lora` in `lora.base_dtype`, and `seed` determines the adapters."""
         import torch
         from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -240,7 +257,7 @@ class PretrainedStudent:
             return self.lora.attach(network)
 
     def download(self) -> str | None:
-        """What a run would fetch from the hub, in a sentence; None where there is nothing to fetch. Asks no network."""
+        """A sentence that says what a run would download from the hub; None for nothing. Does not use the network."""
         if self.path is None or not _is_hub_id(self.path) or _in_cache(self.path, self.revision):
             return None
         return (
@@ -249,7 +266,7 @@ class PretrainedStudent:
         )
 
     def has_encoder(self) -> bool:
-        """What the model's config says."""
+        """Whether the model's config says `is_encoder_decoder`."""
         config = json.loads(self._configuration_file().read_text(encoding="utf-8"))
         return bool(config.get("is_encoder_decoder", False))
 
@@ -261,7 +278,7 @@ class PretrainedStudent:
         if Path(self.path).is_dir():
             if not (Path(self.path) / "config.json").is_file():
                 raise ConfigError(
-                    f"{self.slot}.path={self.path} has no config.json, so it is no Hugging Face model folder"
+                    f"{self.slot}.path={self.path} has no config.json, so it is not a Hugging Face model folder"
                 )
             return Path(self.path) / "config.json"
         if not _is_hub_id(self.path):
@@ -270,7 +287,7 @@ class PretrainedStudent:
 
 
 def _say_whether_tied(network: PreTrainedModel) -> None:
-    """The config of every T5 says tied, and whatever ties anew by it would lose T5 1.1's own output embedding."""
+    """Corrects `tie_word_embeddings`: every T5's config says True, which would overwrite T5 1.1's output embedding."""
     head: Any = network.get_output_embeddings()  # type: ignore[no-untyped-call]
     embeddings: Any = network.get_input_embeddings()
     if head is not None and head.weight is not embeddings.weight:
@@ -278,14 +295,14 @@ def _say_whether_tied(network: PreTrainedModel) -> None:
 
 
 def refuse_small(settings: object, *names: str) -> None:
-    """Raises ValueError for a setting below 1."""
+    """Raises ValueError if a setting with one of these names is below 1."""
     for name in names:
         if getattr(settings, name) < 1:
             raise ValueError(f"{name}={getattr(settings, name)} must be at least 1")
 
 
 def refuse_window(max_length: int, max_new_tokens: int) -> None:
-    """Raises ValueError where no room is left for a prompt."""
+    """Raises ValueError if `max_new_tokens` is below 1 or leaves no room for a prompt in `max_length`."""
     if not 1 <= max_new_tokens < max_length:
         raise ValueError(
             f"max_new_tokens={max_new_tokens} must be at least 1 and leave room for a prompt in max_length={max_length}"
@@ -293,12 +310,12 @@ def refuse_window(max_length: int, max_new_tokens: int) -> None:
 
 
 def _is_hub_id(path: str) -> bool:
-    """Whether it names a model on the hub: no folder, and nothing that only a folder can be called."""
+    """Whether the path can be the id of a model on the hub: it is no folder, and has no form that only a folder has."""
     return not (Path(path).is_dir() or path.startswith((".", "/", "~")) or path.count("/") > 1)
 
 
 def _in_cache(repository: str, revision: str) -> bool:
-    """Whether an earlier download left config and weights here."""
+    """Whether config and weights are on this disk from an earlier download."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(repository, "config.json", revision=revision)
@@ -319,7 +336,7 @@ def _hub_file(repository: str, revision: str, slot: str) -> str:
 
 @lru_cache(maxsize=16)
 def _fetched(repository: str, revision: str) -> str | Exception:
-    """The path of its config on this disk, or why it cannot be had: a hub that is away is waited for once."""
+    """The path of the model's config on this disk, or the error; kept, so that a missing hub delays only once."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,4 +1,4 @@
-"""From a curriculum's stages to optimiser steps: order, batches, the data policy, and tokens made once."""
+"""Turns a curriculum's stages into optimiser steps: order, batches, data policy, and encoding."""
 
 from __future__ import annotations
 
@@ -20,46 +20,66 @@ from benchmark.types import Json, Stage, Term, TrainingExample
 
 @dataclass
 class FitState:
-    """Where training stands, for losses and data policies."""
+    """The state of a fit, as losses and data policies see it (`contract.StepState`)."""
 
     total_steps: int
+    """Optimiser steps of the whole fit."""
     student: Student
+    """The student that is being trained."""
     make_rng: Callable[..., np.random.Generator]
+    """Makes a random generator from a key."""
     frozen: Mapping[str, Frozen] = field(default_factory=dict)
+    """Models with fixed weights, by their names in `Requirements.distributions`."""
     step: int = 0
+    """Optimiser steps done in this fit."""
     settings: Mapping[str, float] = field(default_factory=dict)
+    """The loss settings of the running stage, defaults included."""
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from the cell's seed, the loss axis, the round and the key."""
+        """A new generator; it depends on the cell's seed, the loss axis, the round and the key."""
         return self.make_rng(*key)
 
 
 @dataclass
 class Position:
-    """Where a stream stands between two supplies of its data policy: what it takes to go on there.
-
-    `stage` is running since step `first` and has drawn `drawn` batches; `validated` is the step of the last validation.
-    """
+    """The position of a stream between two supplies of its data policy; enough to continue from there."""
 
     stage: int = 0
+    """The index of the running stage."""
     first: int = 0
+    """The step at which that stage began."""
     drawn: int = 0
+    """How many batches that stage has drawn."""
     validated: int | None = None
+    """The step of the last validation; None before the first."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How often the student is validated inside training (None is never); `measure` is told the steps done so far."""
+    """Validation of the student during training."""
 
     every_n_steps: int | None
+    """Optimiser steps from one validation to the next; None for no validation."""
     measure: Callable[[int], Mapping[str, float]]
+    """Gets the number of steps done so far and returns the metrics by name."""
 
 
 NO_VALIDATION = Validation(None, lambda step: {})
 
 
 class StepStream(IterableDataset[Step]):
-    """All optimiser steps of one fit, made one by one, so that a stage can look at the student that it meets."""
+    """All optimiser steps of one fit, made one by one, so that the curriculum sees the student before each stage.
+
+    Args:
+        method: gives the format, the curriculum and the loss with its data policy.
+        examples: the training examples that the format made.
+        optimization: groups per step and number of steps.
+        micro_batch_tokens: the most tokens in a micro-batch, padding included.
+        context: the curriculum's context.
+        state: the state of the fit; iterating updates its `step` and `settings`.
+        validation: how often the student is validated, and by what; never by default.
+        write_down: stores a new stage and returns it as it will be read later; the default returns it unchanged.
+    """
 
     def __init__(
         self,
@@ -89,14 +109,14 @@ class StepStream(IterableDataset[Step]):
         return self.optimization.max_steps
 
     def standing(self) -> Json | None:
-        """Where it stands after the step that it gave last; None inside of what a data policy supplied at once."""
+        """The stream's position after its last step, as JSON; None between two steps that were supplied together."""
         if not self.between_supplies:
             return None
         policy = self.method.loss.data_policy.state_dict()
         return {"step": self.state.step + 1, "position": asdict(self.position), "policy": policy}
 
     def go_on(self, standing: Json, stages: Sequence[Stage]) -> None:
-        """Takes the place that `standing` told, with the stages that were begun by then."""
+        """Continues from the position that `standing` returned; `stages` are the stages begun by then."""
         self.state.step = standing["step"]
         self.position = Position(**standing["position"])
         self.stages = list(stages[: self.position.stage + 1])
@@ -111,7 +131,7 @@ class StepStream(IterableDataset[Step]):
             self.position.first, self.position.drawn = self.state.step, 0
 
     def _next_stage(self) -> Stage | None:
-        """The running stage where an earlier attempt left one, else the curriculum's next."""
+        """The running stage of an earlier attempt, if there is one, else the curriculum's next stage."""
         number = self.position.stage
         if number < len(self.stages):
             return self.stages[number]
@@ -131,12 +151,12 @@ class StepStream(IterableDataset[Step]):
         share = sum(earlier.share for earlier in self.stages[: self.position.stage]) + stage.share
         if share > 1 + 1e-6:
             raise ValueError(
-                f"the curriculum's {self.position.stage + 1} stages share {share:.3f} of the steps, more than all"
+                f"the shares of the curriculum's first {self.position.stage + 1} stages add up to {share:.3f}, above 1"
             )
         return round(self.optimization.max_steps * share)
 
     def _stage(self, stage: Stage, last: int) -> Iterator[Step]:
-        """The steps up to `last`; the learning rate lives as long as the stage after a fresh start, else as the fit."""
+        """The steps up to `last`. The learning rate follows the stage if its optimiser is fresh, else the whole fit."""
         first, total = self.position.first, self.optimization.max_steps
         self.state.settings = {**self.method.loss.settings, **stage.settings}
         terms = self.method.loss.terms(self.method.format.terms(), self.state.settings)
@@ -174,21 +194,21 @@ class StepStream(IterableDataset[Step]):
             self.method.loss.data_policy.validated(self.validation.measure(self.state.step))
 
     def encode(self, examples: Sequence[TrainingExample]) -> None:
-        """Keeps the examples as tokens, each tokenised at most once in a fit."""
+        """Turns the examples into tokens and keeps them; each example is encoded at most once in a fit."""
         self.encoded.update(self._tokenised(examples))
 
     def _supplied(self, examples: Sequence[TrainingExample]) -> list[EncodedExample]:
-        """What a data policy supplied, as tokens; text made on the way is not kept, or it would pile up."""
+        """The supplied examples as tokens; examples that the data policy made are not kept, to save memory."""
         made = self._tokenised(examples)
         return [made.get(example) or self.encoded[example] for example in examples]
 
     def _tokenised(self, examples: Sequence[TrainingExample]) -> dict[TrainingExample, EncodedExample]:
-        """Those of the examples that are not kept yet."""
+        """Encodes the examples that are not kept yet."""
         new = [example for example in dict.fromkeys(examples) if example not in self.encoded]
         return dict(zip(new, self.state.student.encoder.examples(new), strict=True))
 
     def _drawn(self, stage: Stage, number: int) -> Iterator[list[TrainingExample]]:
-        """Batches of groups, pass after pass; a pass drops what does not fill a batch, other groups every time.
+        """Batches of groups, pass after pass. Each pass leaves out groups that do not fill a batch, others every time.
 
         Batches stay random: to sort them by length saves padding but costs accuracy (docs/decisions.md). Lengths are
         sorted inside a step instead, where its micro-batches are cut.
@@ -211,7 +231,7 @@ class StepStream(IterableDataset[Step]):
 
 
 def _refuse_tasks_without_term(examples: Sequence[TrainingExample], terms: Mapping[str, Term]) -> None:
-    """Raises ValueError for examples that no term of the loss is about: they would train nothing, in silence."""
+    """Raises ValueError for examples that no term of the loss covers: they would silently train nothing."""
     for task in sorted({example.task for example in examples}):
         if not any(is_about(term, task) for term in terms.values()):
             raise ValueError(f"no term of the loss is about task {task!r}; the terms are {', '.join(sorted(terms))}")

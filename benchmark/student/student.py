@@ -30,35 +30,40 @@ EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
 
 @dataclass
 class Student:
-    """A network as text (`generate`, `target_log_probabilities`) and on tensors (`hidden`, `logits`).
-
-    `counters` gathers what was cut, `usage` the text it wrote and read outside its own training; `autocast` is the type
-    of the matrix products outside training, None for float32.
-    """
+    """A network that works on text (`generate`, `target_log_probabilities`) and on tensors (`hidden`, `logits`)."""
 
     network: PreTrainedModel
+    """The transformers model, perhaps wrapped by peft."""
     tokenizer: PreTrainedTokenizerBase
+    """The model's tokenizer; it has an EOS and a padding token."""
     max_length: int
+    """The window in tokens: prompt and response together."""
     max_new_tokens: int
+    """The most tokens of a reply whose request sets no cap."""
     seed: int
+    """The seed of random numbers in generation."""
     batch_size: int
+    """The most rows in a batch outside training."""
     autocast: torch.dtype | None = None
+    """The type of matrix products outside training; None for float32."""
     counters: Counter[str] = field(default_factory=Counter)
+    """By name, how many prompts and examples were cut, and how many prompt tokens are unknown."""
     usage: Usage = field(default_factory=Usage)
+    """Calls and tokens that the network read and wrote outside its own training."""
 
     @property
     def encoder(self) -> Encoder:
-        """How text becomes tokens for this student."""
+        """The encoder that turns text into this student's tokens."""
         return Encoder(self.tokenizer, self.max_length, bool(self.network.config.is_encoder_decoder))
 
     @property
     def padding_id(self) -> int:
-        """The id that fills short rows; always behind an attention mask."""
+        """The token id that fills short rows; it is always masked."""
         return int(self.tokenizer.pad_token_id)
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
+        """Number of weights, adapters included."""
         return sum(weight.numel() for weight in self.network.parameters())
 
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
@@ -66,13 +71,16 @@ class Student:
         return architecture_of(self.network).hidden(self.network, batch)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[N, vocabulary] logits in float32."""
+        """[N, vocabulary]: logits in float32, from hidden states [N, width]."""
         return self._projected(hidden).float()
 
     def negative_log_likelihoods(
         self, hidden: torch.Tensor, tokens: torch.Tensor, vocabulary: int | None = None
     ) -> torch.Tensor:
-        """[N] nats of the tokens in float32, among the first tokens of the vocabulary or all."""
+        """[N]: negative log-likelihoods of the tokens in nats, float32, from hidden states [N, width].
+
+        The softmax covers the first `vocabulary` token ids, or all if it is None.
+        """
         return negative_log_likelihoods(self._projected(hidden)[:, :vocabulary], tokens)
 
     def _projected(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -89,7 +97,8 @@ class Student:
     ) -> list[list[Reply]]:
         """`samples` replies per request, in order. Prompts that do not fit the window are cut and counted.
 
-        Above temperature 0 they also depend on `key`, which tells apart one request at two moments of training.
+        Above temperature 0, replies also depend on `key`: another key gives other replies to the same request, for
+        example at another moment of training. `advance` is called after each batch with the number of finished replies.
         """
         replies = self.replies([(request, sample) for request in requests for sample in range(samples)], key, advance)
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
@@ -101,10 +110,10 @@ class Student:
         advance: Callable[[int], None] = lambda rows: None,
         log_probabilities: bool = False,
     ) -> list[Reply]:
-        """One reply per request and number of the sample; it does not depend on what else is asked for.
+        """One reply per (request, number of the sample), in order; a reply does not depend on the other requests.
 
-        `log_probabilities` says whether to tell those of the replies. Raises ValueError for a request that gives
-        continuations: `score` answers those.
+        `key` and `advance` are as in `generate`. `log_probabilities` adds `Reply.log_probability`. Raises ValueError
+        for a request with continuations, which `score` answers.
         """
         drafts = [
             self._draft(request, prompt, sample, key, log_probabilities)
@@ -123,9 +132,9 @@ class Student:
         return found
 
     def score(self, requests: Sequence[Request]) -> list[Reply]:
-        """Per request the log-probabilities of its continuations: that a reply to it begins with each of them.
+        """One reply per request, with the natural log-probability that a reply begins with each of its continuations.
 
-        What the continuations share is read, and counted, once.
+        Tokens that the continuations share are read, and counted, once.
         """
         options = [OptionRequest(each.question_id, each.prompt, each.prefix, each.continuations) for each in requests]
         lengths = [each.tokens for each in encode(self.encoder, options)]
@@ -147,11 +156,11 @@ class Student:
         )
 
     def _visible(self, draft: Draft) -> list[int]:
-        """The tokens with text; one that ended a line may begin with the line's last characters."""
+        """The tokens to decode, with a token that ended a line: its text may begin before the line feed."""
         return draft.tokens if draft.end in (None, self._eos_id) else [*draft.tokens, draft.end]
 
     def _reply(self, text: str, draft: Draft) -> Reply:
-        """The reply in a draft; both rows of a contrast are computed, and both are counted."""
+        """The reply that a draft holds; a contrasted draft counts the tokens of both rows."""
         end = () if draft.end is None else (draft.end,)
         rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
@@ -164,7 +173,7 @@ class Student:
         )
 
     def _log_probability(self, text: str, draft: Draft) -> float | None:
-        """That of the tokens that the text is made of; what stopped it does not count."""
+        """Natural log-probability of the text's tokens, without those that stopped it; None if none was asked for."""
         if draft.nats is None:
             return None
         counts = range(len(draft.tokens) if draft.stopped else 0)
@@ -236,7 +245,10 @@ class Student:
     def option_log_probabilities(
         self, requests: Sequence[OptionRequest], advance: Callable[[int], None] = lambda questions: None
     ) -> list[tuple[tuple[float, ...], ...]]:
-        """Per question and option the natural log-probabilities of the tokens in which options may differ, EOS last."""
+        """The natural log-probabilities of the tokens in which options may differ, per question and option, EOS last.
+
+        `advance` is called after each batch with the number of finished questions.
+        """
         encoded = encode(self.encoder, requests)
         self.counters["truncated_option_prompts"] += sum(each.truncated for each in encoded)
         self.usage += Usage(calls=len(encoded), prompt_tokens=sum(each.tokens for each in encoded))
@@ -246,7 +258,7 @@ class Student:
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Evaluation mode and the evaluation precision; training mode is put back."""
+        """Sets evaluation mode and evaluation precision inside the block; afterwards restores the earlier mode."""
         training = self.network.training
         self.network.train(False)
         try:

@@ -1,4 +1,4 @@
-"""Weights in a cell's journal: written when a fit ends, read where an attempt goes on behind it."""
+"""Weights in a cell's journal: written when a fit ends, read when a later attempt continues after that fit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def save_weights(network: PreTrainedModel, journal: Journal, folder: str) -> None:
-    """Writes `weights.safetensors`, then its hash; only both together count."""
+    """Writes `weights.safetensors`, then `weights.json` with its hash; one without the other is ignored."""
     journal.replace(f"{folder}/weights.safetensors", lambda path: save_model(network, str(path)))
     journal.write(f"{folder}/weights.json", {"sha256": file_hash(journal.path(f"{folder}/weights.safetensors"))})
 
 
 def load_weights(network: PreTrainedModel, journal: Journal, folder: str) -> bool:
-    """Puts the weights into the network; False, with the network as it was, where they are missing or have changed."""
+    """Loads the weights into the network. Returns False, and changes nothing, if they are missing or damaged."""
     expected, weights = journal.read(f"{folder}/weights.json"), f"{folder}/weights.safetensors"
     if expected is None or not journal.intact(weights, expected["sha256"]):
         return False

@@ -32,23 +32,23 @@ class ChainSums:
         if not 2 <= self.fewest_terms <= self.most_terms:
             raise ValueError(
                 f"fewest_terms={self.fewest_terms} and most_terms={self.most_terms}: a chain sum has at least 2 terms, "
-                "and the second number is not below the first"
+                "and most_terms is not below fewest_terms"
             )
 
     def examples(self, count: int, generator: random.Random, taken: set[str]) -> list[Example]:
-        """As the module's own `examples`."""
+        """As the module's function `examples`, with these numbers of terms."""
         return _draw_distinct(count, generator, taken, range(self.fewest_terms, self.most_terms + 1))
 
     def solve(self, question: Question) -> tuple[str, str]:
-        """As the module's own `solve`."""
+        """As the module's function `solve`."""
         return solve(question)
 
     def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
-        """As the module's own `solve_wrongly`."""
+        """As the module's function `solve_wrongly`."""
         return solve_wrongly(question, generator)
 
     def check_steps(self, question: Question, rationale: str) -> StepCheck:
-        """As the module's own `check_steps`."""
+        """As the module's function `check_steps`."""
         return check_steps(question, rationale)
 
 
@@ -62,19 +62,19 @@ def examples(count: int, generator: random.Random, taken: set[str]) -> list[Exam
 
 
 def solve(question: Question) -> tuple[str, str]:
-    """Works out the question; returns the rationale and the answer."""
+    """Solves the question; returns the rationale and the answer."""
     return _write_chain(_terms(question.text))
 
 
 def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
-    """Gets one step wrong by one to three and carries that on; returns the rationale and the answer, always wrong."""
+    """Makes one step wrong by one to three and continues from its result; returns rationale and wrong answer."""
     terms = _terms(question.text)
     slip = generator.choice((-3, -2, -1, 1, 2, 3))
     return _write_chain(terms, wrong_step=generator.randrange(1, len(terms)), slip=slip)
 
 
 def check_steps(question: Question, rationale: str) -> StepCheck:
-    """How many steps go on from the true running total, take the next term and have the right result."""
+    """Counts the steps that continue from the true running total, take the next term and have the right result."""
     return checked_against(solve(question)[0], rationale, _without_spaces)
 
 
@@ -127,5 +127,5 @@ def _write_chain(terms: list[str], wrong_step: int = 0, slip: int = 0) -> tuple[
 
 
 def _without_spaces(step: str) -> str:
-    """The step without white space around its signs; inside of a number it stays, and makes the step a wrong one."""
+    """The step without white space around its signs. White space inside a number stays, and makes the step wrong."""
     return re.sub(r"\s*([+=-])\s*", r"\1", step.strip())

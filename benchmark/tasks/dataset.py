@@ -1,4 +1,4 @@
-"""What a dataset gives to a cell: a pool, a validation split, and a test split that stays shut until the end."""
+"""What a dataset gives to a cell: a pool, a validation split, and a test split that stays sealed until the end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from benchmark.types import Example, Question
 
 @runtime_checkable
 class GradedTask(Task, Protocol):
-    """A task whose answers are more or less good. Its metric takes the place of accuracy in validation and records."""
+    """A task that grades answers in [0, 1]. Its metric replaces accuracy in validation and records."""
 
     metric: str
+    """The metric's name in records."""
 
     def grade(self, example: Example, answer: str | None) -> float:
-        """How good a parsed answer is, in [0, 1]; None is worth nothing."""
+        """The grade of a parsed answer, in [0, 1]; 0 for None."""
         ...
 
 
@@ -29,9 +30,13 @@ class Exemplar:
     """A worked example for few-shot prompts; it occurs in no split."""
 
     question: str
+    """The text of the question."""
     rationale: str
+    """The reasoning that leads to the answer."""
     answer: str
+    """The gold answer; one of `choices` if there are choices."""
     choices: tuple[str, ...] | None = None
+    """The options of a multiple-choice question; None for other tasks."""
 
     def as_question(self) -> Question:
         """The exemplar's question in the form that `Task.show` takes."""
@@ -39,7 +44,7 @@ class Exemplar:
 
 
 class TestSplit:
-    """Test examples behind a seal that only the end of the corridor breaks."""
+    """Test examples that cannot be read before `unseal`; only the end of the corridor calls it."""
 
     __test__ = False  # not a test class, whatever its name makes pytest believe
 
@@ -51,11 +56,11 @@ class TestSplit:
         return len(self._examples)
 
     def unseal(self) -> None:
-        """Breaks the seal: called once, when no decision is left to take."""
+        """Allows `open`. Called once, when every decision about the student has been made."""
         self._sealed = False
 
     def open(self) -> tuple[Example, ...]:
-        """The examples. Raises LeakError while the seal holds."""
+        """The examples. Raises LeakError before `unseal`."""
         if self._sealed:
             raise LeakError(
                 "the test split was read before the student was final; selection, curriculum, thresholds and model "
@@ -64,55 +69,60 @@ class TestSplit:
         return self._examples
 
     def count(self, holds: Callable[[Sequence[Question]], Sequence[bool]]) -> int:
-        """How many test questions fulfil a condition, such as not fitting the student's window; gold stays hidden."""
+        """How many test questions meet a condition, such as not fitting the student's window.
+
+        `holds` gets the questions without gold fields and returns True or False for each.
+        """
         return sum(holds([example.without_gold() for example in self._examples]))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits of one cell; no question occurs in two of them.
-
-    `left_out` counts rows of pool and validation that were not taken because they belong with rows of another split.
-    """
+    """The three splits of one cell; no question occurs in two of them."""
 
     pool: tuple[Example, ...]
+    """The examples that a method may select and train on."""
     validation: tuple[Example, ...]
+    """The examples for choices during training."""
     test: TestSplit
+    """The sealed examples for the final result."""
     left_out: int = 0
+    """How many rows of pool and validation were left out, because their group has rows in another split."""
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """What `conf/dataset/*.yaml` names."""
+    """A dataset, as the options in `conf/dataset` define it."""
 
     name: str
+    """The name in tables."""
     task: Task
+    """How questions are shown and answers read."""
     exemplars: tuple[Exemplar, ...]
+    """Worked examples for the teacher's few-shot prompts."""
 
     def load(self) -> Splits:
-        """The splits, test sealed. Raises DataError where they cannot be made."""
+        """The splits, with the test split sealed. Raises DataError if they cannot be made."""
         ...
 
     def fingerprint(self) -> str:
-        """A hash of the content of all rows and splits, whatever the folder they lie in."""
+        """A hash of the rows of all splits; it does not depend on the folder of the files."""
         ...
 
 
 def folded(text: str) -> str:
-    """The text for comparison: white space and letter case make no other question."""
+    """The text for comparison, in lower case and with single spaces between words."""
     return " ".join(text.split()).casefold()
 
 
 def refuse_unreadable_gold(where: str, task: Task, example: Example) -> None:
-    """Raises DataError for a gold answer that the task cannot read: no student could ever be right."""
+    """Raises DataError if the task cannot read the gold answer, because then no student could ever be right."""
     if not task.is_correct(example, task.parse(example.without_gold(), example.answer)):
-        raise DataError(
-            f"{where}: the gold answer {example.answer!r} of {example.id!r} is none that task {task.name} can read"
-        )
+        raise DataError(f"{where}: task {task.name} cannot read the gold answer {example.answer!r} of {example.id!r}")
 
 
 def content_hash(*splits: Sequence[Example]) -> str:
-    """A hash of the rows of all splits, in order."""
+    """The SHA-256 hash of the rows of all splits, in order, as hexadecimal text."""
     digest = hashlib.sha256()
     for rows in splits:
         digest.update(json.dumps([asdict(row) for row in rows], sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""Datasets that are generated, with worked solutions: no download, no licence, and a teacher that knows the truth."""
+"""Datasets that a program generates with worked solutions: no download, no licence, and a correct simulated teacher."""
 
 from __future__ import annotations
 
@@ -19,40 +19,49 @@ from benchmark.types import Example, Question
 
 @runtime_checkable
 class Generator(Protocol):
-    """What a module such as `benchmark.tasks.chain_sum` offers, or a component where there is something to set.
+    """A source of questions: a module such as `benchmark.tasks.chain_sum`, or a component with settings.
 
-    It may also offer `check_steps(question, rationale) -> StepCheck`, which says how far reasoning is right.
+    It may also offer `check_steps(question, rationale) -> StepCheck`, which counts right steps of reasoning.
     """
 
     def examples(self, count: int, generator: random.Random, taken: set[str]) -> list[Example]:
-        """Distinct questions that are not in `taken`, which grows by them. Raises ValueError where too few exist."""
+        """Draws `count` distinct questions that are not in `taken`, and adds them to `taken`.
+
+        Raises ValueError if fewer are left.
+        """
         ...
 
     def solve(self, question: Question) -> tuple[str, str]:
-        """(rationale, answer), worked out from the question alone."""
+        """(rationale, answer), computed from the question alone."""
         ...
 
     def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
-        """(rationale, answer) with one wrong step that is carried through to a wrong answer."""
+        """(rationale, answer) with one wrong step, which leads to a wrong answer."""
         ...
 
 
 @dataclass(frozen=True)
 class GeneratedDataset:
-    """Splits drawn from a generator: test first, so that its questions do not depend on the pool's size.
-
-    `generator` names a module, or is a component with settings of its own.
-    """
+    """Splits drawn from a generator. The test split is drawn first, so it does not depend on the size of the pool."""
 
     name: str
+    """The name in tables."""
     generator: str | Generator
+    """The import path of a module, or a component with settings."""
     task: Task
+    """How questions are shown and answers read."""
     exemplars: tuple[Exemplar, ...]
+    """Worked examples for the teacher's few-shot prompts; no split contains them."""
     pool_size: int
+    """Number of questions in the pool."""
     validation_size: int
+    """Number of questions in the validation split."""
     test_size: int
+    """Number of questions in the test split."""
     generation_seed: int = 0
+    """The seed of all questions; it does not depend on the cell's seed."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the data."""
 
     def __post_init__(self) -> None:
         for size in ("pool_size", "validation_size", "test_size"):
@@ -61,12 +70,12 @@ class GeneratedDataset:
         _generator(self)
 
     def load(self) -> Splits:
-        """The splits; the same for every seed of a cell."""
+        """The splits; the same for every seed of a cell. Raises DataError if the generator has too few questions."""
         rows = _generate(self)
         return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]))
 
     def fingerprint(self) -> str:
-        """A hash of all generated rows, so that a changed generator makes other cells."""
+        """A hash of all generated rows: if a generator changes its rows, cells get other ids."""
         return _content_hash(self)
 
     def solve(self, question: Question) -> tuple[str, str]:
@@ -74,11 +83,11 @@ class GeneratedDataset:
         return _generator(self).solve(question)
 
     def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
-        """A solution with one wrong step, carried through to a wrong answer."""
+        """(rationale, answer) with one wrong step, which leads to a wrong answer."""
         return _generator(self).solve_wrongly(question, generator)
 
     def check_steps(self, question: Question, rationale: str) -> StepCheck | None:
-        """How far the steps of a rationale are right; None where the generator cannot tell."""
+        """Counts the right steps of a rationale; None if the generator has no `check_steps`."""
         check = getattr(_generator(self), "check_steps", None)
         return None if check is None else cast(StepCheck, check(question, rationale))
 
@@ -93,7 +102,7 @@ def _generator(dataset: GeneratedDataset) -> Generator:
 
 
 def _name_of(generator: str | Generator) -> str:
-    """What the random numbers of a generator hang on; its settings do not count."""
+    """The name that seeds a generator's random numbers; its settings do not count."""
     if isinstance(generator, str):
         return generator
     return f"{type(generator).__module__}.{type(generator).__qualname__}"

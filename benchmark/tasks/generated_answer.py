@@ -9,8 +9,9 @@ from benchmark.tasks.statements import before_the_reason, plain_characters, stat
 from benchmark.types import Example, Question
 
 EXTRACTOR_VERSION = 2
-"""Raised whenever a text is read otherwise than before; `docs/answer-extraction.md` lists the versions."""
+"""Goes up whenever the same text is read differently than before; `docs/answer-extraction.md` lists the versions."""
 TOLERANCE = 1e-4
+"""The largest difference between a right answer and the gold answer."""
 _CURRENCY = "[$€£¥]"
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 _ONE_NUMBER = re.compile(
@@ -22,8 +23,8 @@ _ONE_NUMBER = re.compile(
 class GeneratedAnswer:
     """A free numeric answer.
 
-    Read strictly, the text must be one number, with at most a currency or percent sign and Markdown or LaTeX around it.
-    Read flexibly, it is the number that the text states as its answer, or else its last one.
+    Strict reading: the text is one number, with at most a currency or percent sign and Markdown or LaTeX around it.
+    Flexible reading: the number that the text states as its answer, or else the last number in the text.
     """
 
     name: str = field(default="generated_answer", init=False)
@@ -34,12 +35,12 @@ class GeneratedAnswer:
         return f"{question.context}\n{question.text}" if question.context else question.text
 
     def parse(self, question: Question, text: str) -> str | None:
-        """The number that `text` is, written in the one way that its value has; None if it is none."""
+        """The number that `text` is, in canonical form (`1,200.50` becomes `1200.5`); None if it is not one number."""
         found = _ONE_NUMBER.fullmatch(unadorned(plain_characters(text)))
         return _canonical(found[1] or found[2] or "", found[3]) if found else None
 
     def parse_flexibly(self, question: Question, text: str) -> str | None:
-        """The number that `text` states, or else its last one; None where that number is not the whole answer."""
+        """The number that `text` states, or else its last one; None if it is part of a range, choice or open sum."""
         strictly = self.parse(question, text)
         if strictly is not None:
             return strictly
@@ -53,7 +54,7 @@ class GeneratedAnswer:
         return self.parse(question, before_the_reason(text)) or last
 
     def is_correct(self, example: Example, answer: str | None) -> bool:
-        """Whether both numbers agree within 1e-4."""
+        """Whether answer and gold answer differ by at most 1e-4; None is wrong."""
         gold = self.parse(example.without_gold(), example.answer)
         return answer is not None and gold is not None and abs(float(answer) - float(gold)) <= TOLERANCE
 
@@ -90,9 +91,9 @@ _LONGEST_JOINT = 40
 
 @dataclass(frozen=True)
 class _Number:
-    """A number in a text; `value` is None for digits that are no plain number, such as 3/4, 1e3 and 5k.
+    """A number in a text. `value` is None for digits that are not a plain number, such as 3/4, 1e3 and 5k.
 
-    `gap` is what stands between it and the number before.
+    `gap` is the text between it and the number before.
     """
 
     value: str | None

@@ -1,4 +1,4 @@
-"""Rows of a dataset on the Hugging Face hub in our own layout: which column holds what is data in the YAML."""
+"""Reads a dataset from the Hugging Face hub; the YAML says which column becomes which of our fields."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ from benchmark.errors import DataError
 Row = Mapping[str, Any]
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
-"""What the labels 0, 1 and 2 of the natural language inference sets on the hub mean."""
+"""The meaning of labels 0, 1 and 2 in the natural language inference datasets on the hub."""
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A dataset on the hub: its `path`, configuration `name` and `revision`, and how its rows become ours.
-
-    `splits` gives our names of splits the hub's own. `columns` gives each of our fields a column, or a text with
-    columns in braces; there, `{split}` is our name of the split and `{row}` the number of the row. A `parser` works out
-    the fields that no column holds as such.
-    """
+    """A dataset on the hub, and how its rows become our rows."""
 
     path: str
+    """The dataset's id on the hub."""
     name: str | None = None
+    """The name of its configuration; null for a dataset with only one."""
     revision: str = "main"
+    """Branch, tag or commit."""
     splits: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Our name of a split -> the hub's name; a split that is missing here has the same name on the hub."""
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Our field -> a column, or a text with columns in braces.
+
+    In such a text, `{split}` is our name of the split and `{row}` the number of the row.
+    """
     parser: str | None = None
+    """The name in `PARSERS` of a function that computes fields which no column holds; null for none."""
 
     def __post_init__(self) -> None:
         if self.parser is not None and self.parser not in PARSERS:
-            raise ValueError(f"hub.parser={self.parser!r} is none of {', '.join(PARSERS)}")
+            raise ValueError(f"hub.parser={self.parser!r} does not exist; valid: {', '.join(PARSERS)}")
 
     def rows(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(`path, split, row N`, our fields) for every row. Raises DataError for what cannot be had or read."""
+        """Yields (`path, split, row N`, our fields) for every row. Raises DataError if something is unreadable."""
         theirs = self.splits.get(split, split)
         found = _fetch(self.path, self.name, self.revision)
         if theirs not in found:
@@ -86,14 +90,14 @@ def _fetch(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
     except Exception as error:  # of many packages: network, cache, formats, the dataset's own description
         said = " ".join(str(error).split()).partition(". ")[0]
         raise DataError(
-            f"{path} cannot be had from the hub now ({type(error).__name__}: {said}); without a network, give a folder "
-            "of datasets as data_dir=PATH"
+            f"{path} cannot be read from the hub now ({type(error).__name__}: {said}); without a network, give a "
+            "folder of datasets as data_dir=PATH"
         ) from error
     return found
 
 
 def _grade_school_math(row: Row) -> dict[str, Any]:
-    """GSM8K: the answer stands behind `####` at the end of the rationale."""
+    """GSM8K: the answer follows `####` at the end of the rationale."""
     rationale, marker, answer = row["answer"].rpartition("####")
     if not marker:
         raise ValueError("no #### in the answer")
@@ -107,16 +111,16 @@ def _lettered_choices(row: Row) -> dict[str, Any]:
 
 
 def _entailment_label(row: Row) -> dict[str, Any]:
-    """ANLI, e-SNLI: `label` is a number; -1 stands for a pair without one."""
+    """ANLI, e-SNLI: `label` is a number; a pair with -1 has no label."""
     if row["label"] < 0:
         raise ValueError(f"label {row['label']}")
     return {"choices": list(NLI_LABELS), "answer": NLI_LABELS[row["label"]]}
 
 
 def _yes_or_no(row: Row) -> dict[str, Any]:
-    """StrategyQA: `answer` is a truth value."""
+    """StrategyQA: `answer` is true or false."""
     if not isinstance(row["answer"], bool):
-        raise TypeError(f"answer {row['answer']!r} is no truth value")
+        raise TypeError(f"answer {row['answer']!r} is neither true nor false")
     return {"choices": ["yes", "no"], "answer": "yes" if row["answer"] else "no"}
 
 
@@ -126,4 +130,4 @@ PARSERS: Mapping[str, Callable[[Row], dict[str, Any]]] = {
     "entailment_label": _entailment_label,
     "yes_or_no": _yes_or_no,
 }
-"""Fields that take more than copying a column, by the name that `hub.parser` gives."""
+"""Functions that compute fields from a row, by their names in `hub.parser`."""

@@ -1,4 +1,4 @@
-"""Instructions with a written reference: Dolly, Self-Instruct. There is no right answer, so ROUGE-L says how near."""
+"""Instructions with a written reference (Dolly, Self-Instruct). No answer is simply right, so ROUGE-L grades them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 EXTRACTOR_VERSION = 1
+"""Goes up whenever the same text is read differently than before."""
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """A free text, graded by the F1 of ROUGE-L (Lin, 2004) against the reference: lower case, letters and digits."""
+    """A free text, graded by the F1 of ROUGE-L (Lin, 2004) against the reference.
+
+    ROUGE-L compares lower-case words of letters and digits, without stemming.
+    """
 
     name: str = field(default="instruction", init=False)
     metric: str = field(default="rouge_l", init=False)
@@ -34,15 +38,15 @@ class Instruction:
         return f"{question.text}\n\n{question.context}" if question.context else question.text
 
     def parse(self, question: Question, text: str) -> str | None:
-        """The whole text; None where there is none."""
+        """The whole text without white space around it; None if that is empty."""
         return text.strip() or None
 
     def parse_flexibly(self, question: Question, text: str) -> str | None:
-        """The same: there is nothing to search for."""
+        """As `parse`: the whole text is the answer."""
         return self.parse(question, text)
 
     def is_correct(self, example: Example, answer: str | None) -> bool:
-        """Whether the text is the reference, but for white space: only records of right answers ask this."""
+        """Whether the text equals the reference, apart from white space. The task's metric uses `grade` instead."""
         return answer is not None and answer.split() == example.answer.split()
 
     def grade(self, example: Example, answer: str | None) -> float:

@@ -1,4 +1,4 @@
-"""Datasets in a folder of JSON lines, `<data_dir>/<folder>/{train,validation,test}.jsonl`, or else on the hub."""
+"""Datasets in files of JSON lines, `<data_dir>/<folder>/{train,validation,test}.jsonl`, or on the hub."""
 
 from __future__ import annotations
 
@@ -22,42 +22,57 @@ from benchmark.types import Example
 
 @dataclass(frozen=True)
 class JsonlDataset:
-    """Rows `id, question, choices, answer, rationale[, context]`: JSON lines in `data_dir`, or else from the hub.
+    """Rows `id, question, choices, answer, rationale[, context]` from JSON lines in `data_dir`, or from the hub.
 
-    `pool`, `validation` and `test` name files (splits of the hub). Where `validation` or `test` is null, that many rows
-    are drawn from the pool: `validation_size` with `split_seed`, `test_size` the same for every `split_seed`. A
-    `test_size` beside a file takes its first rows.
-
-    Equal questions are drawn together. `together` is a regular expression with one group: questions in which it finds
-    the same text (a premise, say) are drawn together too, and those that share theirs with the test split are left out
-    of pool and validation, those that share theirs with the validation split out of the pool.
+    Drawn rows with equal questions go to the same split; equal questions in two given files raise DataError.
     """
 
     name: str
+    """The name in tables."""
     folder: str
+    """The dataset's folder inside `data_dir`."""
     task: Task
+    """How questions are shown and answers read."""
     exemplars: tuple[Exemplar, ...]
+    """Worked examples for the teacher's few-shot prompts."""
     data_dir: str | None = field(default=None, metadata={"identity": False})
+    """The folder of all datasets; null reads from the hub."""
     hub: HubSource | None = field(default=None, metadata={"identity": False})
+    """The dataset on the hub; used only if `data_dir` is null."""
     pool: str = "train"
+    """The file (without `.jsonl`) or split of the hub that holds the pool."""
     validation: str | None = None
+    """The file or split that holds the validation rows; null draws them from the pool."""
     validation_size: int | None = None
+    """How many validation rows are drawn from the pool, with `split_seed`; null if `validation` is given."""
     test: str | None = "test"
+    """The file or split that holds the test rows; null draws them from the pool."""
     test_size: int | None = None
+    """With `test`: only that many first rows; null takes all.
+
+    Without `test`: how many rows are drawn from the pool, the same for every `split_seed`.
+    """
     together: str | None = None
+    """A regular expression with one group; questions with the same text in that group belong together (same premise).
+
+    They go to the same split. Rows of pool and validation that belong together with test rows are left out, and so are
+    rows of the pool that belong together with validation rows. Null: only equal questions belong together.
+    """
     split_seed: int = 0
+    """The seed with which validation rows are drawn."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the data."""
 
     def __post_init__(self) -> None:
         if (self.validation is None) == (self.validation_size is None):
-            raise ValueError("give either validation (a file) or validation_size (rows carved from the pool), not both")
+            raise ValueError("give either validation (a file) or validation_size (rows drawn from the pool), not both")
         if self.test is None and self.test_size is None:
-            raise ValueError("give test (a file) or test_size (rows carved from the pool)")
+            raise ValueError("give test (a file) or test_size (rows drawn from the pool)")
         if self.together is not None and _groups_of(self.together) != 1:
             raise ValueError(f"together={self.together!r} must be a regular expression with one group")
 
     def load(self) -> Splits:
-        """The splits. Raises DataError naming the file, and the line where there is one."""
+        """The splits. Raises DataError that names the file, and the wrong line if there is one."""
         rows, left_out = _split(self)
         return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]), left_out)
 
@@ -66,7 +81,7 @@ class JsonlDataset:
         return _content_hash(self)
 
     def path(self, split: str) -> Path:
-        """The file of a split. Raises DataError where no data folder was given."""
+        """The file of a split. Raises DataError if no data folder was given."""
         if self.data_dir is None:
             raise DataError(
                 f"dataset={self.name} is read from a folder: give it as data_dir=PATH (PATH/{self.folder}/*.jsonl)"
@@ -74,7 +89,7 @@ class JsonlDataset:
         return Path(self.data_dir) / self.folder / f"{split}.jsonl"
 
     def read(self, split: str) -> tuple[Example, ...]:
-        """The rows of a file, or of a split of the hub where no data folder was given."""
+        """The rows of a split: from its file, or from the hub if no data folder was given."""
         if self.data_dir is None and self.hub is not None:
             return _examples(self.hub.rows(split))
         return read_examples(self.path(split))
@@ -84,7 +99,7 @@ def _groups_of(expression: str) -> int:
     try:
         return re.compile(expression).groups
     except re.error as error:
-        raise ValueError(f"together={expression!r} is no regular expression ({error})") from error
+        raise ValueError(f"together={expression!r} is not a regular expression ({error})") from error
 
 
 @lru_cache(maxsize=16)
@@ -118,9 +133,9 @@ def _first_rows(dataset: JsonlDataset, test: tuple[Example, ...]) -> tuple[Examp
 def _carved(
     dataset: JsonlDataset, rows: tuple[Example, ...], split: str, generator: np.random.Generator
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """(what is left, what was drawn): whole groups in random order, as many as fit into the size of the split.
+    """(rows left, rows drawn). Draws whole groups in random order, as many as fit into the size of the split.
 
-    A smaller size draws a part of what a larger one draws.
+    The rows of a smaller size are a subset of the rows of a larger size.
     """
     size = getattr(dataset, f"{split}_size")
     groups: dict[str, list[int]] = {}
@@ -133,7 +148,7 @@ def _carved(
         drawn.update(members[group])
     if not 0 < len(drawn) < len(rows):
         raise DataError(
-            f"dataset.{split}_size={size} cannot be carved from {len(rows)} rows of {dataset.folder}/{dataset.pool}"
+            f"dataset.{split}_size={size} cannot be drawn from {len(rows)} rows of {dataset.folder}/{dataset.pool}"
         )
     left = tuple(row for i, row in enumerate(rows) if i not in drawn)
     return left, tuple(row for i, row in enumerate(rows) if i in drawn)
@@ -142,7 +157,7 @@ def _carved(
 def _apart(
     dataset: JsonlDataset, rows: tuple[Example, ...], other: tuple[Example, ...]
 ) -> tuple[tuple[Example, ...], int]:
-    """(the rows that share no group with another split, how many do); where rows are not grouped, all of them."""
+    """(rows without a group in the other split, number of rows left out); all rows if `together` is null."""
     if dataset.together is None:
         return rows, 0
     taken = {_group(dataset, row) for row in other}
@@ -151,7 +166,7 @@ def _apart(
 
 
 def _group(dataset: JsonlDataset, row: Example) -> str:
-    """Rows of equal groups stay in one split: by default those with the same question."""
+    """The row's group: rows of one group go to the same split. By default equal questions are a group."""
     if dataset.together is None:
         return _shown(dataset, row)
     match = re.search(dataset.together, row.question)
@@ -185,7 +200,7 @@ def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Exampl
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`file, line N`, object) for every line. Raises DataError for a missing, empty or malformed file."""
+    """Yields (`file, line N`, object) for every line. Raises DataError for a missing, empty or malformed file."""
     if not path.is_file():
         there = sorted(p.name for p in path.parent.glob("*.jsonl")) if path.parent.is_dir() else []
         hint = f"{path.parent} holds {', '.join(there)}" if there else f"there is no data in {path.parent}"
@@ -210,7 +225,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @lru_cache(maxsize=32)
 def read_examples(path: Path) -> tuple[Example, ...]:
-    """The examples of one file. Raises DataError naming the first line that is wrong, and how."""
+    """The examples of one file. Raises DataError that names the first wrong line and what is wrong."""
     return _examples(read_json_lines(path))
 
 

@@ -12,34 +12,38 @@ from benchmark.tasks.statements import before_the_reason, statements, unadorned
 from benchmark.types import Example, Question
 
 EXTRACTOR_VERSION = 2
-"""Raised whenever a text is read otherwise than before; `docs/answer-extraction.md` lists the versions."""
+"""Goes up whenever the same text is read differently than before; `docs/answer-extraction.md` lists the versions."""
 
 
 @dataclass(frozen=True)
 class MultipleChoice:
     """A choice among options; the answer is the option's text.
 
-    `item` renders one option from `{letter}` and `{choice}`; `heading` stands before the options, `separator` between.
-    Read strictly, the text must be an option, its letter or both. Read flexibly, it is the option that the text states
-    as its answer, or else the only one that it names. Letters count only where `item` shows them.
+    Strict reading: the text is an option, its letter or both. Flexible reading: the option that the text states as its
+    answer, or else the only option that the text names. Letters count only if `item` shows them.
     """
 
     name: str = field(default="multiple_choice", init=False)
+    """The name of the family of tasks."""
     heading: str = "\nAnswer choices:\n"
+    """The text between question and options."""
     item: str = "({letter}) {choice}"
+    """The template of one option, from `{letter}` and `{choice}`."""
     separator: str = "\n"
+    """The text between two options."""
     extractor_version: int = field(default=EXTRACTOR_VERSION, init=False)
+    """The version of the rules that read answers."""
 
     def show(self, question: Question) -> str:
-        """The question's text followed by its options."""
+        """The question's text followed by its options. Raises ValueError for more than 26 options."""
         items = [self.item.format(letter=letter, choice=choice) for letter, choice in _lettered(question)]
         text = f"{question.context}\n{question.text}" if question.context else question.text
         return text + self.heading + self.separator.join(items)
 
     def parse(self, question: Question, text: str) -> str | None:
-        """The option that `text` is, by its text, its letter or both; None where they disagree.
+        """The option that `text` is, by its text, its letter or both; None for no option, or if the two disagree.
 
-        Letter case and a final full stop may differ, unless that makes the difference between two options.
+        Letter case and a final full stop do not count, unless two options differ in nothing else.
         """
         if text.strip() in (question.choices or ()):
             return text.strip()
@@ -50,7 +54,10 @@ class MultipleChoice:
         return self._by_letter(question, said)
 
     def parse_flexibly(self, question: Question, text: str) -> str | None:
-        """The option that `text` states, or else begins with, or else the only one that it names; None for several."""
+        """The option that `text` states, or else begins with, or else the only one that it names.
+
+        None if it names no option or several, or if a letter and an option's text disagree.
+        """
         strictly = self.parse(question, text)
         if strictly is not None or self._contradicts(question, text):
             return strictly
@@ -62,7 +69,7 @@ class MultipleChoice:
         return said_first or _only(self._named(question, text))
 
     def is_correct(self, example: Example, answer: str | None) -> bool:
-        """Whether the chosen option's text is the gold option's."""
+        """Whether the answer is the text of the gold option; None is wrong."""
         return answer is not None and answer == example.answer
 
     @property
@@ -97,7 +104,7 @@ class MultipleChoice:
         return self.parse(question, found[1]) if found and len(found[1].strip()) > 1 else None
 
     def _named(self, question: Question, text: str) -> Set[str | None]:
-        """The options that a text names and does not negate; None stands for a letter that no option has."""
+        """The options that a text names and does not negate, with None for a letter that no option has."""
         return set(_mentions(question, " ".join(text.split()).casefold(), self._shows_letters))
 
 
@@ -148,7 +155,7 @@ def _mentions(question: Question, text: str, letters: bool) -> Iterator[str | No
 
 @lru_cache(maxsize=1024)
 def _by_text(choices: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The options by their folded text; one that is a single letter cannot be told from an article."""
+    """The options by their folded text, without single-letter options: those look like the article `a`."""
     folded: dict[str, list[str]] = {}
     for choice in choices:
         key = _fold(choice)

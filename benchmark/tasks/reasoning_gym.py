@@ -1,4 +1,4 @@
-"""Tasks of the `reasoning-gym` package, an optional extra: their questions are made, not stored."""
+"""Tasks of the optional `reasoning-gym` package, which generates their questions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash, f
 from benchmark.types import Example
 
 INDEX_RANGE = 100_000
-"""How many items each split may look at. Item i of a task is drawn from seed + i, so equal indices are equal items."""
+"""How many items each split may look at. Item i of a task depends on seed + i, so equal indices give equal items."""
 SPLITS = ("test", "validation", "pool")
-"""In the order of their index ranges: what a split holds does not depend on the sizes of those after it."""
+"""In the order of their index ranges: a split's rows do not depend on the sizes of later splits."""
 
 
 @dataclass(frozen=True)
 class ReasoningGymDataset:
-    """Three disjoint index ranges of one seed of a task; questions that were drawn already are passed over.
-
-    `source` names the task, `settings` are its own. `rationale` is the key of an item's metadata that holds a worked
-    solution, where there is one; what follows its `####` is the answer once more and left off. Two values of
-    `generation_seed` share no item.
-    """
+    """One split from each of three disjoint index ranges of a task; a question that occurs again is skipped."""
 
     name: str
+    """The name in tables."""
     source: str
+    """The name of the task in reasoning-gym."""
     task: Task
+    """How questions are shown and answers read."""
     exemplars: tuple[Exemplar, ...]
+    """Worked examples for the teacher's few-shot prompts; no split contains them."""
     pool_size: int
+    """Number of questions in the pool."""
     validation_size: int
+    """Number of questions in the validation split."""
     test_size: int
+    """Number of questions in the test split."""
     rationale: str | None = None
+    """The metadata key of a worked solution; null for none. Text after `####`, the answer, is cut off."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The task's own settings in reasoning-gym."""
     generation_seed: int = 0
+    """The seed of all questions; two seeds share no item."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The licence of the data."""
 
     def __post_init__(self) -> None:
         for size in ("pool_size", "validation_size", "test_size"):
@@ -45,12 +51,12 @@ class ReasoningGymDataset:
                 raise ValueError(f"{size}={getattr(self, size)} must be at least 1 and at most {INDEX_RANGE}")
 
     def load(self) -> Splits:
-        """The splits; the same for every seed of a cell. Raises DataError where they cannot be made."""
+        """The splits; the same for every seed of a cell. Raises DataError if they cannot be made."""
         rows = _generate(self)
         return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]))
 
     def fingerprint(self) -> str:
-        """A hash of all rows, so that another version of the package makes other cells where it draws other items."""
+        """A hash of all rows: if another version of the package gives other rows, cells get other ids."""
         return content_hash(*_generate(self).values())
 
 
@@ -62,7 +68,7 @@ def _generate(dataset: ReasoningGymDataset) -> Mapping[str, tuple[Example, ...]]
 
 
 def _items(dataset: ReasoningGymDataset) -> Any:
-    """All items of the three ranges, each made when it is looked at."""
+    """All items of the three ranges; each is generated when it is read."""
     try:
         import reasoning_gym
     except ImportError as error:
@@ -81,7 +87,7 @@ def _items(dataset: ReasoningGymDataset) -> Any:
 
 
 def _drawn(dataset: ReasoningGymDataset, items: Any, split: str, taken: set[str]) -> Iterator[Example]:
-    """The first new questions of a split's index range; `taken` grows by them."""
+    """The first new questions of a split's index range; adds them to `taken`."""
     start, size, count = SPLITS.index(split) * INDEX_RANGE, getattr(dataset, f"{split}_size"), 0
     for index in range(start, start + INDEX_RANGE):
         example = _example(dataset, items[index], index)

@@ -1,4 +1,4 @@
-"""Where a free text states its answer, whatever the answer is: what both families of tasks read alike."""
+"""Finds where a free text states its answer; numeric and multiple-choice tasks both use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _FULL_WIDTH = 0xFEE0
-"""How far the full-width form of a character lies behind it."""
+"""The code of a full-width character minus the code of its plain form."""
 _SAME_CHARACTERS = {ord(plain) + _FULL_WIDTH: plain for plain in "0123456789.,+-"} | {ord("−"): "-"}
 _EMPHASIS = "*_`"
 _BOX = re.compile(r"\$?\\boxed\s?\{([^{}]*)\}\$?")
@@ -25,22 +25,22 @@ _REASON = re.compile(
 
 
 def plain_characters(text: str) -> str:
-    """The text with one character for each digit, sign and comma: full-width, Unicode and LaTeX ones are replaced."""
+    """The text with plain digits, signs and commas in place of their full-width, Unicode and LaTeX forms."""
     return text.translate(_SAME_CHARACTERS).replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
 
 
 def unadorned(text: str) -> str:
-    """The text without what only dresses it: white space, Markdown emphasis, a LaTeX box, one full stop."""
+    """The text without white space, Markdown emphasis, a LaTeX box and one full stop around it."""
     text = _undressed(_undressed(text).removesuffix("."))
     box = _BOX.fullmatch(text)
     return box[1].strip() if box else text
 
 
 def statements(text: str) -> Iterator[str]:
-    """The sentences in which a text says what its answer is, the last one first, without the words that say so.
+    """Yields the statements of an answer in a text, the last one first, without words such as `the answer is`.
 
-    They stand behind `answer is`, `answer:` and the like, in a LaTeX box, or behind `####` where it is followed by one
-    word alone.
+    A statement is the sentence after `answer is`, `answer:` and the like, after the start of a LaTeX box, or after
+    `####` if only one word follows. A statement that begins with `not` is left out.
     """
     marks = list(_MARK.finditer(text))
     ends = [*(mark.start() for mark in marks), len(text)][1:]
@@ -53,7 +53,7 @@ def statements(text: str) -> Iterator[str]:
 def first_sentence(text: str) -> str:
     """The text up to its first full stop, semicolon, question or exclamation mark, or end of line.
 
-    A full stop behind a single letter at the start (`B. blue`) is passed over.
+    A full stop after a single letter at the start (`B. blue`) does not count.
     """
     text = text.lstrip(" \t\r\n*_:")
     end = _END.search(text, 2 if _INITIAL.match(text) else 0)
@@ -61,7 +61,10 @@ def first_sentence(text: str) -> str:
 
 
 def before_the_reason(text: str) -> str:
-    """What stands before the first `because`, `since`, `as` or `not`; empty where there is none of them soon."""
+    """The text before the first `because`, `since`, `as`, `rather than` or `not`.
+
+    Empty if none of these words follows within the first 200 characters.
+    """
     found = _REASON.match(text)
     return found[1] if found else ""
 

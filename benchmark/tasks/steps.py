@@ -1,4 +1,4 @@
-"""Whether written reasoning holds the steps that a question needs: what the generated tasks check alike."""
+"""Checks whether written reasoning has the steps that a question needs; all generated tasks use it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SEPARATOR = ";"
-"""What stands between two steps of a rationale."""
+"""The text between two steps of a rationale."""
 
 
 @dataclass(frozen=True)
 class StepCheck:
-    """How many steps were written, how many of them are right at their place, and how many the question needs."""
+    """Numbers of steps: written, written and right at their position, and needed by the question."""
 
     written: int
     right: int
@@ -19,14 +19,14 @@ class StepCheck:
 
     @property
     def all_right(self) -> bool:
-        """Whether the reasoning is right as a whole: every needed step in its place, and nothing else."""
+        """Whether the reasoning is right as a whole: every needed step at its position, and no other step."""
         return self.written == self.right == self.needed
 
 
 def checked_against(solution: str, rationale: str, plain: Callable[[str], str]) -> StepCheck:
     """Compares a rationale step by step with the worked solution; one full stop at its end does not count.
 
-    `plain` gives the one form of all ways in which a step may be written.
+    `plain` turns a step into a canonical form, so that different spellings of the same step are equal.
     """
     needed = [plain(step) for step in solution.split(SEPARATOR)]
     text = rationale.strip().removesuffix(".")

@@ -2,7 +2,7 @@
 
 A question reads `big,hot?` and its choices `ape,fan,ewe,emu,bed`; the rationale goes through the choices and says which
 of the two traits each one has, `ape:big;fan:hot;ewe:big,hot;emu:;bed:hot`; the answer is the text of a choice, `ewe`.
-Which thing has which traits is fixed but told nowhere: a student has to pick it up from its training examples.
+Which thing has which traits is fixed, but no text says it: a student must learn it from its training examples.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark.tasks.steps import StepCheck, checked_against
 from benchmark.types import Example, Question
 
 TRAITS = ("big", "dry", "fat", "hot", "new", "odd", "red")
-"""What a thing may be."""
+"""All traits; every thing has three of them."""
 
 # The order of the things decides their traits; it is jumbled so that the spelling of a thing gives nothing away.
 # fmt: off
@@ -27,16 +27,16 @@ THINGS = (
     "hat", "gnu", "bug", "cub", "cap",
 )
 # fmt: on
-"""What there is."""
+"""All things; every choice is one of them."""
 
 TRAITS_OF = dict(zip(THINGS, combinations(TRAITS, 3), strict=True))
-"""The traits of each thing: another three for every thing, each three once, so all traits and pairs are as frequent."""
+"""The three traits of each thing. Every set of three occurs once, so all traits and all pairs are equally frequent."""
 
 HALF_RIGHT = 3
-"""How many choices have just one of the two traits."""
+"""How many choices have exactly one of the two traits."""
 
 UNRELATED = 1
-"""How many choices have neither of them."""
+"""How many choices have neither of the two traits."""
 
 PREFIX = "trait_choice/"
 """What the id of an example starts with; the traits and the choices in alphabetical order follow."""
@@ -45,8 +45,8 @@ PREFIX = "trait_choice/"
 def examples(count: int, generator: random.Random, taken: set[str]) -> list[Example]:
     """Draws `count` examples with distinct questions, none of them in `taken`, and adds their ids to `taken`.
 
-    The order of the choices makes no new question. In `taken`, a question may also be any text that names its traits
-    and its choices and no other things.
+    Questions that differ only in the order of their choices are equal. An entry of `taken` may be an id, or any text
+    that names the traits and the choices of a question and no other things.
 
     Raises:
         ValueError: if fewer than `count` questions are left; nothing is drawn then.
@@ -68,19 +68,19 @@ def examples(count: int, generator: random.Random, taken: set[str]) -> list[Exam
 
 
 def solve(question: Question) -> tuple[str, str]:
-    """Works out the question; returns the rationale and the answer."""
+    """Solves the question; returns the rationale and the answer."""
     return _write_lookup(question, TRAITS_OF)
 
 
 def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
-    """Mixes the right choice up with another one; returns the rationale and the answer, always wrong."""
+    """Confuses the right choice with another one; returns rationale and wrong answer."""
     _, answer = solve(question)
     wrong = generator.choice([choice for choice in question.choices or () if choice != answer])
     return _write_lookup(question, {**TRAITS_OF, wrong: TRAITS_OF[answer], answer: TRAITS_OF[wrong]})
 
 
 def check_steps(question: Question, rationale: str) -> StepCheck:
-    """How many clauses name the next choice and exactly those of the two traits that it has, in any order."""
+    """Counts the clauses that name the next choice and exactly the asked traits that it has, in any order."""
     return checked_against(solve(question)[0], rationale, _sorted_traits)
 
 
@@ -125,7 +125,7 @@ def _is_key(key: str) -> bool:
 
 
 def _count_questions() -> int:
-    """Counts all questions; every pair of traits has as many."""
+    """Counts all questions; every pair of traits has equally many."""
     neither, one, both = _things_by_match([TRAITS[0], TRAITS[1]])
     return comb(len(TRAITS), 2) * comb(len(neither), UNRELATED) * comb(len(one), HALF_RIGHT) * len(both)
 

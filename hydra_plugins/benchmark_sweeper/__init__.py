@@ -1,1 +1,1 @@
-"""Hydra finds plug-ins in packages of this namespace; ours lives in `cells`."""
+"""Hydra finds plug-ins in packages of this namespace; our plug-in is in `cells`."""

@@ -1,4 +1,4 @@
-"""Hydra's own grid sweeper, which lets `benchmark.sweep` decide what is launched."""
+"""A version of Hydra's grid sweeper in which `benchmark.sweep` decides which cells are launched."""
 
 # Annotations stay real types here: Hydra reads the dataclass before postponed ones could be resolved.
 import sys
@@ -24,12 +24,12 @@ ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweep
 
 
 class CellSweeper(BasicSweeper):
-    """Checks every cell of the grid before any work, launches the missing ones, reports failures; or another mode."""
+    """Checks every cell of the grid before any work, launches the missing ones and reports failures."""
 
     def sweep(self, arguments: List[str]) -> Any:
-        """Runs the sweep. Raises SweepFailed where a cell failed, ConfigError where one cannot run.
+        """Runs the sweep. Raises SweepFailed if a cell failed, ConfigError if a cell cannot run.
 
-        With mode=plan it prints what would run, with mode=annotate it fills the teacher store; both launch nothing.
+        With mode=plan it only prints what would run; with mode=annotate it only fills the teacher store.
         """
         from benchmark.grid import Grid, grid_composer, mode_of
         from benchmark.sweep import Sweep
@@ -69,7 +69,7 @@ class CellSweeper(BasicSweeper):
         return returns
 
     def validate_batch_is_legal(self, batch: Any) -> None:
-        """Done already, once, for the whole grid."""
+        """Does nothing: `sweep` has checked the whole grid already."""
 
 
 def _cells(overrides: List[Any]) -> List[Tuple[str, ...]]:

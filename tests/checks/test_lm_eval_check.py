@@ -121,5 +121,5 @@ def test_prompts_that_lm_eval_would_read_otherwise_are_refused(cell: Path, tmp_p
 def test_answers_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     config = {"dataset": {"name": "x", "task": {"_target_": "benchmark.tasks.multiple_choice.MultipleChoice"}}}
     (tmp_path / "record.json").write_text(json.dumps({"config": config}))
-    with pytest.raises(SystemExit, match="other answers than numbers"):
+    with pytest.raises(SystemExit, match="answers that are not numbers"):
         check.main(["task", str(tmp_path), str(tmp_path / "out")])

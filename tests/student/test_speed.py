@@ -118,7 +118,7 @@ def test_a_network_that_mixes_up_its_rows_is_refused_when_it_is_loaded() -> None
     load._refuse_other_heads(student, "student")
     AttentionInterface.register(END_TO_END, mixes)
     try:
-        with pytest.raises(ConfigError, match="attends in a way of its own"):
+        with pytest.raises(ConfigError, match="uses an attention that this engine does not reproduce"):
             load._refuse_other_heads(student, "student")
     finally:
         AttentionInterface.register(END_TO_END, attend)

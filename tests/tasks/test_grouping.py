@@ -179,12 +179,12 @@ def test_the_test_questions_hang_on_nothing_but_the_file(folder: Path) -> None:
 
 @pytest.mark.parametrize(("size", "message"), [(0, "test_size=0"), (2, "test_size=2"), (60, "test_size=60")])
 def test_a_test_size_that_cannot_be_carved_is_refused(folder: Path, size: int, message: str) -> None:
-    with pytest.raises(DataError, match=f"dataset.{message} cannot be carved from 60 rows of nli/validation"):
+    with pytest.raises(DataError, match=f"dataset.{message} cannot be drawn from 60 rows of nli/validation"):
         carved(folder, test_size=size).load()
 
 
 def test_a_validation_size_too_small_for_any_group_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="validation_size=2 cannot be carved from 60 rows"):
+    with pytest.raises(DataError, match="validation_size=2 cannot be drawn from 60 rows"):
         dataset(folder, validation_size=2).load()
 
 
@@ -202,7 +202,7 @@ def test_a_question_without_the_pattern_is_named(folder: Path) -> None:
     [
         ({"together": "Premise: .*"}, "must be a regular expression with one group"),
         ({"together": "(Premise): (.*)"}, "must be a regular expression with one group"),
-        ({"together": "(Premise"}, "is no regular expression"),
+        ({"together": "(Premise"}, "is not a regular expression"),
         ({"test": None}, "give test"),
     ],
 )

@@ -226,7 +226,7 @@ def test_ids_that_repeat(publish: Callable[..., str]) -> None:
         ("lettered_choices", {"choices": {"label": ["A"], "text": ["x"]}, "answerKey": ""}, "row 0"),
         ("entailment_label", {"label": -1}, "label -1"),
         ("entailment_label", {"label": 3}, "row 0"),
-        ("yes_or_no", {"answer": "true"}, "no truth value"),
+        ("yes_or_no", {"answer": "true"}, "neither true nor false"),
     ],
 )
 def test_a_row_that_its_parser_cannot_read(
@@ -239,13 +239,13 @@ def test_a_row_that_its_parser_cannot_read(
 
 
 def test_a_parser_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="'nonsense' is none of grade_school_math, lettered_choices"):
+    with pytest.raises(ValueError, match="'nonsense' does not exist; valid: grade_school_math, lettered_choices"):
         source("x", parser="nonsense")
 
 
 def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
     said = refused(str(tmp_path / "nowhere"))
-    assert "cannot be had from the hub now" in said
+    assert "cannot be read from the hub now" in said
     assert "data_dir=PATH" in said
 
 

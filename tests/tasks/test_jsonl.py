@@ -153,7 +153,7 @@ def test_validation_comes_from_one_place(tmp_path: Path, settings: dict[str, Any
 
 @pytest.mark.parametrize("size", [0, -1, 40, 41])
 def test_a_validation_size_that_leaves_nothing_is_refused(folder: Path, size: int) -> None:
-    with pytest.raises(DataError, match="cannot be carved from 40 rows"):
+    with pytest.raises(DataError, match="cannot be drawn from 40 rows"):
         dataset(folder, validation_size=size).load()
 
 
@@ -170,7 +170,7 @@ def test_a_test_size_takes_the_first_rows(folder: Path) -> None:
 
 def test_a_gold_answer_that_the_task_cannot_read_is_refused(folder: Path) -> None:
     write(folder, test=[row_of(50), row_of(51, answer="fifty-two")])
-    with pytest.raises(DataError, match=r"test: the gold answer 'fifty-two' of 'r51'"):
+    with pytest.raises(DataError, match=r"test: task \w+ cannot read the gold answer 'fifty-two' of 'r51'"):
         dataset(folder).load()
 
 

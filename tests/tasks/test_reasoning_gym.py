@@ -184,7 +184,7 @@ def test_other_tasks_with_numbers_as_answers(symbolic: ReasoningGymDataset) -> N
     for source in ("leg_counting", "gcd"):
         made = replace(symbolic, name=source, source=source, rationale=None, pool_size=30, validation_size=5)
         assert len(loaded(made)["pool"]) == 30
-    with pytest.raises(DataError, match="none that task generated_answer can read"):
+    with pytest.raises(DataError, match="task generated_answer cannot read the gold answer"):
         replace(symbolic, source="time_intervals").load()
 
 
