@@ -235,7 +235,7 @@ def test_a_chat_that_would_have_to_go_on_from_a_begun_reply_is_refused(
     live = ("teacher=openai_compatible", "teacher.base_url=http://localhost:1/v1", "teacher.model=m")
     overrides = (*miniature, "dataset=trait_choice", "annotation=counterfactual", *live)
     done = command(*overrides)
-    assert "a chat cannot go on from a reply that is begun, as the prompt justify wants" in done.complaint
+    assert "a chat cannot continue a reply that is begun, which the prompt justify asks for" in done.complaint
     for other in ("teacher.api=completions", "annotation.begin_in=prompt"):
         assert "begun" not in command(*overrides, other, "mode=plan").out
 
