@@ -261,7 +261,7 @@ def test_a_budget_that_the_first_question_exceeds_is_told_with_its_numbers(
     done = command(*limited[:-1], f"budget.tokens={cheapest}")  # no other question may cost as little
     assert done.status == 2
     ends = f"error: budget.tokens ends the purchase after 0 questions: 0 of {cheapest} are used, and the next question"
-    assert re.search(rf"^{re.escape(ends)} may cost \d+; give at least that$", done.err, re.MULTILINE)
+    assert re.search(rf"^{re.escape(ends)} may cost \d+; raise the limit to at least that$", done.err, re.MULTILINE)
     assert "Traceback" not in done.err
 
 
