@@ -1,4 +1,4 @@
-"""Cells whose students this cell uses (a mentor, a fine-tuned teacher): their ids, and what they cost."""
+"""The cells whose students this cell uses (as a mentor or a teacher): their ids and what they were charged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from benchmark.records.catalog import RECORD
 
 
 def prerequisites(paths: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """The slots whose path is the `student/` folder of a finished cell: slot, cell id, what that cell was charged."""
+    """One row per path that is the `student/` folder of a finished cell: `slot`, `cell_id`, and `charged` of that cell.
+
+    `paths` maps slots to paths, as `Cell.model_paths` does.
+    """
     found = []
     for slot, path in paths.items():
         record = Path(path).parent / RECORD if path else None

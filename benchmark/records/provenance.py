@@ -1,4 +1,4 @@
-"""Where numbers came from: code, versions, machine. Recorded beside every result, part of no identity."""
+"""The origin of results: code, versions and machine. Every record holds it; no cell's identity depends on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("distillation-benchmark", "torch", "pytorch-lightning", "transformer
 
 
 def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Engine, code version, package versions, machine and time."""
+    """Engine version, git commit, package versions, machine, command and the time in UTC, as plain data."""
     return {
         "engine_version": ENGINE_VERSION,
         "git": _git(),
@@ -33,7 +33,7 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _git() -> dict[str, Any] | None:
-    """Commit and whether the working tree differs from it; None where the code is not a checkout."""
+    """The commit, and whether the working tree differs from it; None if the code is not a git checkout."""
     root = Path(__file__).resolve().parents[2]
     try:
         commit = _run_git(root, "rev-parse", "HEAD")
