@@ -1,4 +1,4 @@
-"""What passes through the corridor: frozen, plain values without behaviour of their own."""
+"""The values that parts and engine exchange: frozen, plain dataclasses without behaviour of their own."""
 
 from __future__ import annotations
 
@@ -8,38 +8,46 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = Any
-"""A value that `json.dumps` takes: evidence and settings are kept in this form."""
+"""A value that `json.dumps` accepts."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a method sees of an example: everything but the gold fields."""
+    """An example as methods see it: without the gold fields."""
 
     id: str
+    """Unique within the dataset."""
     text: str
     choices: tuple[str, ...] | None = None
+    """The options of a multiple-choice question; None otherwise."""
     context: str | None = None
+    """A text that the question refers to, such as a premise."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row of a dataset, gold fields included. `answer` is one of `choices` where there are choices."""
+    """One row of a dataset, with its gold fields `answer` and `rationale`."""
 
     id: str
+    """Unique within the dataset."""
     question: str
     answer: str
+    """The gold answer; one of `choices` if there are choices."""
     choices: tuple[str, ...] | None = None
+    """The options of a multiple-choice question; None otherwise."""
     rationale: str | None = None
+    """A human explanation of the gold answer; None if the dataset has none."""
     context: str | None = None
+    """A text that the question refers to, such as a premise."""
 
     def without_gold(self) -> Question:
-        """The example as methods may see it."""
+        """The example without its gold fields, as methods may see it."""
         return Question(self.id, self.question, self.choices, self.context)
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A question that a selection wants annotated, with the evidence behind its rank (higher score = earlier)."""
+    """A question that a selection wants annotated. `score` and `evidence` explain its rank (higher score = earlier)."""
 
     question: Question
     score: float | None = None
@@ -48,10 +56,12 @@ class Pick:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What a reply is written against (contrastive decoding; SCOTT, Wang et al., 2023).
+    """The second prompt of contrastive decoding (SCOTT, Wang et al., 2023).
 
-    Every token is chosen by `log P(token | prompt, reply so far) - weight * log P(token | other prompt, reply so far)`.
-    The reply ends where its next token, chosen so or by the first prompt alone, is EOS or, for `one_line`, a line feed.
+    Each next token maximises
+    `log P(token | request's prompt, reply so far) - weight * log P(token | this prompt, reply so far)`.
+    The reply ends if this token, or the likeliest after the request's prompt alone, is EOS (or, with `one_line`, a
+    line feed).
     """
 
     prompt: str
@@ -65,27 +75,29 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Request:
-    """One request to a language model, teacher or student.
+    """One request to a language model (teacher, student or assistant).
 
-    `role` names the prompt's purpose (`few_shot_cot`, `answer`, ...). `prefix` is a reply that is already begun: the
-    model goes on from there, and its reply leaves it out. The length cap comes from whoever answers unless it is given;
-    `cap_is_final` says that it is part of the recipe, so that a reply cut there is as good as one that ended by itself.
-    `stop` are texts that end the reply and are no part of it: where a base model would run on into the next exemplar.
-
-    Two things only a model in this process can do: write against a `contrast`, and say how likely it is to go on with
-    each of the `continuations`, in place of writing (`Reply.continuation_log_probabilities`).
+    Only models in this process can answer a request with `contrast` or `continuations`.
     """
 
     role: str
+    """The prompt's purpose, such as `few_shot_cot` or `answer`."""
     prompt: str
     question_id: str
     max_new_tokens: int | None = None
+    """The most tokens of the reply; None takes the model's own cap."""
     temperature: float = 0.0
+    """0 is greedy decoding; above 0 the model samples."""
     prefix: str = ""
+    """The beginning of the reply: the model continues it, and its reply does not repeat it."""
     cap_is_final: bool = False
+    """True if the cap belongs to the method's recipe, so that a reply cut there is as good as a complete one."""
     stop: tuple[str, ...] = ()
+    """Texts that end the reply and are not part of it."""
     contrast: Contrast | None = None
+    """A second prompt to decode against."""
     continuations: tuple[str, ...] = ()
+    """Texts to score after the prompt instead of writing a reply: see `Reply.continuation_log_probabilities`."""
 
     def __post_init__(self) -> None:
         if self.contrast is not None and self.continuations:
@@ -94,56 +106,58 @@ class Request:
             )
 
     def kept(self, text: str) -> str:
-        """What counts of a text that was written for it: all before the first text that ends the reply."""
+        """The part of a written text that counts as the reply: all before the first text of `stop`.
+
+        With a `one_line` contrast, all before the first line feed.
+        """
         ends = ("\n",) if self.contrast and self.contrast.one_line else self.stop
         return text[: min((text.index(end) for end in ends if end in text), default=None)]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer to an `Request`.
-
-    `finish` is `stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or
-    `content_filter` (the model or its provider refused: the text is empty, and asking again would not help).
-    `confidence` is the model's own probability, in [0, 1], that its answer is right, where it gives one. `token_ids`
-    are those that a local model wrote, with the one that ended it where it ended by itself. `log_probability` is the
-    sum of the natural logarithms of its tokens' probabilities at temperature 1, where a teacher tells them; what ended
-    the reply does not count. `continuation_log_probabilities` are those of the continuations that the request gave.
-    Wasted tokens were charged beside its own, for attempts that came back unusable. `tokens_are_estimated` where nobody
-    counted them, so that they follow a rule of thumb. `shares_prompt` where the same request brought an earlier sample,
-    with which its prompt was paid for.
-    """
+    """One answer to a `Request`."""
 
     text: str
     finish: str = "stop"
+    """`stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or `content_filter`
+    (the model or its provider refused: the text is empty, and a second try would be refused too)."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     confidence: float | None = None
+    """The model's own probability, in [0, 1], that its answer is right; None if it gives none."""
     token_ids: tuple[int, ...] | None = None
+    """The tokens that a local model wrote, EOS included if it ended by itself; None for other models."""
     log_probability: float | None = None
+    """Sum over the text's tokens of their natural log-probabilities at temperature 1; None if not reported."""
     continuation_log_probabilities: tuple[float, ...] | None = None
+    """Per continuation of the request its natural log-probability, summed over its tokens."""
     wasted_prompt_tokens: int = 0
+    """Prompt tokens charged for failed attempts at this reply."""
     wasted_completion_tokens: int = 0
+    """Completion tokens charged for failed attempts at this reply."""
     tokens_are_estimated: bool = False
+    """True if the token counts are estimated from the texts."""
     shares_prompt: bool = False
+    """True if the prompt was already charged with an earlier sample of this request."""
 
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """A request that a question may cost: rendered with nothing where earlier replies will stand.
-
-    `holds` are the earlier requests of the same question whose replies its prompt will hold, one for each reply.
-    """
+    """A request that an annotator may send for a question, for the worst case of its cost."""
 
     who: str
+    """The teacher's name."""
     request: Request
+    """The request, rendered with empty texts in place of earlier replies."""
     samples: int = 1
     holds: tuple[Request, ...] = ()
+    """Earlier requests of the same question whose replies the prompt will quote; one entry per reply."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A prompt and what came back, kept with the annotation that it led to."""
+    """A request to `source` and its reply, kept with the annotation that it led to."""
 
     source: str
     request: Request
@@ -152,22 +166,27 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What was written about one question. Annotators leave `evidence`; only a weighting sets `weight` and `reason`.
-
-    `kind` is `rationale`, `gold`, `counterfactual`, ...; `source` is `human`, `student` or the teacher's name.
-    `answer` is None where the reply could not be parsed.
-    """
+    """What was written about one question."""
 
     question: Question
     kind: str
+    """`rationale`, `gold`, `counterfactual`, ..."""
     source: str
+    """`human`, `student` or the teacher's name."""
     rationale: str | None
+    """The reasoning; None if there is none."""
     answer: str | None
+    """The answer; None if the reply could not be parsed."""
     sample: int = 0
+    """Number among annotations of the same question, kind and source, from 0 on."""
     evidence: Mapping[str, Json] = field(default_factory=dict)
+    """Values that an annotator leaves for weighting and formats."""
     exchanges: tuple[Exchange, ...] = ()
+    """The requests and replies behind the annotation."""
     weight: float = 1.0
+    """Trust in [0, 1]; only a weighting sets it. 0 drops the annotation."""
     reason: str = ""
+    """Why the weighting chose this weight."""
 
     @property
     def id(self) -> str:
@@ -177,9 +196,9 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a target. Its weight multiplies the loss of its tokens; 0 makes it context, below 0 is allowed.
+    """A piece of a target. Its weight multiplies the loss of its tokens; 0 masks the loss, and below 0 is allowed.
 
-    EOS belongs to the last span, even to an empty one: `Span("", 0.0)` at the end makes it context.
+    EOS belongs to the last span, even to an empty one: `Span("", 0.0)` at the end masks EOS.
     """
 
     text: str
@@ -189,24 +208,23 @@ class Span:
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """A prompt and the target that the student learns to write after it.
-
-    Examples of one `group` always share a micro-batch; a batch counts groups. `weight` multiplies the loss of
-    all spans. `annotations` are the ids behind the example.
-
-    `token_ids` replace the target's text where a student's own tokens must be kept as they are; they take name and
-    weight of the only span, and end with EOS only where the student did. `extra` holds numbers per target token that a
-    data policy computed for its loss (advantages, log-probabilities), EOS included.
-    """
+    """A prompt and the target that the student learns to write after it."""
 
     group: str
+    """Examples of one group always share a micro-batch; the batch size counts groups."""
     task: str
+    """The task by which `Term.tasks` selects the example."""
     prompt: str
     target: tuple[Span, ...]
     weight: float = 1.0
+    """Multiplies the loss of all spans."""
     annotations: tuple[str, ...] = ()
+    """Ids of the annotations that the example was made from."""
     token_ids: tuple[int, ...] | None = None
+    """The student's own tokens, used as they are in place of the target's text, which must be a single span; EOS
+    only if the student wrote it."""
     extra: Mapping[str, tuple[float, ...]] = field(default_factory=dict, hash=False)
+    """Name -> one number per target token, EOS included, from a data policy for its loss (such as advantages)."""
 
     @property
     def target_text(self) -> str:
@@ -216,43 +234,48 @@ class TrainingExample:
 
 @dataclass(frozen=True)
 class Term:
-    """One weighted mean of the loss: over the tokens, sequences or groups of its `tasks` in a whole optimiser step.
-
-    `span` narrows it to the tokens of spans with that name.
-    """
+    """One summand of the loss: a weighted mean over a whole optimiser step."""
 
     tasks: frozenset[str]
+    """The mean covers the examples with these tasks."""
     coefficient: float = 1.0
+    """Multiplies the mean."""
     per: str = "token"
+    """The mean is over each `token`, `sequence` or `group`."""
     span: str | None = None
+    """Only tokens of spans with this name count; None: all spans."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of the corridor: its share of the budget, and whether training restarts from the initial student.
-
-    `warmup` tells a selection that the student's own judgement is not to be trusted yet.
-    """
+    """One round: it buys annotations for its share of the budget, then trains."""
 
     index: int
+    """Counts from 0."""
     share: float
+    """The round's own share of the budget, in [0, 1]."""
     restart: bool = True
+    """Whether training restarts from the initial student."""
     warmup: bool = False
+    """True if selections should not rely on the student yet."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """A ledger entry. `usd` follows the teacher's price table; `questions` counts annotated questions."""
+    """A ledger entry."""
 
     calls: int = 0
+    """Replies asked for: one per sample."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float = 0.0
+    """US dollars by the teacher's price list."""
     questions: int = 0
+    """Annotated questions."""
 
     @property
     def tokens(self) -> int:
-        """Those of prompts and replies together."""
+        """Prompt and completion tokens together."""
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
@@ -276,73 +299,81 @@ class Usage:
 
 @dataclass(frozen=True)
 class RoundLog:
-    """What is known of a finished round.
-
-    The books are those of the whole cell so far: `charged` and `spent` for teachers and people, `computed` for local
-    models. `notes` are sums of what the round's parts counted with `Context.note`.
-    """
+    """What is known of a finished round."""
 
     round: Round
     annotated: int
+    """Questions that the whole cell has annotated so far."""
     charged: Mapping[str, Usage]
+    """Source -> what the whole cell was charged so far, for `teacher` and `human`."""
     spent: Mapping[str, Usage]
+    """Source -> what was really paid so far."""
     computed: Mapping[str, Usage]
+    """Phase -> what local models read and wrote so far."""
     validation: Mapping[str, float]
+    """Metric -> value on the validation split after the round."""
     notes: Mapping[str, float]
+    """Sums of what the round's parts counted with `Context.note`."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training: its examples, its share of the optimiser steps, and what it sets for the loss.
-
-    `memory` is what the curriculum must know when it is asked for the next stage.
-    """
+    """A stretch of training."""
 
     examples: Sequence[TrainingExample]
     share: float = 1.0
+    """Share of the round's optimiser steps, in [0, 1]."""
     settings: Mapping[str, float] = field(default_factory=dict)
+    """Settings of the loss in this stage, over its defaults."""
     fresh_optimiser: bool = False
+    """Whether the optimiser's state starts anew."""
     shuffle: bool = True
+    """Whether the order of the examples is shuffled."""
     memory: Json = None
+    """What the curriculum must know to choose the next stage."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One evaluated example: what the student wrote, what was read out of it, and whether that is right.
-
-    `answer` is read strictly and decides the accuracy; `flexible_answer` is searched in the whole text. `truncated`
-    says that the text was cut at the token cap; tokens are summed over all generations of the answer.
-    `grade` is set where the task has a metric of its own, and says how good the answer is, in [0, 1].
-    `reasoning_right` is set where the dataset can check the steps of a rationale and the student wrote any. `prompt` is
-    what the student was asked in the last turn, before its chat template or line feed. `option_scores` are set where
-    the answer is the likeliest option: what each option was compared by, in the question's order.
-    """
+    """One evaluated example: what the student wrote, what was read from it, and whether it is right."""
 
     example_id: str
     prompt: str
+    """The student's last prompt, before its chat template or line feed is added."""
     text: str
+    """What the student wrote to that prompt."""
     rationale: str
     answer: str | None
+    """The answer read strictly, which decides the accuracy; None if there is none."""
     gold: str
     correct: bool
     flexible_answer: str | None
+    """The answer searched for in the whole text; None if none or several are found."""
     flexible_correct: bool
     truncated: bool
+    """True if any generation of the answer was cut at the token cap."""
     prompt_tokens: int
+    """Summed over all generations of the answer, as are `completion_tokens`."""
     completion_tokens: int
     grade: float | None = None
+    """How good the answer is, in [0, 1], by the task's own metric; None if the task has none."""
     reasoning_right: bool | None = None
+    """Whether the rationale's steps are right; None if the dataset cannot check them or there are none."""
     option_scores: tuple[float, ...] | None = None
+    """Score per option, in the question's order; set only where the likeliest option is the answer."""
 
 
 @dataclass(frozen=True)
 class SampledAnswer:
-    """One of several answers drawn to a test question, read strictly; `sample` counts from 0 per question."""
+    """One of several answers that were sampled for a test question."""
 
     example_id: str
     sample: int
+    """Counts from 0 per question."""
     text: str
     answer: str | None
+    """The answer read strictly; None if there is none."""
     correct: bool
     truncated: bool
+    """True if any generation of the answer was cut at the token cap."""
     completion_tokens: int

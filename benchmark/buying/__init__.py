@@ -1,1 +1,1 @@
-"""Buying annotations: what may be bought within a budget, and what it is charged."""
+"""Buys annotations within a budget and books what they cost."""

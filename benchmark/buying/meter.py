@@ -1,4 +1,4 @@
-"""The metered way to the models: what a question asks is got at once, and booked when it is that question's turn."""
+"""Asks models for a cell and books the cost: replies are fetched at once, but booked in the questions' rank order."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import PlannedRequest, Reply, Request, Usage
 
 TEACHER = "teacher"
-"""The source of the ledger that all teachers share."""
+"""Name of the ledger's line for all teachers together."""
 ROUNDING = 1e-12
-"""Dollars are sums of floats. So much larger, a worst case bounds them in whatever order they are added."""
+"""Relative margin on a worst case in dollars, since a sum of floats depends on the order of its terms."""
 AddressedRequest = tuple[str, Request]
-"""Who is asked, and what."""
+"""(name of the model asked, request)."""
 Asked = Mapping[AddressedRequest, Sequence[int]]
-"""Of every request how many replies were taken, time after time: growing numbers."""
+"""Request -> how many of its replies were taken in all, after each time that more were asked for: growing numbers."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,27 @@ class Supplier:
         return cls(teacher, price, concurrency, teacher)
 
     async def deliver(self, ask: Request, samples: int, known: int) -> list[Delivery]:
-        """The replies behind the first `known`, up to `samples` in all."""
+        """The replies number `known` to `samples - 1`, counted from 0: those that the caller lacks."""
         if self.stored is not None:
             return await self.stored.deliver(ask, samples - known, known)
         return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
 
     def charge(self, replies: Sequence[Reply]) -> Usage:
-        """What replies that were asked for at once cost whoever asks alone."""
+        """Cost of replies that were requested together, as if this cell had bought them itself."""
         first, *others = map(self.price.of, replies)
         if self.stored is not None and self.stored.samples_share_a_request:
             others = [self.price.priced(replace(each, prompt_tokens=0)) for each in others]
         return sum(others, start=first)
 
     def must_spend(self, delivery: Delivery) -> bool:
-        """Whether the ledger must still book that this cell paid for a reply."""
+        """Returns True if the cell paid for a reply and has not booked it, and marks it: the caller must book it."""
         return self.stored is not None and self.stored.book(delivery)
 
     def unbooked(self) -> dict[str, Usage]:
-        """What this cell paid for what no question took, by payment; it is taken to be booked at once."""
+        """Payments of this cell for replies that no question used: payment id -> cost.
+
+        Marks them as booked: the caller must book them. A request without a reply counts as 0 calls.
+        """
         if self.stored is None:
             return {}
         paid = {payment: (reply, self.price.with_waste(reply)) for payment, reply in self.stored.unbooked().items()}
@@ -68,44 +71,50 @@ class Supplier:
         }
 
     def has_booked(self, payments: Iterable[str | None]) -> None:
-        """Tells of payments that the ledger holds already, from an earlier attempt at the cell."""
+        """Marks payments as booked, as an earlier attempt at the cell has booked them in the ledger."""
         if self.stored is not None:
             self.stored.booked.update(filter(None, payments))
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A request to a teacher with all the replies to it so far, and the payments that they came with."""
+    """A request to a teacher, with all its replies so far."""
 
     who: str
+    """The teacher's name."""
     request: Request
     replies: tuple[Reply, ...]
+    """All replies that the cell was charged for, in the order of their sample numbers."""
     payments: tuple[str | None, ...]
+    """Per reply the id of this cell's payment; None if this cell paid nothing for it."""
 
 
 @dataclass
 class Meter:
-    """The replies and the books of one cell. A request to a teacher that the cell repeats is not charged again.
-
-    `local` are the models that cost nothing here, student and assistant; `roles` those that the method declared for its
-    teachers, None for all. `longest_local_reply` is the cap of the local models, in tokens.
-    """
+    """The replies and the ledger of one cell. It charges a repeated request to a teacher only once."""
 
     suppliers: Mapping[str, Supplier]
+    """Name -> teacher."""
     ledger: Ledger
     roles: frozenset[str] | None = None
+    """The prompt roles in which the method declared that it asks teachers; None allows all."""
     local: Mapping[str, TextModel] = field(default_factory=dict)
+    """Name -> local model (student, assistant); asking it costs nothing here."""
     longest_local_reply: int = 0
+    """The most tokens of a local model's reply."""
     _got: dict[AddressedRequest, list[Delivery]] = field(default_factory=dict)
     _charged: dict[AddressedRequest, int] = field(default_factory=dict)
     _locks: dict[AddressedRequest, asyncio.Lock] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """To be called in every new event loop: a lock belongs to one."""
+        """Drops all locks. Call it first in every new event loop, as a lock belongs to one loop."""
         self._locks.clear()
 
     async def get(self, who: str, ask: Request, samples: int) -> None:
-        """Sees to it that the cell has that many replies of a teacher. Books nothing."""
+        """Fetches replies of a teacher until the cell has `samples` of them. Books nothing.
+
+        Raises ValueError for an unknown teacher, and for a model or a role that no part declared.
+        """
         if who in (STUDENT, ASSISTANT):
             raise ValueError(f"a part asked the {who} without declaring it in requires()")
         if self.roles is not None and ask.role not in self.roles:
@@ -117,29 +126,32 @@ class Meter:
                 self._got[request] = [*known, *await supplier.deliver(ask, samples, len(known))]
 
     def got(self, request: AddressedRequest, samples: int) -> list[Reply]:
-        """The first replies to a request."""
+        """The first `samples` replies to a request, all fetched before."""
         return [delivery.reply for delivery in self._got[request][:samples]]
 
     def _supplier(self, who: str) -> Supplier:
         if who not in self.suppliers:
             known = ", ".join((*self.suppliers, *self.local))
-            raise ValueError(f"a part asked {who!r}, who is nobody here; there are {known}")
+            raise ValueError(f"a part asked {who!r}, but no model has that name; there are {known}")
         return self.suppliers[who]
 
     # --- what it costs ------------------------------------------------------------------------------------------------
 
     def most(self, planned: Sequence[PlannedRequest], counts_tokens: bool) -> Usage:
-        """The most that planned requests cost: calls, and tokens and dollars where they count."""
+        """The most that planned requests cost: calls, and also tokens and US dollars if `counts_tokens`."""
         if not counts_tokens:
             return Usage(calls=sum(request.samples for request in planned))
         return worst_case(planned, self.suppliers, self.longest_local_reply)
 
     def cost(self, asked: Asked) -> Usage:
-        """What requests cost, had nothing been asked before."""
+        """What requests cost if the cell had asked nothing before them."""
         return sum((self._price(request, 0, taken) for request, taken in _in_order(asked)), start=Usage())
 
     def commit(self, asked: Asked) -> list[Answered]:
-        """Books what one question asked, without what the cell has been charged before; gives back what is new."""
+        """Books the requests of one question, except for replies that the cell was charged for before.
+
+        Returns the requests with new replies, each with all its replies.
+        """
         charged, spent, new = Usage(), Usage(), []
         for request, taken in _in_order(asked):
             before, samples = self._charged.get(request, 0), taken[-1]
@@ -157,14 +169,14 @@ class Meter:
         return new
 
     def settle(self) -> list[str]:
-        """Books what was paid for what no question took; gives back the marks of these payments."""
+        """Books payments for replies that no question used, as spent only. Returns the ids of these payments."""
         unbooked = {mark: cost for supplier in self.suppliers.values() for mark, cost in supplier.unbooked().items()}
         for cost in unbooked.values():
             self.ledger.spend(TEACHER, cost)
         return list(unbooked)
 
     def has_settled(self, payments: Sequence[str]) -> None:
-        """Tells of payments that an earlier attempt at the cell has settled."""
+        """Marks payments as booked that an earlier attempt at the cell settled."""
         for supplier in self.suppliers.values():
             supplier.has_booked(payments)
 
@@ -183,17 +195,17 @@ class Meter:
 
     @property
     def is_estimated(self) -> bool:
-        """Whether tokens of any charged reply follow a rule of thumb."""
+        """Whether the tokens of any charged reply were estimated."""
         charged = (self.got(request, samples) for request, samples in self._charged.items())
         return any(reply.tokens_are_estimated for replies in charged for reply in replies)
 
     @property
     def asked(self) -> frozenset[str]:
-        """The teachers that have answered in this cell, in an earlier attempt too."""
+        """Names of the teachers whose replies this cell was charged for, earlier attempts included."""
         return frozenset(who for who, _ in self._charged)
 
     def remember(self, answered: Sequence[Answered]) -> None:
-        """Requests that were paid for before, so that they are not charged again."""
+        """Takes in requests that an earlier attempt at the cell booked, so that they are not charged again."""
         for row in answered:
             deliveries = zip(row.replies, row.payments, strict=True)
             self._got[row.who, row.request] = [Delivery(reply, payment) for reply, payment in deliveries]
@@ -203,13 +215,14 @@ class Meter:
 
 @dataclass
 class QuestionMeter:
-    """What an annotator asks through for one question, and what it asked."""
+    """The `ask` function of an annotator for one question; it remembers what was asked."""
 
     meter: Meter
     asked: dict[AddressedRequest, tuple[int, ...]] = field(default_factory=dict)
+    """What the question asked its teachers so far; see `Asked`."""
 
     async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        """`samples` replies by one of the suppliers or local models."""
+        """Returns `samples` replies of the teacher or local model called `who`."""
         if who in self.meter.local:
             return self.meter.local[who].generate([ask], samples)[0]
         await self.meter.get(who, ask, samples)
@@ -220,11 +233,11 @@ class QuestionMeter:
 
     @property
     def cost(self) -> Usage:
-        """What the question has cost so far, had nothing been asked before it."""
+        """What the question has cost so far, if the cell had asked nothing before it."""
         return self.meter.cost(self.asked)
 
     def refuse_excess(self) -> None:
-        """Raises TeacherError for a teacher that charged more for a request than it can cost at most."""
+        """Raises TeacherError if a teacher charged more tokens for a request than `OpenTeacher.most` allows."""
         for (who, request), taken in self.asked.items():
             most = self.meter.suppliers[who].teacher.most(PlannedRequest(who, request, taken[-1]))
             cost = self.meter.cost({(who, request): taken})
@@ -234,22 +247,22 @@ class QuestionMeter:
                         f"teacher={who} charged {getattr(cost, what):,} {what.replace('_', ' ')} for the "
                         f"{request.role} request of question {request.question_id!r}, which can have "
                         f"{getattr(most, what):,} at most: it "
-                        "does not keep to the length cap (see teacher.token_cap_name) or adds to the prompt, and no "
-                        "budget in tokens or dollars can be kept; give budget.questions or budget.calls"
+                        "ignores the length cap (see teacher.token_cap_name) or adds to the prompt, so a budget in "
+                        "tokens or dollars cannot be kept; give budget.questions or budget.calls"
                     )
 
 
 def local_models(annotator: Annotator) -> frozenset[str]:
-    """Whom of student and assistant an annotator says that it asks."""
+    """Which of `student` and `assistant` the annotator declares that it asks."""
     needs = annotator.requires()
     return frozenset(name for name, asked in ((STUDENT, needs.student_roles), (ASSISTANT, needs.assistant)) if asked)
 
 
 def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int) -> Usage:
-    """The most that planned requests can cost. Raises ValueError for a request to nobody known.
+    """The most calls, tokens and US dollars that planned requests can cost.
 
-    A reply that stands in a later prompt has the cap of its request, or else that of the planned teacher; one that no
-    teacher is planned to give is a local model's.
+    An earlier reply that a prompt quotes counts with the length cap of its request, or else of the teacher that writes
+    it; if no teacher is planned to write it, with `longest_local_reply`. Raises ValueError for an unknown teacher.
     """
     writers = {request.request: request.who for request in planned}
 
@@ -263,12 +276,12 @@ def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Suppli
     total = Usage()
     for request in planned:
         if request.who not in suppliers:
-            raise ValueError(f"a part plans to ask {request.who!r}, who is no teacher here")
+            raise ValueError(f"a part plans to ask {request.who!r}, but no teacher has that name")
         supplier = suppliers[request.who]
         total += supplier.price.priced(supplier.teacher.most(request, sum(map(longest, request.holds))))
     return replace(total, usd=total.usd * (1 + ROUNDING))
 
 
 def _in_order(asked: Asked) -> list[tuple[AddressedRequest, Sequence[int]]]:
-    """The requests in an order that does not tell which was answered first."""
+    """Sorts the requests by their text, so that the order does not depend on which was answered first."""
     return sorted(asked.items(), key=lambda item: repr(item[0]))

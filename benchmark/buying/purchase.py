@@ -1,6 +1,7 @@
-"""Buying annotations: in rank order, each only if its worst case still fits the budget, many at once where they may be.
+"""Buys annotations in rank order, each only if its worst case still fits the budget, and many at once where possible.
 
-What is decided and booked about a question follows from the questions before it, never from who answered first.
+Whether a question is bought, and what it is charged, depends on the questions before it in rank order; it never
+depends on which reply came first.
 """
 
 from __future__ import annotations
@@ -17,32 +18,33 @@ from benchmark.teachers.ledger import Budget
 from benchmark.types import Annotation, Pick, Usage
 
 HUMAN = "human"
-"""The source of annotations, and of the ledger, that stands for people."""
+"""`Annotation.source` of annotations by people, and the name of their line in the ledger."""
 
 
 class SeparableContext(Context, Protocol):
-    """A context of which every question gets one of its own, so that its notes can wait for its turn."""
+    """A context that every question gets its own copy of, so that its notes are counted when it is booked."""
 
     @property
     def notes(self) -> Mapping[str, float]:
-        """What was noted."""
+        """Name -> sum of what was counted with `Context.note`."""
         ...
 
     def apart(self) -> Self:
-        """The same context with no notes yet."""
+        """A copy of the context, without notes."""
         ...
 
 
 @dataclass(frozen=True)
 class Bought:
-    """A question that was paid for, and what was written about it."""
+    """A question that was bought, and its annotations."""
 
     question_id: str
     annotations: tuple[Annotation, ...]
 
 
 Keep = Callable[[Bought, Sequence[Answered]], Bought]
-"""Given a question and what was answered anew for it, as soon as it is booked; gives it back as it is to be used."""
+"""Called with each question as soon as it is booked, and with the requests that brought new replies for it; saves
+both, and returns the question as it is read back."""
 
 
 def buy_in_rank_order(
@@ -56,12 +58,24 @@ def buy_in_rank_order(
     keep: Keep = lambda bought, answered: bought,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Bought]:
-    """As many picks as fit into a share of the budget, in order, up to the first that does not, which `say` is told.
+    """Buys picks in order until the first that does not fit, and returns them with their annotations.
 
-    `already_bought` counts the questions of before. Where a question fails, those before it are bought and kept, those
-    asked about at the moment are waited for, and then its error is raised. Raises ValueError for an annotator that
-    costs more than the worst case that it planned, and TeacherError for a teacher that does: the budget could not be
-    kept.
+    Args:
+        picks: the questions, best first.
+        annotator: writes the annotations.
+        context: what the annotator sees.
+        meter: asks the models and books the cost.
+        budget: the limits of the whole cell.
+        share: the share of the budget, in [0, 1], that may be used by the end of this purchase, earlier ones included.
+        already_bought: number of questions that the cell bought before.
+        keep: saves a booked question.
+        say: receives a line if a limit other than `budget.questions` ends the purchase.
+
+    Raises:
+        ValueError: the annotator cost more than the worst case of its planned requests.
+        TeacherError: a teacher charged more for a request than it can cost at most.
+        Exception: the first error of a question in rank order. All questions before it are bought and kept, and
+            questions in flight are waited for before it is raised.
     """
     meter.begin()
     return asyncio.run(
@@ -70,9 +84,9 @@ def buy_in_rank_order(
 
 
 def most_questions_at_once(annotator: Annotator, meter: Meter) -> int:
-    """How many questions may be in flight: as many requests as every teacher can be at work on.
+    """How many questions may be in flight: the number of requests that each teacher can answer at the same time.
 
-    One where local models are asked: they answer in this process, and their work is booked by phase.
+    1 if the annotator asks local models: they answer in this process, and their tokens are counted by phase.
     """
     if local_models(annotator):
         return 1
@@ -81,10 +95,11 @@ def most_questions_at_once(annotator: Annotator, meter: Meter) -> int:
 
 @dataclass
 class _Order:
-    """A question that is asked about, or was and waits for its turn to be booked."""
+    """A question in flight, or answered and waiting until all questions before it are booked."""
 
     pick: Pick
     most: Usage
+    """Worst case of its cost."""
     meter: QuestionMeter
     context: SeparableContext
     task: asyncio.Task[Sequence[Annotation]]
@@ -95,15 +110,16 @@ class _Order:
 
     @property
     def bound(self) -> Usage:
-        """The most that it can be charged, as far as is known by now."""
+        """The most that it can be charged: its cost if it is answered, else its worst case."""
         return self.meter.cost if self.task.done() else self.most
 
 
 @dataclass
 class _Purchase:
-    """`waiting` are picks not yet asked about, `open` questions not yet booked, both in rank order."""
+    """The state of one `buy_in_rank_order`."""
 
     waiting: deque[Pick]
+    """Picks that are not asked about yet, in rank order."""
     annotator: Annotator
     context: SeparableContext
     meter: Meter
@@ -113,6 +129,7 @@ class _Purchase:
     keep: Keep
     say: Callable[[str], None]
     open: deque[_Order] = field(default_factory=deque)
+    """Questions that are asked about but not booked yet, in rank order."""
     bought: list[Bought] = field(default_factory=list)
 
     async def run(self) -> list[Bought]:
@@ -135,9 +152,9 @@ class _Purchase:
             await asyncio.gather(*self._running(), return_exceptions=True)
 
     def _go_on(self, at_once: int) -> Exception | None:
-        """Books what is finished and asks about what fits, if nothing failed.
+        """Books finished questions, and starts questions that fit the budget unless a question failed.
 
-        Gives back what went wrong here: it must not break off what is under way, which is paid for.
+        Returns its own error instead of raising it: questions in flight are paid for and must be finished first.
         """
         try:
             self._commit_finished()
@@ -153,7 +170,7 @@ class _Purchase:
     # --- admission ----------------------------------------------------------------------------------------------------
 
     def _ask_what_fits(self, at_once: int) -> None:
-        """Starts picks as long as it is certain that they will be admitted once all before them are booked."""
+        """Starts picks in order, as long as each fits even if all questions in flight cost their worst case."""
         while self.waiting and len(self._running()) < at_once:
             most = self._most(self.waiting[0])
             exceeded = self.budget.exceeded(self._bound_with(most), self.share)
@@ -168,16 +185,16 @@ class _Purchase:
         return self.meter.most(planned, self.budget.counts_tokens)
 
     def _bound_with(self, most: Usage) -> Usage:
-        """The most that the cell can have been charged after one more question.
+        """The most that the cell can be charged in all, with one more question.
 
-        Added up in rank order as the ledger does it, or dollars could come out smaller here than there.
+        It adds in rank order, as the ledger does: in another order, rounding could make the dollars smaller than there.
         """
         number = self.already_bought + len(self.bought) + len(self.open) + 1
         total = sum((order.bound for order in self.open), start=self.meter.ledger.total())
         return replace(total + most, questions=number)
 
     def _end(self, exceeded: Sequence[str], most: Usage) -> None:
-        """Of what is left nothing is bought, whatever it costs: the order is the selection's."""
+        """Stops at the first pick that does not fit; later, cheaper picks are not tried, so that rank order decides."""
         self.waiting.clear()
         for name in exceeded:
             if name != "questions":
@@ -210,7 +227,7 @@ class _Purchase:
         return rows
 
     def _commit_finished(self) -> None:
-        """Books, notes and keeps what is finished, up to the first question that is not."""
+        """Books and keeps finished questions in rank order, up to the first question that is not finished."""
         while self.open and self.open[0].task.done() and self.open[0].error is None:
             order = self.open.popleft()
             bought = Bought(order.pick.question.id, tuple(order.task.result()))
@@ -234,10 +251,13 @@ def _amount(unit: str, value: float) -> str:
 
 
 def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:
-    """The annotations with the weights given. Raises ValueError for a weight outside [0, 1] or an unknown id."""
+    """The annotations with new weights: annotation id -> (weight, reason); an id left out keeps its weight.
+
+    Raises ValueError for a weight outside [0, 1] or an unknown id.
+    """
     strangers = sorted(weights.keys() - {row.id for row in annotations})
     if strangers:
-        raise ValueError(f"the weighting weighed {strangers[0]!r}, which is no annotation of this cell")
+        raise ValueError(f"the weighting gave a weight to {strangers[0]!r}, which is no annotation of this cell")
     for annotation_id, (weight, reason) in weights.items():
         if not 0 <= weight <= 1:
             raise ValueError(f"weight {weight} of {annotation_id} ({reason}) is outside [0, 1]")

@@ -1,4 +1,4 @@
-"""What a round asks of the teacher: questions ranked, then bought. The same for training and for preparing it."""
+"""Ranks and buys the questions of one round; used by training and by `mode=annotate`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from benchmark.types import Example, Pick, Question
 
 @dataclass(frozen=True)
 class RoundPurchase:
-    """The purchases of one cell from its `pool`, through its `meter`."""
+    """Buys questions of one cell from its `pool`; `meter` asks the models and books the cost."""
 
     cell: Cell
     pool: Sequence[Example]
     meter: Meter
 
     def budget_so_far(self, context: CellContext) -> float:
-        """What may be spent of the budget by the end of the round. Raises ValueError for more than all of it."""
+        """The share of the budget, in [0, 1], that may be used by the end of the round, earlier rounds included.
+
+        Raises ValueError if the rounds' shares add up to more than 1.
+        """
         share = sum(log.round.share for log in context.history) + context.round.share
         if share > 1 + 1e-9:
-            raise ValueError(
-                f"the schedule's rounds share {share:.3f} of the budget; together they may share all of it"
-            )
+            raise ValueError(f"the shares of the schedule's rounds add up to {share:.3f} of the budget; the most is 1")
         return share
 
     def rank(self, bought: Collection[str], context: CellContext) -> Sequence[Pick]:
-        """The selection's picks among the questions that are not bought yet. Raises ValueError for any other pick."""
+        """The selection's picks, best first; `bought` holds the ids of questions bought before.
+
+        Raises ValueError for a pick that was bought before, is not in the pool, or comes twice.
+        """
         before = set(bought)
         pool = [row.without_gold() for row in self.pool if row.id not in before]
         picks = self.cell.method.selection.rank(pool, context.for_axis("selection"))
@@ -39,7 +43,7 @@ class RoundPurchase:
         return picks
 
     def most_questions(self, picks: int, share: float, already_bought: int) -> int:
-        """How many questions the round can buy at most: for a display, since calls may run out before."""
+        """The most questions that the round can buy, for a progress display; other limits may end it earlier."""
         return min(picks, round((self.cell.budget.questions or picks) * share) - already_bought)
 
     def buy_round(
@@ -51,10 +55,10 @@ class RoundPurchase:
         keep: Keep,
         say: Callable[[str], None],
     ) -> list[Bought]:
-        """As many of the picks as the share of the budget admits; `say` is told where it ends before the picks do.
+        """Buys picks in order until the first that does not fit into `share` of the budget.
 
-        What was paid for what no question took is to be settled afterwards. Raises ConfigError where the budget admits
-        not even the first question.
+        `say` receives a line if the budget ends before the picks. Call `Meter.settle` afterwards, which books payments
+        for unused replies. Raises ConfigError if the cell's first question does not fit; see also `buy_in_rank_order`.
         """
         annotator, of_axis = self.cell.method.annotation, context.for_axis("annotation")
         ends: list[str] = []
@@ -62,14 +66,14 @@ class RoundPurchase:
             picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep, ends.append
         )
         if ends and not new and not already_bought:
-            raise ConfigError(f"{ends[0]}; give at least that")
+            raise ConfigError(f"{ends[0]}; raise the limit to at least that")
         for end in ends:
             say(end)
         return new
 
 
 def _refuse_strangers(picks: Sequence[Pick], pool: Sequence[Question]) -> None:
-    """Raises ValueError for picks that are not from the pool or come twice: they would be paid twice."""
+    """Raises ValueError for a pick that is not in the pool or comes twice, as it would be paid twice."""
     seen, known = set(), {question.id for question in pool}
     for pick in picks:
         if pick.question.id not in known or pick.question.id in seen:

@@ -21,13 +21,11 @@ from benchmark.teachers.teacher import Teacher
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that one run needs, built and checked. `config` is the resolved config as plain data.
-
-    `extra_datasets` are those that `evaluation.extra` names; nothing but their test splits is used.
-    """
+    """Everything that one run needs, built and checked."""
 
     method: Method
     mode: Literal["run", "annotate", "plan"]
+    """`run` trains and tests; `annotate` buys annotations ahead of training; `plan` shows what a run would do."""
     dataset: Dataset
     teacher: Teacher | Panel
     assistant: NoAssistant | PretrainedAssistant
@@ -37,61 +35,71 @@ class Cell:
     trainer: TrainerSettings
     evaluation: EvaluationSettings
     extra_datasets: tuple[Dataset, ...]
+    """The datasets of `evaluation.extra`; only their test splits are used."""
     logger: CellLogger
     seed: int
+    """Seed of the initial student, the order of batches and the parts' `Context.rng`."""
     data_seed: int
+    """Seed of choices of what to buy (`PlanContext.data_rng`), shared by all seeds."""
     pool: Literal["all", "covered"]
+    """`all`: the whole pool; `covered`: only the questions that all asked teachers cover."""
     results_dir: str
     store_path: str | None
+    """File of the teacher store; None: `teacher_store.sqlite` in `results_dir`."""
     references: bool
+    """Whether a sweep also runs the untrained student."""
     config: Mapping[str, Any]
+    """The resolved config as plain data."""
 
     @property
     def asks_teacher(self) -> bool:
-        """Whether the teacher can change a number of this cell."""
+        """Whether the teacher can change a result of this cell."""
         needs = self.method.requires()
         reads = bool(needs.teacher_roles) or "teacher" in needs.distributions
         return reads or (self.method.trains() and self.pool == "covered")
 
     @property
     def needs_store(self) -> bool:
-        """Whether the cell asks a teacher whose replies are kept."""
+        """Whether the cell asks a teacher whose replies are kept in the teacher store."""
         return any(teacher.stored for teacher in self.asked_teachers.values())
 
     @property
     def store(self) -> Path:
-        """The file that keeps what teachers said, for all cells that name it."""
+        """Path of the teacher store; cells with the same path share its replies."""
         return Path(self.results_dir) / "teacher_store.sqlite" if self.store_path is None else Path(self.store_path)
 
     @property
     def uses_assistant(self) -> bool:
-        """Whether the assistant can change a number of this cell."""
+        """Whether the assistant can change a result of this cell."""
         needs = self.method.requires()
         return needs.assistant or "assistant" in needs.distributions
 
     @property
     def used_assistant(self) -> PretrainedAssistant | None:
-        """The assistant where this cell uses one; None also where it needs one and has none, which the plan refuses."""
+        """The assistant if this cell uses it, else None.
+
+        None also if the cell needs an assistant but has none; `benchmark.planning.checks` refuses such a cell.
+        """
         return None if isinstance(self.assistant, NoAssistant) or not self.uses_assistant else self.assistant
 
     @property
     def longest_local_reply(self) -> int:
-        """The most tokens that student or assistant write at once."""
+        """The most tokens of one reply by the student or the assistant."""
         return max(model.max_new_tokens for model in (self.student, self.used_assistant) if model is not None)
 
     @property
     def teachers(self) -> Mapping[str, Teacher]:
-        """The teachers by name; more than one only in a panel."""
+        """Name -> teacher; more than one only in a panel."""
         return members(self.teacher)
 
     @property
     def asked_teachers(self) -> Mapping[str, Teacher]:
-        """The teachers where this cell asks them, else none."""
+        """Name -> teacher, if the cell asks its teachers; otherwise empty."""
         return self.teachers if self.asks_teacher else {}
 
     @property
     def model_paths(self) -> dict[str, str | None]:
-        """Where the models come from that this cell uses, by slot: folders, hub ids, or None for those made here."""
+        """Slot (`student`, `assistant`, `teacher NAME`) -> folder or hub id of the model; None if it has none."""
         used: dict[str, Any] = {"student": self.student}
         if self.uses_assistant:
             used["assistant"] = self.assistant
@@ -99,5 +107,5 @@ class Cell:
         return {slot: getattr(model, "path", None) for slot, model in used.items()}
 
     def describe(self) -> str:
-        """The cell in a few words, for people."""
+        """The cell in one line, for people."""
         return f"{self.method.name} on {self.dataset.name}, student {self.student.name}, seed {self.seed}"

@@ -1,4 +1,4 @@
-"""Reads a cell from a config that Hydra composed: every group becomes a checked part."""
+"""Builds a cell from a config that Hydra composed: every group becomes a checked object."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GROUPS: Mapping[str, Any] = {
     "logger": CellLogger,
 }
 CHOICES = (*GROUPS, "method", "experiment")
-"""Everything that is chosen as GROUP=OPTION."""
+"""Names of all groups, from which a user chooses by GROUP=OPTION."""
 SCALARS: Mapping[str, Any] = {
     "method": str,
     "mode": Literal["run", "annotate", "plan"],
@@ -66,7 +66,7 @@ SCALARS: Mapping[str, Any] = {
 
 
 def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
-    """The cell of a composed config. Raises ConfigError for whatever does not fit; nothing has been done by then."""
+    """The cell of a composed config. Raises ConfigError for an unknown, missing or wrong setting, before any work."""
     _refuse_absent_search_path(hydra)
     plain = _plain(config)
     known = (*GROUPS, *SCALARS)
@@ -92,7 +92,7 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
 
 
 def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
-    """Hydra only warns of a folder that is not there, and would run without what the user meant to add."""
+    """Raises ConfigError for a missing folder of `hydra.searchpath`; Hydra would only warn, and run without it."""
     for source in hydra.runtime.config_sources:
         if (
             source.provider.startswith("hydra.searchpath")
@@ -117,14 +117,14 @@ def _resolved(node: DictConfig) -> Any:
 def _extra_datasets(
     options: Sequence[str], own: str, config: DictConfig, hydra: DictConfig | HydraConf
 ) -> Iterator[Dataset]:
-    """The datasets of `evaluation.extra`. Raises ConfigError where one is unknown, or called like another one."""
+    """The datasets of `evaluation.extra`. Raises ConfigError if one is unknown, or if two have the same name."""
     names = [own]
     for option in options:
         dataset: Dataset = build(_dataset_node(option, config, hydra), f"evaluation.extra.{option}", Dataset)
         if dataset.name in names:
             raise ConfigError(
                 f"evaluation.extra: {option} is called {dataset.name!r}, and the student is tested on {dataset.name!r} "
-                "already; leave it out, or give one of the two another name in a YAML of its own"
+                "already; leave it out, or give one of the two another name in a separate YAML file"
             )
         if "/" in dataset.name:
             raise ConfigError(
@@ -149,7 +149,7 @@ def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf
 
 
 def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
-    """The preset's name, followed by every axis on which this cell leaves the preset (`elad+selection=random`)."""
+    """The preset's name, followed by every setting in which the cell differs from it (`elad+selection=random`)."""
     chosen = hydra.runtime.choices
     preset = _composed(f"method={chosen['method']}", _search_path(hydra))
     parts = [str(chosen["method"])]
@@ -175,12 +175,12 @@ def _unresolved(node: DictConfig) -> Any:
 
 
 def _search_path(hydra: DictConfig | HydraConf) -> tuple[str, ...]:
-    """The overrides that say where else options lie."""
+    """The overrides that name further folders with options."""
     return tuple(override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath"))
 
 
 @lru_cache(maxsize=64)
 def _composed(choice: str, search_path: tuple[str, ...]) -> DictConfig:
-    """What the root config makes of one choice and nothing else."""
+    """The root config composed with a single choice."""
     loader = GlobalHydra.instance().config_loader()
     return loader.load_configuration("config", [*search_path, choice], RunMode.RUN)

@@ -1,4 +1,4 @@
-"""What the corridor hands to the parts: seen from one axis, with that axis's random numbers and rights."""
+"""The context that a part receives, with the random numbers and the access to gold answers of the part's axis."""
 
 from __future__ import annotations
 
@@ -21,32 +21,40 @@ AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
 
 @dataclass(frozen=True)
 class CellContext:
-    """The engine's `Context`. `gold_axes` are the axes whose part declared that it reads gold answers."""
+    """The engine's implementation of `Context`."""
 
     dataset: Dataset
     format: Format
     student: TextModel
     local_assistant: TextModel | None
+    """The assistant; None if no part declared it."""
     teachers: Sequence[str]
+    """The teachers' names."""
     loss_settings: Mapping[str, float]
+    """The settings that a stage may change for the loss: name -> default."""
     prompts: PromptLibrary
     seed: int
     data_seed: int
     round: Round
     history: Sequence[RoundLog]
+    """The finished rounds."""
     gold_rows: Mapping[str, Example]
+    """Question id -> example with gold fields, for the pool."""
     gold_axes: frozenset[str]
+    """The axes whose part declared that it reads gold answers."""
     notes: Counter[str] = field(default_factory=Counter)
+    """Name -> sum of what parts counted with `note`."""
     axis: str = ""
+    """The axis of the part that receives this context."""
 
     @property
     def task(self) -> Task:
-        """The family of the dataset."""
+        """The dataset's task: how questions are shown and answers are read."""
         return self.dataset.task
 
     @property
     def assistant(self) -> TextModel:
-        """The assistant. Raises ValueError where this method's parts did not require one."""
+        """The assistant. Raises ValueError unless a part of the method declares `Requirements.assistant`."""
         if self.local_assistant is None:
             raise ValueError(
                 f"the {self.axis} part used the assistant without declaring it; return Requirements(assistant=True) "
@@ -55,11 +63,11 @@ class CellContext:
         return self.local_assistant
 
     def for_axis(self, axis: str) -> CellContext:
-        """The same round as the part on one axis may see it."""
+        """A copy of the context for the part on `axis`."""
         return replace(self, axis=axis)
 
     def apart(self) -> CellContext:
-        """The same, with notes of its own."""
+        """A copy of the context with separate, empty notes."""
         return replace(self, notes=Counter())
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Request:
@@ -67,15 +75,15 @@ class CellContext:
         return replace(self.prompts.render(role, question, self.dataset, **variables), temperature=temperature)
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (seed, axis, round, key)."""
+        """A new random generator from (seed, axis, round, key)."""
         return stream("seed", self.seed, self.axis, self.round.index, *key)
 
     def data_rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (data_seed, axis, key): the same for all seeds."""
+        """A new random generator from (data_seed, axis, key), the same for all seeds."""
         return stream("data_seed", self.data_seed, self.axis, *key)
 
     def gold(self, question: Question) -> Example:
-        """The example with its gold fields. Raises LeakError unless this axis's part declared it."""
+        """The example with its gold fields. Raises LeakError unless this axis's part declares `Requirements.gold`."""
         if self.axis not in self.gold_axes:
             raise LeakError(
                 f"the {self.axis} part read the gold answer of {question.id!r} without declaring it; "
@@ -84,7 +92,7 @@ class CellContext:
         return self.gold_rows[question.id]
 
     def note(self, **counts: float) -> None:
-        """Adds to the sums that the round's log will show."""
+        """Adds to the round's sums, which `RoundLog.notes` shows later."""
         self.notes.update(counts)
 
 
@@ -98,7 +106,10 @@ def context_of(
     history: Sequence[RoundLog] = (),
     notes: Counter[str] | None = None,
 ) -> CellContext:
-    """A round of the cell, before it is seen from one axis. `assistant` reaches a method that declared it alone."""
+    """The context of a round; call `for_axis` before a part receives it.
+
+    `assistant` is dropped unless the method declared that it uses one.
+    """
     method = cell.method
     return CellContext(
         dataset=cell.dataset,

@@ -1,4 +1,4 @@
-"""Who a cell is: a hash of everything that can change its numbers, and of nothing else."""
+"""The id of a cell: a hash of everything that can change its results, and of nothing else."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ ID_LENGTH = 16
 
 
 def cell_id(cell: Cell) -> str:
-    """16 hexadecimal digits; equal for two commands exactly where their science is equal."""
+    """16 hexadecimal digits; two commands have the same id exactly if they must give the same results."""
     return id_of(identity(cell))
 
 
 def id_of(identity: Mapping[str, Any]) -> str:
-    """The id that an identity hashes to."""
+    """The id of an identity: the first 16 hexadecimal digits of its SHA-256."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
 def identity(cell: Cell) -> dict[str, Any]:
-    """Everything that can change the cell's numbers, as plain data; the record keeps it.
+    """Everything that can change the cell's results, as plain data; the record keeps it.
 
-    A part that cannot be used in this cell (the teacher of human labels, all training of the untrained student) is
-    left out, so that such cells are shared by every sweep.
+    What the cell cannot use is left out (the teacher, if the labels are human; training, if the student is untrained),
+    so that every sweep shares such cells.
     """
     method = cell.method
     trains = method.trains()
@@ -64,7 +64,7 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 
 def _charges(cell: Cell) -> dict[str, Any]:
-    """By teacher what decides, beside its replies, how many questions a budget of tokens or dollars admits."""
+    """Teacher -> settings that decide how many questions a budget in tokens or dollars admits; empty without one."""
     if not cell.budget.counts_tokens:
         return {}
     return {
@@ -77,7 +77,7 @@ def _charges(cell: Cell) -> dict[str, Any]:
 
 
 def _content(cell: Cell) -> dict[str, Any]:
-    """Hashes of what lies outside the config: rows, weights, recordings, prompt templates."""
+    """Name -> hash of content outside the config: rows, weights, recordings, prompt templates."""
     content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
     content |= {f"dataset {extra.name}": extra.fingerprint() for extra in cell.extra_datasets}
     needs, prompts = cell.method.requires(), prompt_library_for(cell.method.parts)
@@ -91,7 +91,7 @@ def _content(cell: Cell) -> dict[str, Any]:
 
 
 def _sources(parts: list[Any]) -> dict[str, str]:
-    """A hash per module of code that the parts live in. The engine's own modules are covered by ENGINE_VERSION."""
+    """Module -> hash of its code, for the parts' modules outside the engine, which ENGINE_VERSION covers."""
     modules: set[str] = set()
     for part in parts:
         for component in components(part):
@@ -100,7 +100,7 @@ def _sources(parts: list[Any]) -> dict[str, str]:
 
 
 def _add_with_imports(module: str, found: set[str]) -> None:
-    """The module and what it imports from its own top-level package (`methods.divergences`)."""
+    """Adds the module and what it imports from its own top-level package, such as `methods.divergences`."""
     package = module.partition(".")[0]
     if module in found or package == "benchmark":
         return
@@ -126,7 +126,7 @@ def _imported(node: ast.AST, module: str) -> list[str]:
 
 
 def _origin(node: ast.ImportFrom, module: str) -> str:
-    """The absolute name of what a `from ... import` inside a module names, dots in front resolved."""
+    """The absolute name of the module in a `from ... import`, with leading dots resolved."""
     if node.level == 0:
         return node.module or ""
     parents = module.split(".")
@@ -147,14 +147,14 @@ def _is_module(name: str) -> bool:
 def source_hash(module: str) -> str:
     """A hash of a module's code without comments, docstrings, texts under fields and constants, and layout.
 
-    So documenting a method changes no cell's id, and any change of its code does.
+    Documentation therefore changes no cell's id, but any change of code does.
     """
     code = _Undocumented().visit(ast.parse(_source(module)))
     return hashlib.sha256(ast.unparse(code).encode()).hexdigest()
 
 
 class _Undocumented(ast.NodeTransformer):
-    """Takes out every statement that is nothing but a text: Python runs it to no effect."""
+    """Removes every statement that is only a string, which has no effect."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

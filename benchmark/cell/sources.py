@@ -1,4 +1,4 @@
-"""What a cell draws from: the pool of questions, the teacher behind a distribution, a student on a hub."""
+"""Where a cell's inputs come from: its pool of questions, the teacher for distributions, the student's download."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from benchmark.types import Example
 
 
 def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
-    """The pool that this cell draws from: all of it, or what the teacher covers.
+    """The questions that this cell may buy: the whole pool, or with `pool=covered` those that all teachers cover.
 
-    Raises ConfigError where a needed teacher misses questions and `pool=covered` was not asked for.
+    Raises ConfigError if the cell asks a teacher that does not cover the whole pool, without `pool=covered`.
     """
     if not cell.asks_teacher:
         return splits.pool
@@ -33,17 +33,17 @@ def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
 
 
 def distribution_teacher(cell: Cell) -> DistributionTeacher:
-    """The first teacher. Raises ConfigError where it answers in text only."""
+    """The cell's first teacher, which gives the distributions. Raises ConfigError if it answers in text only."""
     name, first = next(iter(cell.teachers.items()))
     if not first.capabilities.shows_distributions:
         raise ConfigError(
-            f"{cell.method.name} compares the student with the teacher's distribution, and teacher={name} answers in "
+            f"{cell.method.name} compares the student with the teacher's distribution, but teacher={name} answers in "
             "text only; choose teacher=transformers teacher.path=FOLDER"
         )
     return cast(DistributionTeacher, first)
 
 
 def student_download(cell: Cell) -> str | None:
-    """What a run of the cell would first fetch from the hub for its student; None where nothing."""
+    """A line that says what a run would download for the student; None if nothing."""
     source = cell.student
     return source.download() if isinstance(source, PretrainedStudent) else None

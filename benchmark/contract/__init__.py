@@ -1,4 +1,4 @@
-"""What a plug-in imports: the seven axes, what the corridor hands to their parts, tasks, and language models."""
+"""What a plug-in imports: the seven axes, the context that their parts receive, tasks, and language models."""
 
 from benchmark.contract.axes import (
     Annotator,

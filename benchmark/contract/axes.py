@@ -1,8 +1,8 @@
-"""What a plug-in must be: seven parts that make a method, and what the corridor hands them.
+"""The contract of a plug-in: the seven parts of a method, and what the engine gives them.
 
-A part is a frozen-in-spirit dataclass named by `_target_` in its YAML. It keeps nothing between calls: what a round
-leaves behind is in `Context.history`, what a stage leaves behind in `Stage.memory`, and what a data policy must
-remember in its `state_dict`. Draw random numbers from `Context.rng` alone, so that order, batch size and resume change
+A part is a dataclass that its YAML names by `_target_`. It must not change its fields or keep anything between calls:
+read earlier rounds from `Context.history`, keep values for the next stage in `Stage.memory`, and those of a data
+policy in its `state_dict`. Draw random numbers from `Context.rng` only; then order, batch size and resume change
 nothing.
 """
 
@@ -40,30 +40,31 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a part cannot work without; the plan matches it before any work and refuses with the reason."""
+    """What a part needs; `benchmark.planning.checks` refuses a cell that lacks it, with the reason, before any work."""
 
     gold: bool = False
-    """Reads gold answers before training; tables show it."""
+    """True if it reads gold answers before training; result tables show that."""
     gold_rationale: bool = False
-    """Needs human rationales in the dataset."""
+    """True if it needs human rationales in the dataset."""
     choices: bool = False
-    """Works for multiple-choice questions only."""
+    """True if it works for multiple-choice questions only."""
     teacher_roles: frozenset[str] = NOTHING
-    """Prompt roles that it asks the teacher."""
+    """Prompt roles in which it asks teachers."""
     student_roles: frozenset[str] = NOTHING
     """Roles that the format must be able to ask the student."""
     annotation_kinds: frozenset[str] = NOTHING
     """Kinds of annotation that the annotation part must write."""
     teachers: int = 0
-    """How many different teachers it asks, where one is not enough."""
+    """The least number of different teachers that it needs; 0 if one, or none, is enough."""
     assistant: bool = False
-    """Uses the assistant, a local model beside the student."""
+    """True if it uses the assistant, a second local model."""
     assistant_roles: frozenset[str] = NOTHING
-    """Prompt templates that it renders for the assistant."""
+    """Prompt roles in which it asks the assistant."""
     distributions: frozenset[str] = NOTHING
     """Frozen models whose next-token distributions the loss reads: `teacher`, `assistant`."""
     teacher_probabilities: bool = False
-    """Asks its teachers with a contrast or for continuations, which takes models in this process."""
+    """True if its requests to teachers have a contrast or continuations, which only models in this process can answer.
+    """
 
     def __or__(self, other: Requirements) -> Requirements:
         return Requirements(
@@ -82,14 +83,14 @@ class Requirements:
 
 
 class Part(Protocol):
-    """Every plug-in says what it needs."""
+    """What every part of a method has."""
 
     def requires(self) -> Requirements:
-        """What must be there before this part may run."""
+        """What this part needs to run."""
         ...
 
 
-# --- what the corridor hands to the parts ----------------------------------------------------------------------------
+# --- what the engine gives to the parts ------------------------------------------------------------------------------
 
 
 class PlanContext(Protocol):
@@ -97,12 +98,12 @@ class PlanContext(Protocol):
 
     @property
     def task(self) -> Task:
-        """The family of the dataset."""
+        """The dataset's task: how questions are shown and answers are read."""
         ...
 
     @property
     def teachers(self) -> Sequence[str]:
-        """The teachers' names, which their annotations carry as source."""
+        """The teachers' names, for `ask` and for `Annotation.source`."""
         ...
 
     def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: Json) -> Request:
@@ -110,11 +111,14 @@ class PlanContext(Protocol):
         ...
 
     def data_rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (data_seed, key): for what is bought, so that all seeds share the purchases."""
+        """A new random generator from (data_seed, axis, key).
+
+        Draw from it what decides which requests are bought, so that all seeds share the purchases.
+        """
         ...
 
     def gold(self, question: Question) -> Example:
-        """The example with its gold fields. Raises LeakError unless a part of this method requires gold."""
+        """The example with its gold fields. Raises LeakError unless this part declares `Requirements.gold`."""
         ...
 
 
@@ -123,12 +127,12 @@ class Context(PlanContext, Protocol):
 
     @property
     def round(self) -> Round:
-        """The round that is running."""
+        """The current round."""
         ...
 
     @property
     def history(self) -> Sequence[RoundLog]:
-        """The rounds that are finished."""
+        """The finished rounds."""
         ...
 
     @property
@@ -138,25 +142,25 @@ class Context(PlanContext, Protocol):
 
     @property
     def student(self) -> TextModel:
-        """The student of this moment."""
+        """The student as it is now."""
         ...
 
     @property
     def assistant(self) -> TextModel:
-        """The assistant. Raises ValueError where this method's parts did not require one."""
+        """The assistant. Raises ValueError unless a part of the method declares `Requirements.assistant`."""
         ...
 
     @property
     def loss_settings(self) -> Mapping[str, float]:
-        """What a stage may set for this method's loss, with the defaults."""
+        """The settings that a stage may change for this method's loss: name -> default."""
         ...
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (seed, axis, round, key)."""
+        """A new random generator from (seed, axis, round, key)."""
         ...
 
     def note(self, **counts: float) -> None:
-        """Adds to the sums that `RoundLog.notes` will show."""
+        """Adds to the round's sums, which `RoundLog.notes` shows later."""
         ...
 
 
@@ -165,25 +169,25 @@ class Context(PlanContext, Protocol):
 
 @runtime_checkable
 class Schedule(Part, Protocol):
-    """Into which rounds the budget is cut."""
+    """How the budget is divided into rounds."""
 
     def next_round(self, history: Sequence[RoundLog]) -> Round | None:
-        """The round to run now, a pure function of the rounds so far; None ends the corridor."""
+        """The next round, as a pure function of the finished rounds; None ends the cell."""
         ...
 
 
 @runtime_checkable
 class Selection(Part, Protocol):
-    """Which questions the budget goes to."""
+    """Which questions are bought."""
 
     def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
-        """The questions worth annotating, best first; `pool` holds those not yet annotated."""
+        """The questions worth annotating, best first; `pool` holds the questions that are not annotated yet."""
         ...
 
 
 @runtime_checkable
 class Annotator(Part, Protocol):
-    """What is written about a picked question, by teachers, people or the student."""
+    """What teachers, people or the student write about a picked question."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -191,11 +195,11 @@ class Annotator(Part, Protocol):
         ...
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """The most that this question can cost the teachers, request by request."""
+        """All requests to teachers that `annotate` may send for this question, for the worst case of its cost."""
         ...
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """All annotations of the picked question. Drops nothing: what looks wrong stays, with its evidence."""
+        """All annotations of the picked question; wrong ones must be kept too, with evidence for the weighting."""
         ...
 
 
@@ -206,61 +210,64 @@ class Weighting(Part, Protocol):
     def weigh(
         self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
     ) -> Mapping[str, tuple[float, str]]:
-        """Annotation id -> (weight in [0, 1], reason). Ids left out keep theirs; 0 drops the annotation, still paid."""
+        """Annotation id -> (weight in [0, 1], reason). An id left out keeps its weight; 0 drops a paid annotation."""
         ...
 
 
 @runtime_checkable
 class Format(Part, Protocol):
-    """What the student is asked and what it learns to write: the only maker of student prompts."""
+    """The student's prompts and training targets; nothing else makes student prompts."""
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles that `ask` can make a prompt for."""
+        """The roles that `request` can make a prompt for."""
         ...
 
     @property
     def answer_path(self) -> tuple[str, ...]:
-        """The roles asked one after the other to get an answer at test, each given the text of the one before."""
+        """The roles that are asked one after another for a test answer; each is given the text of the one before."""
         ...
 
     def request(self, question: Question, role: str, task: Task, given: str = "") -> Request:
-        """The student's prompt for a role; the same text in training, in scoring and at test."""
+        """The student's prompt for a role: the same text in training, in scoring and at test.
+
+        `given` is the text that the student wrote for the role before on the answer path.
+        """
         ...
 
     def read(self, text: str) -> tuple[str, str]:
-        """(rationale, answer text) of what a student wrote for the last role of the answer path."""
+        """(rationale, answer text) in a text that the student wrote for the last role of the answer path."""
         ...
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
-        """Training examples from all annotations of non-zero weight."""
+        """The training examples; `annotations` are all those with a weight above 0."""
         ...
 
     def terms(self) -> Mapping[str, Term]:
-        """The weighted terms that its tasks belong to."""
+        """Name -> term of the loss; together they cover the tasks of its examples."""
         ...
 
 
 @runtime_checkable
 class ScorableFormat(Format, Protocol):
-    """A format whose targets on the answer path end in the answer, so that options can be scored in its place."""
+    """A format whose targets end in the answer, so that multiple-choice options can be scored in the answer's place."""
 
     def before_answer(self, text: str) -> str | None:
-        """What stands before the answer where a student has written `text`; None where a reply is the answer alone."""
+        """The part of a student's `text` that comes before the answer; None if its replies are only the answer."""
         ...
 
 
 @runtime_checkable
 class Curriculum(Part, Protocol):
-    """When the student sees what."""
+    """The order in which a round trains on its examples."""
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
-        """The next stretch of training, None to end it; `context.student` is as the done stages left it."""
+        """The next stage, or None to end training; `context.student` is the student after the stages in `done`."""
         ...
 
 
 class StepState(Protocol):
-    """What a loss and its data policy may know of the step they are in."""
+    """What a loss and its data policy may know about the current optimiser step."""
 
     @property
     def step(self) -> int:
@@ -274,76 +281,80 @@ class StepState(Protocol):
 
     @property
     def settings(self) -> Mapping[str, float]:
-        """What the stage set, over the loss's own defaults."""
+        """The loss's settings in this stage: its defaults, with the stage's own values over them."""
         ...
 
     @property
     def student(self) -> TextModel:
-        """The student of this moment, as text."""
+        """The student as it is now, to generate and score text."""
         ...
 
     @property
     def frozen(self) -> Mapping[str, FrozenModel]:
-        """The models that the method required in `Requirements.distributions`, by those names."""
+        """The frozen models, under the names in `Requirements.distributions`."""
         ...
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """A generator made anew from (seed, axis, round, key), equal on all ranks."""
+        """A new random generator from (seed, axis, round, key), the same on all ranks."""
         ...
 
 
 class DataPolicy(Protocol):
-    """Where the batches come from: the drawn examples themselves, the student's own text, a replay buffer.
+    """Where the examples of an optimiser step come from: the drawn examples, the student's own text, a replay buffer.
 
-    The only part with a state of its own, in fields marked `init=False` and `metadata={"identity": False}`. It begins
-    anew with every fresh student, and lives on where a round goes on.
+    Only a data policy may have a state, in fields marked `init=False` and `metadata={"identity": False}`. The state
+    starts anew with each initial student, and is kept if a round continues training (`Round.restart=False`).
     """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """The examples of one or more optimiser steps, all made before the first of them is taken."""
+        """The examples of one or more optimiser steps, all made before the first of these steps."""
         ...
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Told `accuracy` (or the task's metric) before step 1 and every `optimization.validation_every_n_steps`."""
+        """Receives metric -> value: `accuracy` or the task's own metric.
+
+        Called before step 1 and every `optimization.validation_every_n_steps` steps.
+        """
         ...
 
     def state_dict(self) -> dict[str, Json]:
-        """What it must remember, as plain JSON values, to go on exactly after an interruption."""
+        """Its state as plain JSON values, complete enough to resume exactly after an interruption."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Restores the state that `state_dict` returned."""
         ...
 
 
 @runtime_checkable
 class Loss(Part, Protocol):
-    """How the student is compared with the target or with a teacher's distribution."""
+    """How the student is compared with the target or with the distribution of a frozen model."""
 
     @property
     def data_policy(self) -> DataPolicy:
-        """Where the batches come from."""
+        """Where the examples of an optimiser step come from."""
         ...
 
     @property
     def settings(self) -> Mapping[str, float]:
-        """What a stage may set, with the defaults."""
+        """The settings that a stage may change: name -> default."""
         ...
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
-        """The terms of this loss, from those of the format."""
+        """Name -> term of this loss, made from the terms of the format."""
         ...
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
-        """Per term the scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights, denominator."""
+        """Term -> scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights and denominator."""
         ...
 
 
 @dataclass(frozen=True)
 class Method:
-    """A named combination of the axes. `name` is the preset's, followed by every choice that leaves it."""
+    """A named combination of seven parts, one per axis."""
 
     name: str
+    """The preset's name, followed by every setting that differs from the preset."""
     schedule: Schedule
     selection: Selection
     annotation: Annotator
@@ -353,12 +364,12 @@ class Method:
     loss: Loss
 
     def trains(self) -> bool:
-        """Whether there is any round at all; without one, only format, dataset and student can change a number."""
+        """Whether there is a first round. Without one, only format, dataset and student can change a result."""
         return self.schedule.next_round(()) is not None
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All seven, in the order in which the corridor meets them."""
+        """All seven parts, in the order in which a round uses them."""
         return (
             self.schedule,
             self.selection,
@@ -370,7 +381,7 @@ class Method:
         )
 
     def requires(self) -> Requirements:
-        """The union of what its parts require, as far as they will be used."""
+        """The union of what its parts require; if there is no training, only what the format requires."""
         needs = Requirements()
         for part in self.parts if self.trains() else (self.format,):
             needs = needs | part.requires()

@@ -1,4 +1,4 @@
-"""What a language model looks like to the parts: as text, through the meter, and on tensors inside a step."""
+"""The interfaces of language models for parts: as text, through the metered `ask`, and as tensors inside a step."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ if TYPE_CHECKING:
     from benchmark.student.batch import MicroBatch
 
 STUDENT, ASSISTANT = "student", "assistant"
-"""Whom an annotator may ask besides the teachers."""
+"""Names of the local models that an annotator may ask besides teachers."""
 
 
 class TextModel(Protocol):
-    """A language model of this moment as text: evaluation mode, no gradient, batched by length, metered."""
+    """A language model that reads and writes text: in evaluation mode, without gradient; its tokens are counted."""
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
-        """`samples` replies per request, in the order of the requests; equal requests give equal replies.
+        """Per request, in order, a list of `samples` replies; equal requests give equal replies.
 
-        Above temperature 0 they also depend on `key`, which tells apart one request at two moments of training.
+        Above temperature 0 they also depend on `key`: change it to get new replies to a request later in training.
         """
         ...
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
-        """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
+        """Per example, one natural log-probability per target token given all text before it; EOS is last."""
         ...
 
 
 class AskModels(Protocol):
-    """The metered way to the models: every distinct request to a teacher is booked on the ledger."""
+    """The `ask` function of an annotator; every distinct request to a teacher is booked in the cell's ledger."""
 
     async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        """`samples` replies to one request by one of `Context.teachers`, `STUDENT` or `ASSISTANT`.
+        """Returns `samples` replies to one request by `who`: one of `Context.teachers`, `STUDENT` or `ASSISTANT`.
 
-        Raises ValueError for nobody known, or for a teacher in a role that no part of the method declared.
+        Raises ValueError for an unknown `who`, and for a model or role that no part of the method declared.
         """
         ...
 
 
 class StepModel(Protocol):
-    """The student on tensors, inside an optimiser step."""
+    """A model as tensors inside an optimiser step. N counts the target tokens of all examples in the micro-batch."""
 
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
-        """[N, width]: the last hidden state at each position that predicts a response token."""
+        """[N, width]: the last hidden state at each position that predicts a target token."""
         ...
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -54,9 +54,12 @@ class StepModel(Protocol):
         ...
 
     def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """[N] nats of the tokens in float32, over the same vocabulary; much leaner than by way of all logits."""
+        """[N] negative log-likelihoods of `tokens` in nats, float32, over the same vocabulary.
+
+        Needs much less memory than `logits`.
+        """
         ...
 
 
 class FrozenModel(TextModel, StepModel, Protocol):
-    """A model beside the student whose weights never move: as text and, on the student's own tokens, on tensors."""
+    """A second model whose weights never change (teacher, assistant); as tensors it reads the student's own tokens."""

@@ -1,4 +1,4 @@
-"""What the family of a dataset is to the parts: how its questions are shown and its answers read."""
+"""The interface of a task, the family of a dataset: how its questions are shown and its answers are read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Task(Protocol):
         ...
 
     def parse(self, question: Question, text: str) -> str | None:
-        """The answer that `text` is, in the form of the dataset's gold answers; None where it is none.
+        """The answer that the whole `text` states, in the form of the dataset's gold answers; None if it states none.
 
-        This strict reading decides what students learn and what a right answer is.
+        This strict reading decides what students learn and which answers are right.
         """
         ...
 
     def parse_flexibly(self, question: Question, text: str) -> str | None:
-        """The answer found somewhere in `text`, the strict one where there is one; None where none or several are."""
+        """The answer of `parse` if there is one, else the only answer found in `text`; None if none or several are."""
         ...
 
     def is_correct(self, example: Example, answer: str | None) -> bool:

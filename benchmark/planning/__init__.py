@@ -1,1 +1,1 @@
-"""What a command would do and whether it can: checks, worst cases, costs and times. Buys and trains nothing."""
+"""Shows what a command would do and whether it can: checks, worst cases, costs and times. Buys and trains nothing."""

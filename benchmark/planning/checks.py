@@ -1,4 +1,4 @@
-"""What must hold before any work: requirements matched, files present, budget possible, results writable."""
+"""Checks before any work: requirements are met, files exist, the budget allows a question, results can be written."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
 
 def check(cell: Cell) -> None:
-    """Raises ConfigError with every reason why the cell cannot run, before any work; makes its results folder.
+    """Raises ConfigError with all reasons why the cell cannot run.
 
-    It makes the teacher store too, where the cell needs one.
+    Makes the results folder, and the teacher store if the cell needs one.
     """
     _refuse_impossible(cell)
     refuse_unwritable(Path(cell.results_dir))
@@ -35,9 +35,9 @@ def check(cell: Cell) -> None:
 
 
 def check_preparation(cell: Cell) -> None:
-    """Raises ConfigError with every reason why the cell's purchases cannot be prepared. The student may be absent.
+    """Raises ConfigError with all reasons why the cell's annotations cannot be bought ahead of time.
 
-    Makes the teacher store, where the cell needs one.
+    Does not need the student. Makes the teacher store if the cell needs one.
     """
     _refuse(cell, [*_reasons(cell)])
     if cell.needs_store:
@@ -46,7 +46,10 @@ def check_preparation(cell: Cell) -> None:
 
 
 def check_without_trace(cell: Cell) -> None:
-    """The same, but writes and downloads nothing: what only a student that is not here can tell is left open."""
+    """The same as `check`, but writes and downloads nothing.
+
+    If the student is not on this machine yet, checks that need its tokenizer or weights are left out.
+    """
     if student_download(cell) is None:
         _refuse_impossible(cell)
     else:
@@ -77,7 +80,7 @@ def _reasons(cell: Cell) -> Iterator[str]:
         unmet = [*_unmet(cell, splits)]
         yield from unmet
         yield from _impossible_sizes(cell, splits)
-        if not unmet:  # or nobody knows what would be asked
+        if not unmet:  # otherwise it is unknown what would be asked
             yield from _unaffordable(cell, splits)
             yield from _begun_replies(cell, splits)
     extra = _extra_tests(cell)
@@ -91,7 +94,7 @@ def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
 
 
 def _check_models_beside(cell: Cell) -> None:
-    """Raises ConfigError for an assistant or a teacher with distributions that is not there, or speaks other tokens."""
+    """Raises ConfigError if the assistant or the teacher for distributions is absent or has another vocabulary."""
     if (assistant := cell.used_assistant) is not None:
         assistant.check()
         assistant.fingerprint()
@@ -105,7 +108,7 @@ def _check_models_beside(cell: Cell) -> None:
 
 
 def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
-    """Reasons, one per requirement that nothing in this cell meets."""
+    """One reason per requirement that the cell does not meet."""
     needs = cell.method.requires()
     if needs.choices and not all(example.choices for example in splits.pool):
         yield "it works for multiple-choice questions only"
@@ -116,15 +119,15 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
         prompts.fingerprint(role)
     for name, teacher in cell.teachers.items():
         if name in TAKEN_NAMES:
-            yield f"a teacher cannot be called {name!r}; annotations and the ledger know somebody else by that name"
+            yield f"a teacher cannot be called {name!r}; annotations and the ledger use that name for another source"
         unplayable = sorted(needs.teacher_roles - set(teacher.roles or needs.teacher_roles))
         if unplayable:
-            yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot play it"
+            yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot answer in that role"
         for role in sorted(needs.teacher_roles - set(unplayable)):
             prompts.fingerprint(role)
         if needs.teacher_probabilities and not teacher.capabilities.shows_probabilities:
             yield (
-                f"it reads the teacher's probabilities, and teacher={name} answers in text only; choose "
+                f"it reads the teacher's probabilities, but teacher={name} answers in text only; choose "
                 "teacher=transformers teacher.path=FOLDER"
             )
     if needs.teachers > len(cell.teachers):
@@ -142,7 +145,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
 
 
 def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:
-    """The further test sets, sealed. Raises DataError where one cannot be made."""
+    """The sealed test sets of `evaluation.extra`. Raises DataError if one cannot be loaded."""
     tests = []
     for dataset in cell.extra_datasets:
         try:
@@ -153,14 +156,14 @@ def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:
 
 
 def _unaskable(cell: Cell, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
-    """One reason per further test set whose questions the format cannot ask."""
+    """One reason per test set of `evaluation.extra` whose questions the format cannot ask."""
     if not cell.method.format.requires().choices:
         return
     for dataset, test in extra:
         if test.count(lambda questions: [not question.choices for question in questions]):
             yield (
-                f"its format works for multiple-choice questions only, and those of evaluation.extra={dataset.name} "
-                "have no choices"
+                "its format works for multiple-choice questions only, but questions of "
+                f"evaluation.extra={dataset.name} have no choices"
             )
 
 
@@ -177,7 +180,7 @@ def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
 
 
 def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
-    """One reason per limit within which no question of the pool is sure to stay."""
+    """One reason per limit of the budget that the worst case of every question in the pool exceeds."""
     limits = cell.budget.limits
     if not limits.keys() - {"questions"}:
         return
@@ -196,12 +199,12 @@ def _unaffordable(cell: Cell, splits: Splits) -> Iterator[str]:
         cheapest = {unit: min(cost, getattr(most, unit)) for unit, cost in cheapest.items()}
     for unit, cost in cheapest.items():
         if limits[unit] < cost < math.inf:
-            told = f"{cost:.2g} US dollars" if unit == "usd" else f"{cost} {unit}"
-            yield f"budget.{unit}={limits[unit]}, but one question may cost {told}"
+            amount = f"{cost:.2g} US dollars" if unit == "usd" else f"{cost} {unit}"
+            yield f"budget.{unit}={limits[unit]}, but the cheapest question may cost {amount}"
 
 
 def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
-    """One reason where a teacher that begins every reply anew would have to go on from a reply that is begun."""
+    """One reason if the method gives the beginning of a reply to a teacher that cannot continue one."""
     chats = {name for name, teacher in cell.teachers.items() if not teacher.capabilities.continues_replies}
     pool = covered_pool(cell, splits) if chats else ()
     if pool:
@@ -209,13 +212,13 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
         begun = sorted({request.request.role for request in planned if request.who in chats and request.request.prefix})
         if begun:
             yield (
-                f"a chat cannot go on from a reply that is begun, as the prompt {', '.join(begun)} wants; choose "
+                f"a chat cannot continue a reply that is begun, which the prompt {', '.join(begun)} asks for; choose "
                 "teacher.api=completions, or an annotation that begins its replies in the prompt (annotation.begin_in)"
             )
 
 
 def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
-    """Reasons why the student cannot be measured as `evaluation` asks."""
+    """One reason per setting of `evaluation` that this format or dataset does not allow."""
     settings, task = cell.evaluation, cell.dataset.task
     if settings.option_likelihood is not None:
         chosen = f"evaluation.option_likelihood={settings.option_likelihood}"
@@ -232,13 +235,13 @@ def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Datas
             )
         if settings.samples:
             yield (
-                f"evaluation.samples={settings.samples} draws what the student writes, and {chosen} does not read "
-                "that; set one of the two to 0 or null"
+                f"evaluation.samples={settings.samples} draws answers that the student writes, but {chosen} reads no "
+                "written answer; give evaluation.samples=0 or evaluation.option_likelihood=null"
             )
     if settings.samples and isinstance(task, GradedTask):
         yield (
-            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, and those of task "
-            f"{task.name} are graded; give evaluation.samples=0"
+            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, but answers of "
+            f"task {task.name} are graded; give evaluation.samples=0"
         )
 
 
@@ -247,7 +250,7 @@ def _without_options(questions: Sequence[Question]) -> list[bool]:
 
 
 def _overlong_prompts(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
-    """One reason per dataset where prompts leave no room for an answer and the student's config says `refuse`."""
+    """With `student.overlong=refuse`, one reason per dataset with prompts that leave no room for an answer."""
     from benchmark.student.encoding import Encoder
 
     student, form = cell.student, cell.method.format
@@ -271,8 +274,7 @@ def _overlong_prompts(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset,
     for whose, count in overlong.items():
         if count:
             yield (
-                f"{count} prompts{whose} are longer than {limit} tokens, which is what the window of "
-                f"student={student.name} (max_length={student.max_length}) leaves beside {new_tokens} new tokens; "
-                "raise student.max_length, lower student.max_new_tokens, or cut and count with "
-                "student.overlong=truncate"
+                f"{count} prompts{whose} are longer than {limit} tokens: the window of student={student.name} "
+                f"(max_length={student.max_length}) must also hold {new_tokens} new tokens; raise student.max_length, "
+                "lower student.max_new_tokens, or give student.overlong=truncate, which cuts prompts and counts them"
             )

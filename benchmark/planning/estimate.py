@@ -1,4 +1,4 @@
-"""What a cell would cost before it is run: teacher calls and tokens from a rehearsal, time from finished cells."""
+"""Estimates a cell's cost before it is run: calls and tokens from a rehearsal, time from finished cells."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ from benchmark.types import Pick, Question, Reply, Request, RoundLog, Usage
 
 REHEARSED_QUESTIONS = 16
 MOST_ROUNDS = 1000
-"""A schedule that plans more has no end that can be foreseen."""
+"""A schedule with more rounds counts as endless, and its time as unknown."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A sum of expected amounts. Some of it may be an upper bound, and some unknown and so not in `value`."""
+    """A sum of expected amounts."""
 
     value: float = 0.0
     at_most: bool = False
+    """True if a summand is an upper bound."""
     unknown: bool = False
+    """True if a summand is unknown, and so missing from `value`."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(self.value + other.value, self.at_most or other.at_most, self.unknown or other.unknown)
@@ -49,7 +51,7 @@ UNKNOWN = Estimate(unknown=True)
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """What a cell is expected to buy from its teacher; `tokens` are those of prompts and replies."""
+    """What a cell is expected to buy from its teachers; `tokens` counts prompts and replies together."""
 
     calls: Estimate = Estimate()
     tokens: Estimate = Estimate()
@@ -59,23 +61,24 @@ class ExpectedCost:
         return ExpectedCost(self.calls + other.calls, self.tokens + other.tokens, self.usd + other.usd)
 
 
-# --- what the teacher is asked ----------------------------------------------------------------------------------------
+# --- costs ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Rehearsal:
-    """Stands in for the teachers: keeps every distinct request with its samples, and answers as an exemplar does.
-
-    Where the question has choices, the answer is its first one: an exemplar's would be none of them.
-    """
+    """The `ask` function in place of real teachers: it records requests and replies with an exemplar's text."""
 
     rationale: str = ""
+    """The rationale of every reply."""
     answer: str = "0"
+    """The answer of every reply to a question without choices."""
     choices: Mapping[str, str] = field(default_factory=dict)
+    """Question id -> answer, for questions with choices: their first one."""
     asked: dict[tuple[str, Request], int] = field(default_factory=dict)
+    """(teacher's name, request) -> the most samples that were asked for."""
 
     async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        """`samples` times the same. Raises LookupError for the student and the assistant, who are not here."""
+        """Returns `samples` equal replies. Raises LookupError for the student and the assistant."""
         if who in (STUDENT, ASSISTANT):
             raise LookupError(f"there is no {who} in a rehearsal")
         self.asked[who, ask] = max(samples, self.asked.get((who, ask), 0))
@@ -83,24 +86,24 @@ class Rehearsal:
         return [Reply(f"{self.rationale} {ANSWER_CLAUSE} {answer}.")] * samples
 
     def calls(self, teacher: str | None = None) -> int:
-        """How many calls the ledger would hold, of one teacher or all: a repeated request is charged once."""
+        """Number of calls that would be charged, of one teacher or of all; a repeated request counts once."""
         return sum(samples for (who, _), samples in self.asked.items() if teacher in (None, who))
 
     def prompt_tokens(self, teacher: str) -> int:
-        """Estimated tokens of the prompts of all calls to one teacher."""
+        """Estimated prompt tokens of all calls to one teacher."""
         return sum(n * estimated_prompt_tokens(request) for (who, request), n in self.asked.items() if who == teacher)
 
     def replies(self, teacher: str) -> int:
-        """How many replies one teacher would be charged for."""
+        """Number of replies that one teacher would be paid for; see `replies_written`."""
         return sum(n * replies_written(request) for (who, request), n in self.asked.items() if who == teacher)
 
 
 def expected_cost(cell: Cell) -> ExpectedCost | None:
-    """What the cell would be charged for its whole budget; None where its teacher is not asked.
+    """What the cell would be charged for its whole budget; None if it does not ask its teacher.
 
-    The annotation is rehearsed on a sample of the pool. Where that is not possible (it turns to the student, or cannot
-    cope with made-up replies), the largest worst case of the sample stands as an upper bound. What it takes to measure
-    the teacher itself on the test questions is in no ledger, and not in here.
+    The annotator runs on a sample of the pool with a `Rehearsal` as `ask`. If that fails (the annotator asks the
+    student, or cannot use invented replies), the sample's largest worst case is the estimate, as an upper bound. The
+    cost of testing the teacher itself (`evaluation.paid_teacher_accuracy`) is not included.
     """
     if not cell.asks_teacher:
         return None
@@ -121,9 +124,9 @@ def expected_cost(cell: Cell) -> ExpectedCost | None:
 
 
 def admitted_questions(budget: Budget, pool: int, most: Mapping[str, float], mean: Mapping[str, float]) -> int:
-    """How many questions of the pool are bought: each is admitted only while its worst case still fits.
+    """How many of `pool` questions a budget buys, if each is bought only while its worst case still fits.
 
-    `most` and `mean` say by unit what one question costs.
+    `most` and `mean` are the worst and the mean cost of one question: unit -> amount.
     """
     questions = pool
     for unit, limit in budget.limits.items():
@@ -137,7 +140,7 @@ def _largest(costs: Sequence[Usage]) -> dict[str, float]:
 
 
 def _rehearsed_cost(cell: Cell, rehearsal: Rehearsal, times: float) -> ExpectedCost:
-    """What was rehearsed, so many times."""
+    """The cost of all rehearsed requests, multiplied by `times`."""
     of_teachers = (
         _cost(
             cell,
@@ -161,14 +164,14 @@ def _cost(cell: Cell, teacher: Teacher, calls: float, prompt_tokens: float, repl
 
 
 def _free_or_unknown(cell: Cell) -> Estimate:
-    """What tokens that nobody can count will cost: nothing from a teacher that is free."""
+    """The cost of an unknown number of tokens: 0 if all teachers are free, else unknown."""
     return Estimate() if all(teacher.price.is_free for teacher in cell.teachers.values()) else UNKNOWN
 
 
 def completion_tokens_per_reply(dataset: Dataset) -> float | None:
-    """The mean length of the dataset's exemplars, rationale and answer; None where it has no exemplar.
+    """Estimated mean tokens of the dataset's exemplars, rationale and answer; None if it has no exemplar.
 
-    Few-shot prompts show the exemplars, and models answer about as long as what they are shown.
+    A model's replies are about as long as the exemplars that few-shot prompts show.
     """
     texts = _exemplar_replies(dataset)
     return fmean(estimated_tokens(text) for text in texts) if texts else None
@@ -179,13 +182,13 @@ def _exemplar_replies(dataset: Dataset) -> list[str]:
 
 
 def _spread(pool: Sequence[Question], count: int) -> list[Question]:
-    """At most `count` questions, evenly spread over the pool: always the same ones."""
+    """At most `count` questions, evenly spread over the pool; the same in every call."""
     count = min(count, len(pool))
     return [pool[i * len(pool) // count] for i in range(count)]
 
 
 def _rehearsed(cell: Cell, splits: Splits, questions: Sequence[Question]) -> Rehearsal | None:
-    """What the annotation asks about the questions; None where it cannot be told without teacher and student."""
+    """The annotator's requests about the questions; None if it cannot work with a rehearsal's replies."""
     if not cell.method.trains():
         return Rehearsal()
     choices = {question.id: question.choices[0] for question in questions if question.choices}
@@ -200,33 +203,38 @@ def _rehearsed(cell: Cell, splits: Splits, questions: Sequence[Question]) -> Reh
 
     try:
         asyncio.run(annotate())
-    except Exception:  # whatever a part does about replies that nobody gave
+    except Exception:  # an annotator may fail in any way on invented replies
         return None
     return rehearsal
 
 
-# --- how long it takes ------------------------------------------------------------------------------------------------
+# --- times ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What the record of a finished cell says of its time."""
+    """The times in the record of a finished cell."""
 
     method: str
     identity: Mapping[str, Any]
+    """What `benchmark.cell.identity.identity` returned for the cell."""
     seconds: float
+    """Wall-clock time of the whole cell."""
     steps: int
+    """Optimiser steps."""
     training_seconds: float
+    """Time of these steps."""
     seconds_per_answer: float
+    """Seconds per test answer."""
 
     @property
     def seconds_per_trained_example(self) -> float:
-        """Training time per optimiser step and group of its batch."""
+        """Training seconds per example: per optimiser step and group of its batch."""
         return self.training_seconds / (self.steps * int(self.identity["optimization"]["batch_size"]))
 
 
 def timings(results: Path) -> list[Timing]:
-    """The times of all complete records in a results folder; a record that tells no time is left out."""
+    """The times of all complete records in a results folder; records without times are left out."""
     return [timing for record in complete_records(results) if (timing := _timing(record)) is not None]
 
 
@@ -240,15 +248,15 @@ def _timing(record: CompleteRecord) -> Timing | None:
 
 
 def expected_seconds(cell: Cell, known: Sequence[Timing]) -> Estimate:
-    """How long the cell would take, judged by finished ones of the same student; unknown where there is none.
+    """Seconds that the cell would take, from finished cells of the same student; unknown if there is none.
 
-    The median of the cells that did the same work (method, dataset, evaluation, steps, batch size, precision) with any
-    seed or budget. Without one, the student's median pace is scaled: training time per example seen, times batch size,
-    steps and rounds, plus time per test answer, times test answers (samples too) and validation questions. A live
-    teacher's own time is not in the second.
+    The estimate is the median over cells with the same work (method, dataset, evaluation, steps, batch size,
+    precision), with any seed or budget. Without such a cell, median times of the student's other cells are scaled:
+    training time per example x batch size x steps x rounds, plus time per test answer x (test answers, samples
+    included, and validation questions). The scaled estimate leaves out the time of a live teacher.
     """
     if student_download(cell) is not None:
-        return UNKNOWN  # without its commit there is no identity to compare
+        return UNKNOWN  # a student that is not downloaded has no identity to compare
     who = identity(cell)
     same = [each for each in known if each.method == cell.method.name and _work(each.identity) == _work(who)]
     if same:
@@ -257,19 +265,19 @@ def expected_seconds(cell: Cell, known: Sequence[Timing]) -> Estimate:
 
 
 def _work(who: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides how much there is to do, of an identity."""
+    """The entries of an identity that decide how much work the cell is."""
     optimization = who.get("optimization") or {}
     sizes = (optimization.get("max_steps"), optimization.get("batch_size"))
     return (*_student(who), who.get("dataset"), who.get("evaluation"), *sizes)
 
 
 def _student(who: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The student of an identity and the precision that it works at."""
+    """The student and the precision in an identity."""
     return who.get("student"), who.get("precision") or (who.get("optimization") or {}).get("precision")
 
 
 def _scaled(cell: Cell, known: Sequence[Timing]) -> Estimate:
-    """Training and evaluation at the pace of other cells of the student; those that trained judge one that trains."""
+    """Seconds of training and evaluation, scaled from other cells of the student; `expected_seconds` says how."""
     rounds = _planned_rounds(cell.method.schedule)
     judges = [each for each in known if each.steps] if rounds else known
     if rounds is None or not judges:
@@ -286,13 +294,13 @@ def _scaled(cell: Cell, known: Sequence[Timing]) -> Estimate:
 
 
 def _planned_rounds(schedule: Schedule) -> int | None:
-    """The rounds of a student that never suffices; None for a schedule that cannot tell without real ones."""
+    """Number of rounds if every validation accuracy is 0; None if the schedule needs real rounds or has no end."""
     history: list[RoundLog] = []
     try:
         while (round_ := schedule.next_round(tuple(history))) is not None:
             if len(history) == MOST_ROUNDS:
                 return None
             history.append(RoundLog(round_, 0, {}, {}, {}, {"accuracy": 0.0}, {}))
-    except Exception:  # it read of a round what only a real one leaves behind
+    except Exception:  # it reads something of a round that only a real round has
         return None
     return len(history)

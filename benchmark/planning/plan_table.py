@@ -1,4 +1,4 @@
-"""What a command would run, as a table for people: every cell with its state, its costs and its time."""
+"""The table of `mode=plan`: every cell that a command would run, with its state, cost and time."""
 
 from __future__ import annotations
 
@@ -34,36 +34,48 @@ TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
 NO_VALUE = "-"
 ESTIMATED, AT_MOST, NOT_KNOWN = "~", "≤", "?"
 MARKS = {
-    ESTIMATED: f"estimated: costs by asking for {REHEARSED_QUESTIONS} questions without sending anything, times from "
+    ESTIMATED: f"estimated: costs from a rehearsal of {REHEARSED_QUESTIONS} questions that sends nothing, times from "
     "finished cells, one cell after another",
-    AT_MOST: f"at most: the largest worst case of {REHEARSED_QUESTIONS} questions, by what the method plans to ask",
-    NOT_KNOWN: "not known: no finished cell of this student to judge the time by, or prompts that follow from replies",
+    AT_MOST: f"at most: the largest worst case of {REHEARSED_QUESTIONS} questions, from the requests that the method "
+    "plans",
+    NOT_KNOWN: "not known: there is no finished cell of this student to take the time from, or prompts depend on "
+    "replies",
 }
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A cell that the table lists. `varied` is what else tells it from the others; `cell` is None if impossible."""
+    """A cell that the table lists."""
 
     names: Names
     varied: str = ""
+    """Further settings in which the listed cells differ."""
     cell: Cell | None = None
+    """None if the cell is impossible."""
     status: Status = "missing"
+    """What the results folder holds of the cell."""
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One line of the table. Nothing is left to buy or to do where `cost` or `seconds` is None."""
+    """One line of the table."""
 
     names: Names
     varied: str
+    """Further settings in which the listed cells differ."""
     state: str
+    """The cell's state, in words of `STATES`, or `impossible`."""
     cost: ExpectedCost | None = None
+    """What the cell will buy; None if it buys nothing."""
     seconds: Estimate | None = None
+    """How long the cell will run; None if it will not run."""
 
 
 def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
-    """The table with the totals of what is to run; then why cells are impossible, downloads, what the marks mean."""
+    """The table in Markdown, with totals of the cells to run.
+
+    Below it stand the reasons why cells are impossible, the downloads of a run, and what the marks mean.
+    """
     cells, known = list(cells), lru_cache(timings)
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
@@ -75,7 +87,7 @@ def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
 
 
 def _downloads(cells: Iterable[Listed]) -> list[str]:
-    """Every student that a run would fetch from the hub, once."""
+    """One line per student that a run would download from the hub, without repeats."""
     downloads = [student_download(listed.cell) for listed in cells if listed.cell is not None]
     return list(dict.fromkeys(download for download in downloads if download is not None))
 
@@ -107,7 +119,7 @@ def _shown(row: PlanRow) -> list[str]:
 
 
 def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
-    """The value behind its mark; a zero is never an estimate, and what is unknown is never left out silently."""
+    """The value with its mark in front; a zero has no mark, and an unknown part is shown as `?`."""
     if not estimate.value:
         return NOT_KNOWN if estimate.unknown else text(0.0)
     mark = AT_MOST if estimate.at_most else ESTIMATED
@@ -115,7 +127,7 @@ def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever a person would say."""
+    """Below 90 s in seconds, below an hour in minutes, otherwise in hours and minutes."""
     if seconds < 90:
         return f"{-(-seconds // 1):.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -123,6 +135,6 @@ def _duration(seconds: float) -> str:
 
 
 def _legend(lines: Sequence[Sequence[str]]) -> str:
-    """What the marks mean that the table uses."""
+    """The meaning of each mark that the table uses."""
     costs = "".join(cell for line in lines for cell in line[COLUMNS.index("calls") :])
     return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in costs)

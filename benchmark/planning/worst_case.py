@@ -1,4 +1,4 @@
-"""What questions can cost at most, from their prompts as they will be rendered; nobody is asked."""
+"""The most that a question can cost, computed from its rendered prompts; no model is asked."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class WorstCases:
-    """The worst cases of one cell's questions."""
+    """The worst-case cost of each question of a cell."""
 
     def __init__(self, cell: Cell, splits: Splits) -> None:
-        """Raises ConfigError for a teacher that has nothing to say about the dataset."""
+        """Raises ConfigError if a teacher cannot answer about the dataset."""
         self.cell = cell
         self.context = annotation_context(cell, splits)
         self.suppliers = {name: Supplier(t.open(cell.dataset), t.price) for name, t in cell.asked_teachers.items()}
 
     def of(self, question: Question) -> Usage:
-        """The sum over the requests that the annotation plans for the question."""
+        """The most calls, tokens and US dollars of the question: the sum over the requests that the annotator plans."""
         planned = self.cell.method.annotation.most_requests(question, self.context)
         most = worst_case(planned, self.suppliers, self.cell.longest_local_reply)
         return most + Usage(questions=1)
 
 
 def annotation_context(cell: Cell, splits: Splits) -> CellContext:
-    """The first round as the annotation would see it, but without a student: to ask one raises."""
+    """The annotator's context of the first round, without student and assistant: it fails if it uses them."""
     round_ = cell.method.schedule.next_round(()) or Round(0, 1.0)
     nobody = cast("TextModel", None)
     return context_of(cell, splits, prompt_library_for(cell.method.parts), round_, nobody, None).for_axis("annotation")

@@ -1,4 +1,4 @@
-"""Hashes of files: what a record says of the files beside it, and whether they are still those."""
+"""Sizes and hashes of the files next to a record, and whether the files still match them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from benchmark.records.schema import FileContent
 
 SMALL = 8 * 2**20
-"""Up to this many bytes a file is read to be checked; of a larger one the size must do, or planning would take long."""
+"""Bytes. A larger file is checked by its size only, not by its hash, so that planning stays fast."""
 REMOVABLE = "student"
-"""What a user may delete from a finished cell to save space: no table needs the weights."""
+"""The folder that a user may delete from a finished cell to save space: no table needs the weights."""
 
 
 def file_hash(path: Path) -> str:
@@ -21,7 +21,10 @@ def file_hash(path: Path) -> str:
 
 
 def contents(folder: Path, *names: str) -> dict[str, FileContent]:
-    """Size and hash of files, by path below the folder; a name may be a folder, and may be missing."""
+    """Size and hash by path below `folder`, of the named files and of all files in the named folders.
+
+    A name without a file or folder is left out.
+    """
     files = [path for name in names for path in _files(folder / name)]
     return {
         str(path.relative_to(folder)): FileContent(bytes=path.stat().st_size, sha256=file_hash(path)) for path in files
@@ -29,7 +32,7 @@ def contents(folder: Path, *names: str) -> dict[str, FileContent]:
 
 
 def changed(folder: Path, expected: Mapping[str, FileContent]) -> str | None:
-    """The first file that is missing or not as expected, with the reason; None where all are."""
+    """One line about the first file that is missing or differs from what `contents` returned; None if all match."""
     for name, known in expected.items():
         path = folder / name
         if name.startswith(f"{REMOVABLE}/") and not (folder / REMOVABLE).exists():
@@ -37,9 +40,9 @@ def changed(folder: Path, expected: Mapping[str, FileContent]) -> str | None:
         if not path.is_file():
             return f"{path} is missing"
         if path.stat().st_size != known.bytes:
-            return f"{path} has {path.stat().st_size} bytes, and was written with {known.bytes}"
+            return f"{path} has {path.stat().st_size} bytes, but was written with {known.bytes}"
         if known.bytes <= SMALL and file_hash(path) != known.sha256:
-            return f"{path} is not as it was written"
+            return f"{path} has changed since it was written"
     return None
 
 

@@ -1,8 +1,8 @@
-"""What an unfinished cell has done so far, so that the same command goes on there after any kind of death.
+"""The journal of an unfinished cell: what it has done so far, so that the same command resumes after any interruption.
 
 `<results>/.journals/<cell_id>/` holds, per round, the ranking, every bought question, the checkpoint of a running fit,
-the trained weights and the round's end. Everything is acted on in the form in which it is read back, so that a cell
-that went on and one that never stopped cannot differ. A finished cell needs its journal no more.
+the trained weights and the round's end. A cell saves each value and then uses it as it is read back, so that a resumed
+cell gives exactly the results of one that never stopped. The journal is removed when the cell is finished.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from benchmark.types import Json
 
 STAMP = "stamp.json"
 BUYER = "buyer.json"
-"""Under which mark the cell buys: what it has paid for is its own, whatever version of the code goes on."""
+"""File of the cell's mark on its payments. It outlives a change of the code, so that a payment is never lost."""
 T = TypeVar("T")
 
 
 def as_json(value: Any) -> Json:
-    """Dataclasses, mappings and sequences as plain JSON values. Raises TypeError for what JSON cannot hold."""
+    """Dataclasses, mappings and sequences as plain JSON values. Raises TypeError for a value that JSON cannot hold."""
     return json.loads(json.dumps(_plain(value)))
 
 
 def from_json(hint: Any, value: Json) -> Any:
-    """The value that `as_json` took apart. Raises ValueError where it does not fit the type."""
+    """The value of type `hint` from what `as_json` returned. Raises ValueError if it does not fit the type."""
     return _adapter(hint).validate_python(value)
 
 
@@ -55,19 +55,25 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal of one cell. Its holder must hold the cell's lock. `say` tells what could not be used."""
+    """The journal of one cell; only the process that holds the cell's lock may use it.
+
+    `say` receives a line for each file that cannot be used.
+    """
 
     folder: Path
     say: Callable[[str], None]
 
     @classmethod
     def open(cls, results: Path, cell_id: str, say: Callable[[str], None]) -> Journal:
-        """The journal as an earlier attempt left it; an empty one where there was none or another program wrote it."""
+        """The journal of an earlier attempt; an empty one if there is none.
+
+        If another version of the code or of a library wrote it, it is emptied, except for `BUYER`, and `say` is called.
+        """
         folder = results / ".journals" / cell_id
         journal = cls(folder, say)
         buyer: Json = None
         if folder.is_dir() and journal.read(STAMP) != _stamp():
-            say(f"{folder} was written by another version of the code or of its libraries; the cell starts anew")
+            say(f"{folder} was written by another version of the code or of its libraries; the cell starts again")
             buyer = journal.read(BUYER)
             shutil.rmtree(folder)
         if not folder.is_dir():
@@ -78,7 +84,7 @@ class Journal:
         return journal
 
     def read(self, name: str) -> Json:
-        """The content of a JSON file; None where it is missing, or damaged, which is told."""
+        """The content of a JSON file; None if it is missing or damaged. Reports damage."""
         path = self.folder / name
         try:
             return json.loads(path.read_text(encoding="utf-8"))
@@ -89,11 +95,11 @@ class Journal:
             return None
 
     def write(self, name: str, value: Json) -> None:
-        """Writes a JSON file whole or not at all."""
+        """Writes a JSON file; an interruption leaves the old file."""
         self.replace(name, lambda path: path.write_text(json.dumps(value), encoding="utf-8"))
 
     def replace(self, name: str, save: Callable[[Path], Any]) -> None:
-        """Writes a file whole or not at all: `save` is given a temporary name beside the final one."""
+        """Replaces a file; an interruption leaves the old file. `save` writes to the temporary path that it gets."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
@@ -103,7 +109,10 @@ class Journal:
         partial.replace(path)
 
     def lines(self, name: str) -> list[Json]:
-        """The rows of a file of JSON lines; what stands behind a damaged line is cut off, which is told."""
+        """The rows of a file of JSON lines; empty if there is none.
+
+        Cuts the file before the first damaged line, and reports that.
+        """
         path = self.folder / name
         if not path.exists():
             return []
@@ -131,11 +140,11 @@ class Journal:
             file.write(json.dumps(row) + "\n")
 
     def path(self, name: str) -> Path:
-        """Where a file of the journal lies."""
+        """The path of a file of the journal."""
         return self.folder / name
 
     def intact(self, name: str, sha256: str) -> bool:
-        """Whether a file is there with the bytes that it was written with; where it is not, that is told."""
+        """Whether a file exists and has this SHA-256. Reports a missing or changed file."""
         try:
             if file_hash(self.folder / name) == sha256:
                 return True
@@ -145,11 +154,11 @@ class Journal:
             return False
 
     def damaged(self, name: str, error: Exception) -> None:
-        """Tells that a file cannot be used."""
-        self.say(f"{self.folder / name} is damaged ({type(error).__name__}); what it held is done again")
+        """Reports with `say` that a file cannot be used."""
+        self.say(f"{self.folder / name} is damaged ({type(error).__name__}); the cell repeats the work that it held")
 
     def forget(self, name: str = "") -> None:
-        """Removes a file or folder of the journal; the whole journal without a name."""
+        """Removes a file or folder of the journal; without a name, the whole journal."""
         path = self.folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -164,7 +173,7 @@ def _line_number(path: Path, end: int) -> int:
 
 @lru_cache(maxsize=1)
 def _stamp() -> Json:
-    """The program that writes: a half-done cell must not be finished by another one."""
+    """Hash of the engine's code, and versions of libraries: no other program may resume the cell."""
     digest = hashlib.sha256()
     for path in _sources():
         digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Where training curves go while a cell runs: Lightning's loggers, one file or run per cell."""
+"""Writes training curves while a cell runs, with Lightning's loggers: one file or run per cell."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ METRICS = "log/metrics.csv"
 
 @runtime_checkable
 class CellLogger(Protocol):
-    """What `conf/logger/*.yaml` names."""
+    """The settings of logging: every `_target_` in `conf/logger/*.yaml` is a class of this form."""
 
     def check(self) -> None:
-        """Raises ConfigError where what it needs is not installed."""
+        """Raises ConfigError if a package that it needs is not installed."""
         ...
 
     def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
-        """Loggers for one cell, writing into its folder."""
+        """Lightning loggers for one cell, which write into `folder`; `name` and `config` describe the cell."""
         ...
 
 
@@ -37,7 +37,7 @@ class CsvLog:
     """`metrics.csv` in the cell's folder."""
 
     def check(self) -> None:
-        """Nothing is needed."""
+        """Does nothing: no package is needed."""
 
     def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
         """One CSV logger."""
@@ -48,10 +48,10 @@ class CsvLog:
 
 @dataclass(frozen=True)
 class TensorBoardLog:
-    """CSV, and TensorBoard event files beside it."""
+    """`metrics.csv`, and TensorBoard event files next to it."""
 
     def check(self) -> None:
-        """Raises ConfigError where TensorBoard is not installed."""
+        """Raises ConfigError if TensorBoard is not installed."""
         _require("tensorboard")
 
     def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
@@ -63,13 +63,13 @@ class TensorBoardLog:
 
 @dataclass(frozen=True)
 class WandbLog:
-    """CSV, and a Weights & Biases run per cell. Offline unless asked; `wandb sync` uploads later."""
+    """`metrics.csv`, and one Weights & Biases run per cell. With `mode=offline`, `wandb sync` uploads it later."""
 
     project: str = field(default="distillation-benchmark", metadata={"identity": False})
     mode: Literal["offline", "online", "disabled"] = "offline"
 
     def check(self) -> None:
-        """Raises ConfigError where wandb is not installed."""
+        """Raises ConfigError if wandb is not installed."""
         _require("wandb")
 
     def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
@@ -96,9 +96,9 @@ class WandbLog:
 def cell_loggers(
     kind: CellLogger, folder: Path, attempts: Path, name: str, config: Mapping[str, Any]
 ) -> Iterator[list[Logger]]:
-    """The loggers of one cell, closed at the end whatever happens, so that the next cell cannot write into them.
+    """The loggers of one cell. They are closed even after an error, so that the next cell cannot write into them.
 
-    Every attempt at the cell writes into a folder of its own under `attempts`; `folder` gets what they wrote together.
+    Every attempt at the cell writes into a new folder under `attempts`; at the end, `gather` joins all in `folder`.
     """
     attempt = attempts / f"{sum(1 for _ in attempts.glob('*')):04d}"
     attempt.mkdir(parents=True)
@@ -116,7 +116,7 @@ def cell_loggers(
 
 
 def gather(attempts: Path, folder: Path) -> None:
-    """Puts what all attempts logged into the cell's folder; their curves become one."""
+    """Copies the logs of all attempts into the cell's folder, and joins their curves; a later attempt wins."""
     curves: dict[tuple[str, frozenset[str]], dict[str, str]] = {}
     for attempt in sorted(attempts.iterdir()):
         for run in attempt.glob("wandb/*run-*"):
@@ -134,7 +134,7 @@ def gather(attempts: Path, folder: Path) -> None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file without their empty fields; a step that was done again stands in two attempts."""
+    """The rows of a CSV file that have a step, without empty fields; empty if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Cells whose students this cell uses (a mentor, a fine-tuned teacher): their ids, and what they cost."""
+"""The cells whose students this cell uses (as a mentor or a teacher): their ids and what they were charged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from benchmark.records.schema import CompleteRecord, Prerequisite, read_record
 
 
 def prerequisites(paths: Mapping[str, str | None]) -> tuple[Prerequisite, ...]:
-    """The slots whose path is the `student/` folder of a finished cell: slot, cell id, what that cell was charged.
+    """One row per path that is the `student/` folder of a finished cell.
+
+    `paths` maps slots to paths, as `Cell.model_paths` does.
 
     Raises:
         RecordError: the record beside such a folder cannot be used.

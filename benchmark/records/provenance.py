@@ -1,4 +1,4 @@
-"""Where numbers came from: code, versions, machine. Recorded beside every result, part of no identity."""
+"""The origin of results: code, versions and machine. Every record holds it; no cell's identity depends on it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def provenance(device: str, threads: int) -> Provenance:
 
 @lru_cache(maxsize=1)
 def _git() -> GitState | None:
-    """Commit and whether the working tree differs from it; None where the code is not a checkout."""
+    """The commit, and whether the working tree differs from it; None if the code is not a git checkout."""
     root = Path(__file__).resolve().parents[2]
     try:
         commit = _run_git(root, "rev-parse", "HEAD")

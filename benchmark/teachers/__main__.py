@@ -1,4 +1,4 @@
-"""`python -m benchmark.teachers`: looks into a teacher store, and carries its replies to another one."""
+"""`python -m benchmark.teachers`: counts the replies of a teacher store, and copies them to another store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.teachers.transfer import export_jsonl, import_jsonl
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 1 something was damaged or in conflict and left out, 2 wrong input."""
+    """Exit status: 0 all well, 1 damaged or conflicting replies were left out, 2 wrong input."""
     options = _parser().parse_args(arguments)
     try:
         _refuse_absent(options)
@@ -48,11 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in (
         ("export", "write every reply as a line of JSON"),
-        ("import", "add the replies of an export; those that are there stay as they are"),
-        ("count", "say how many replies there are, and how many calls led to none"),
+        ("import", "add the replies of an export; replies that the store already has are kept"),
+        ("count", "show how many replies there are, and how many calls brought no final reply"),
     ):
         command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("--store", type=Path, required=True, help="the store: its store_path")
+        command.add_argument("--store", type=Path, required=True, help="the store's file (setting store_path)")
         if name != "count":
             command.add_argument("file", type=Path, metavar="FILE", help="the file of JSON lines")
     return parser

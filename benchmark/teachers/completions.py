@@ -1,4 +1,4 @@
-"""What goes to an OpenAI-compatible server and what comes back: bodies of requests, and replies read out of JSON."""
+"""Reads the replies and token counts in the JSON of an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FINISHES = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
     **dict.fromkeys(("length", "max_tokens"), "length"),
 }
-"""How other servers say, in whatever case, that a reply ended by itself or at the cap."""
+"""A server's `finish_reason`, in small letters -> `Reply.finish`."""
 REFUSED_PROMPT_CODES = frozenset(
     {CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"}
 )
-"""What providers call it when their filter refuses a prompt; OpenAI says `invalid_prompt` of one that it flags."""
+"""Error codes of providers whose filter refuses a prompt; OpenAI uses `invalid_prompt`."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a server says that it charged."""
+    """The tokens that a server reports as charged."""
 
     prompt: int = 0
     completion: int = 0
@@ -34,9 +34,10 @@ class Tokens:
 
 
 class UnreadableReply(Exception):
-    """A reply that is no answer: `reason` says in a word or two why, `tokens` what it cost all the same, if it says.
+    """A server's JSON holds no usable reply.
 
-    `said` are the server's own words about it, where it has any; they may hold the key.
+    `reason` says why in a few words; `tokens` is what the server charged (None: unknown); `said` holds the server's own
+    words (None: none), which may contain the key.
     """
 
     def __init__(self, reason: str, tokens: Tokens | None = None, said: Json = None) -> None:
@@ -54,13 +55,16 @@ class _Choice:
 
     @property
     def weight(self) -> int:
-        """Its share of the completion's tokens: counted where log-probabilities tell, or else estimated."""
+        """Its tokens, as a weight: the number of its log-probabilities, or else estimated from the text."""
         return estimated_tokens(self.text) if self.log_probabilities is None else len(self.log_probabilities)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The replies of one request; their tokens add up to `tokens`, which are `estimated` where the server told none."""
+    """The replies of one request.
+
+    Their tokens add up to `tokens`; `estimated` is True if the server reported none.
+    """
 
     replies: tuple[Reply, ...]
     tokens: Tokens
@@ -68,7 +72,7 @@ class Answer:
 
 
 def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
-    """The tokens that the server charged for a request; None where it left them out."""
+    """The tokens that the server charged for a request; None if it does not report them."""
     usage = payload.get("usage")
     if not isinstance(usage, Mapping):
         return None
@@ -79,10 +83,10 @@ def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
 
 
 def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answer:
-    """The replies in what a server sent, be it of the chat or of the completion kind.
+    """The first `samples` replies in a server's JSON, of the chat or the completion form.
 
-    The prompt of a request is charged once: all replies but the first share it. No reply is estimated to have more than
-    `cap` tokens. Raises UnreadableReply for what has another shape, or fewer replies than asked for.
+    All replies but the first share the prompt, which is charged once. If tokens must be estimated, a reply has at most
+    `cap`. Raises UnreadableReply if the JSON has another form or fewer replies.
     """
     if not isinstance(payload, Mapping):
         raise UnreadableReply("malformed reply")
@@ -119,24 +123,24 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
 
 
 def words_of(error: Json) -> Json:
-    """What an error says for people; the error itself where it has no words apart."""
+    """The `message` of an error; the error itself if it has none."""
     return error.get("message", error) if isinstance(error, Mapping) else error
 
 
 def refuses_prompt(error: Json) -> bool:
-    """Whether an error says that a filter refused the prompt. Azure's own code may stand one level deeper."""
+    """Whether an error says that a filter refused the prompt. Azure's code can be one level deeper."""
     found = [error, *(error.get(name) for name in ("innererror", "inner_error"))] if isinstance(error, Mapping) else []
     return any(isinstance(each, Mapping) and str(each.get("code")) in REFUSED_PROMPT_CODES for each in found)
 
 
 def filtered(samples: int) -> Json:
-    """What a server would have sent for a prompt that its filter refused outright: no text, and nothing charged."""
+    """The JSON to use if a server's filter refused the prompt: `samples` replies without text, and 0 tokens charged."""
     choices = [{"text": "", "finish_reason": CONTENT_FILTER}] * samples
     return {"choices": choices, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
 
 
 def _choice(choice: Mapping[str, Any]) -> _Choice:
-    """One reply. What was filtered or refused has no text: nobody may learn from it."""
+    """One reply. Its text is empty if it was filtered or refused, so that no student learns from it."""
     finish = choice.get("finish_reason") or "stop"
     if "message" in choice:
         message = choice["message"]
@@ -151,7 +155,7 @@ def _choice(choice: Mapping[str, Any]) -> _Choice:
 
 
 def _log_probabilities(found: Mapping[str, Any] | None) -> tuple[float, ...] | None:
-    """Those of the reply's tokens; None where the server gives none."""
+    """The natural log-probabilities of the reply's tokens; None if the server gives none."""
     if not found:
         return None
     if found.get("content"):
@@ -162,7 +166,7 @@ def _log_probabilities(found: Mapping[str, Any] | None) -> tuple[float, ...] | N
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """Whole numbers in proportion to the weights that add up to the total exactly."""
+    """Whole numbers in proportion to the weights; they add up to `total` exactly."""
     every, shares, given, weighed = sum(weights) or 1, [], 0, 0
     for weight in weights:
         weighed += weight

@@ -1,4 +1,4 @@
-"""The SQLite file behind the teacher store: how it is made, opened, recognised and refused."""
+"""The SQLite file of the teacher store: makes it, opens it, and refuses files of another kind or version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.errors import ConfigError
 
 SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
-"""How long a process waits for another one's transaction; each takes milliseconds."""
+"""Seconds that a process waits for another process's transaction; each takes milliseconds."""
 SCHEMA = (
     """CREATE TABLE replies (
         key BLOB PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, teacher TEXT NOT NULL, created TEXT NOT NULL,
@@ -36,13 +36,13 @@ UPGRADES = {
         "PRAGMA user_version = 2",
     ),
 }
-"""What turns a version into the next one; no reply is touched."""
+"""Version -> statements that turn a file into the next version; they change no reply."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A connection to a store, made where there is no file.
+    """A connection to a store; makes the file if there is none.
 
-    Raises ConfigError for a file of another kind or version; it is left as it is.
+    Raises ConfigError for a file of another kind or version, and does not change that file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise ConfigError(
             f"the teacher store {path} cannot be made ({error.strerror}); give another store_path"
         ) from error
-    with told(path):
+    with one_line_errors(path):
         database = connect(path)
         try:
             if _version(database, path) != SCHEMA_VERSION:
@@ -64,8 +64,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that waits for other processes.
 
-    What is committed outlives the process at once, and a power cut as soon as the system has written it to the disk:
-    waiting for that would halve the rate at which replies can be bought.
+    A committed row survives the death of the process. A power cut can lose the last rows, which the system has not
+    yet written to the disk: waiting for the disk would halve the rate of purchases.
     """
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     database.execute("PRAGMA synchronous = NORMAL")
@@ -76,18 +76,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turns what SQLite says into one line with the way out."""
+def one_line_errors(path: Path) -> Iterator[None]:
+    """Turns an error of SQLite into a ConfigError: one line that says what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
-            raise ConfigError(
-                f"{path} is no teacher store, but a file of another kind; give another store_path, or move it away"
-            ) from error
+            raise ConfigError(f"{path} is no teacher store; give another store_path, or move the file away") from error
         if isinstance(error, sqlite3.OperationalError):
             raise ConfigError(
-                f"the teacher store {path} cannot be used ({error}); see to its disk and its permissions, or give "
+                f"the teacher store {path} cannot be used ({error}); check its disk and its permissions, or give "
                 "another store_path"
             ) from error
         raise ConfigError(
@@ -97,7 +95,7 @@ def told(path: Path) -> Iterator[None]:
 
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables, 0 where there is nothing in the file yet. Raises ConfigError for what is not ours."""
+    """The version of the tables; 0 for an empty file. Raises ConfigError for another program's file or version."""
     [version] = database.execute("PRAGMA user_version").fetchone()
     [tables] = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     if version == 0 and tables:
@@ -111,7 +109,7 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
 
 
 def _make(database: sqlite3.Connection, path: Path) -> None:
-    """Several processes may be at this point at once."""
+    """Makes or upgrades the tables; several processes may do so at the same time."""
     _use_write_ahead_log(database)
     database.execute("BEGIN IMMEDIATE")
     while (version := _version(database, path)) != SCHEMA_VERSION:
@@ -121,7 +119,7 @@ def _make(database: sqlite3.Connection, path: Path) -> None:
 
 
 def _use_write_ahead_log(database: sqlite3.Connection) -> None:
-    """SQLite does not wait here by itself while another process does the same."""
+    """Repeats until it succeeds: SQLite does not wait here while another process does the same."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

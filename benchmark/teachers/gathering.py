@@ -1,4 +1,4 @@
-"""Requests that wait at the same time are answered together: a model reads a batch nearly as fast as one prompt."""
+"""Answers requests that wait at the same time in one batch: a model reads a batch nearly as fast as one prompt."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 QUIET_TURNS = 8
-"""How many turns of the event loop without a new request mean that nobody else is about to ask.
+"""After so many turns of the event loop without a new request, the waiting requests are answered.
 
-Counted in turns and not in seconds, so that what is answered together does not depend on how busy the machine is.
+Turns, not seconds, so that a batch does not depend on how busy the machine is.
 """
 
 
 @dataclass
 class Gatherer(Generic[Asked, Answer]):
-    """Collects what coroutines ask for until nobody else asks, and has `answer` answer it all at once, in order.
-
-    `answer` holds up the event loop while it works.
-    """
+    """Collects requests of coroutines until no new one comes, then answers them all with one call of `answer`."""
 
     answer: Callable[[Sequence[Asked]], Sequence[Answer]]
+    """Returns one answer per request, in order. It blocks the event loop while it works."""
     _waiting: list[tuple[Asked, asyncio.Future[Answer]]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None] | None = None
 
     async def __call__(self, request: Asked) -> Answer:
-        """The answer to one request. Raises what `answer` raises, to everybody who was waiting for it."""
+        """The answer to one request. An error of `answer` is raised for every request of its batch."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # what waits in a loop that broke off is gone
+        if self._loop is not loop:  # requests of an event loop that has ended are dropped
             self._waiting, self._loop = [], loop
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, future))

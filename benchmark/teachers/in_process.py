@@ -1,4 +1,4 @@
-"""A teacher in this process: a transformers model that answers prompts and shows its distributions."""
+"""A teacher in this process: a transformers model that answers prompts and gives next-token distributions."""
 
 from __future__ import annotations
 
@@ -32,27 +32,37 @@ class _TeacherModel(PretrainedStudent):
 class TransformersTeacher:
     """A decoder-only model in a Hugging Face folder, or on the hub at a fixed revision.
 
-    It takes any prompt, in its chat template where it has one; `seed` decides what it samples above temperature 0. It
-    can do what needs its probabilities: write against a contrast, and score given continuations.
+    It takes any prompt, and puts it into its chat template if it has one. It can also answer requests that need
+    probabilities: it writes against a contrast, and scores given continuations.
     """
 
     stored: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(shows_probabilities=True, shows_distributions=True)
     name: str
     path: str | None = field(metadata=NOT_SCIENCE)
+    """A folder with the model, or its name on the hub."""
     max_length: int
+    """Tokens of prompt and reply together; a longer request is refused."""
     max_new_tokens: int
+    """The most tokens of a reply, unless the request has its own cap."""
     seed: int = 0
+    """Seed of the sampling above temperature 0."""
     precision: Precision = "32-true"
+    """Number format of weights and computation."""
     revision: str = field(default="main", metadata=NOT_SCIENCE)
+    """Revision on the hub. A cell's identity holds the hash of the weights instead."""
     accelerator: Accelerator = field(default="auto", metadata=NOT_SCIENCE)
+    """Device that the model runs on."""
     batch_size: int = field(default=64, metadata=NOT_SCIENCE)
+    """Prompts per batch."""
     price: Price = field(default=Price(), metadata=NOT_SCIENCE)
+    """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata=NOT_SCIENCE)
+    """The model's licence, for the model card of an exported student."""
 
     @property
     def source(self) -> PretrainedStudent:
-        """Where the model comes from."""
+        """The folder or hub repository of the model, with its length limits."""
         return _TeacherModel(self.name, self.path, self.max_length, self.max_new_tokens, revision=self.revision)
 
     @property
@@ -62,26 +72,26 @@ class TransformersTeacher:
 
     @property
     def concurrency(self) -> int:
-        """How many requests are worth being in flight: they are answered in batches."""
+        """`batch_size`: requests that wait at the same time are answered in one batch."""
         return self.batch_size
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Gets ready; the weights are read when it is first asked. Raises ConfigError where there is no such model."""
+        """Returns the teacher, ready to answer; it reads its weights later. Raises ConfigError if there is no model."""
         self.source.check()
         return _InProcess(self)
 
     def fingerprint(self, dataset: Dataset) -> str:
-        """The hash of its weights and tokenizer."""
+        """A hash of its weights and tokenizer."""
         return self.source.fingerprint()
 
     def model(self) -> Student:
-        """The model itself, read once in a process."""
+        """The model itself; its weights are read once per process."""
         source = self.source
         return load_frozen(source, source.fingerprint(), self.seed, self.accelerator, self.batch_size, self.precision)
 
 
 class _InProcess:
-    """The open door of a model in this process: what is asked at the same time is answered in one batch."""
+    """A model in this process, ready to answer: requests that wait at the same time form one batch."""
 
     def __init__(self, teacher: TransformersTeacher) -> None:
         self.teacher = teacher
@@ -93,7 +103,7 @@ class _InProcess:
         return True
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """The tokens of all that it reads as its tokenizer counts them, and replies up to their cap."""
+        """Prompt tokens as its tokenizer counts them, and completion tokens up to the cap."""
         asked, samples = request.request, request.samples
         rows, room = _rows(asked), asked.max_new_tokens or self.teacher.max_new_tokens
         read = sum(map(len, self._encoder.requests(rows))) + len(rows) * TOKENS_PER_HELD_TOKEN * held_tokens
@@ -106,9 +116,9 @@ class _InProcess:
         return Encoder(source.tokenizer(), source.max_length, source.has_encoder())
 
     async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        """`samples` replies from number `first` on; a sample is the same in any company.
+        """Returns `samples` replies, numbered from `first` on; the rest of a batch does not change a reply.
 
-        Raises ConfigError for a prompt that does not fit the window; nothing has been computed by then.
+        Raises ConfigError, before it computes anything, if the prompt does not fit into `max_length`.
         """
         self._refuse_overlong(ask)
         if ask.continuations:
@@ -135,7 +145,7 @@ class _InProcess:
 
 
 def _rows(ask: Request) -> list[Request]:
-    """The texts that a request has read, each as a request of its own."""
+    """The texts that the model reads for a request, each as a request of its own."""
     if ask.contrast is not None:
         return [ask, replace(ask, prompt=ask.contrast.prompt)]
     return [replace(ask, prefix=ask.prefix + text) for text in ask.continuations] or [ask]

@@ -1,4 +1,4 @@
-"""Asking a live teacher: bounded concurrency, limits per minute, retries, and one line for what no retry can cure."""
+"""Asks a live teacher: limits on concurrency and rate, retries, and a one-line error where no retry would help."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ if TYPE_CHECKING:
     from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 
 NO_KEY = "none-needed"
-"""Sent to servers that need no key: of nothing at all, the package would make the user's OPENAI_API_KEY."""
+"""The key sent to servers that need none; without it, the package `openai` would send the user's OPENAI_API_KEY."""
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
 UNKNOWN_MODEL_STATUS = (400, 404, 422)
-"""What servers answer to a model that they do not have; to a wrong request as well."""
+"""HTTP statuses that servers return for a model that they do not have, and for other wrong requests."""
 TEMPLATE_TOKENS = {"chat": 256, "completions": 8}
-"""The most that a server is taken to add to a prompt: turn markers, a system prompt of the template's own, BOS."""
+"""The most tokens that a server is assumed to add to a prompt: turn markers, the template's system prompt, BOS."""
 LONGEST_QUOTE, LONGEST_LIST = 300, 20
 OVERFLOW_WORDS = ("context length", "context window", "context size", "context_length", "maximum context", "too long")
 
 
 class _Fault(Exception):
-    """An attempt without a reply: why, how long the server asks to wait, what it charged (None: unknown).
+    """An attempt without a reply.
 
-    It is worth another one unless `final` says what to raise at once.
+    `reason` says why, `wait` is how many seconds the server asks to wait, `tokens` what it charged (None: unknown). The
+    request is sent again unless `final` holds the error to raise at once.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class _Fault(Exception):
 
 @dataclass
 class _Connection:
-    """What may live in one event loop only."""
+    """The objects that belong to one event loop."""
 
     loop: asyncio.AbstractEventLoop
     client: AsyncOpenAI
@@ -74,7 +75,7 @@ class _Connection:
 
 
 class LiveTeacher:
-    """The open door of an `OpenAICompatibleTeacher`. It keeps no replies: what is asked twice is sent twice."""
+    """An `OpenAICompatibleTeacher` that is ready to answer. It keeps no replies: a repeated request is sent again."""
 
     def __init__(self, teacher: OpenAICompatibleTeacher, clock: Clock) -> None:
         self.teacher = teacher
@@ -89,23 +90,23 @@ class LiveTeacher:
         return True
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """A token for every byte of the prompt, `TEMPLATE_TOKENS`, and replies up to their cap."""
+        """Prompt tokens: one per byte, plus `TEMPLATE_TOKENS`. Completion tokens: up to the cap."""
         prompt = len(self._prompt(request.request).encode()) + TEMPLATE_TOKENS[self.teacher.api]
         prompt += TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(request.samples, request.samples * prompt, request.samples * self._cap(request.request))
 
     async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        """`samples` replies, in one request or in as many; a server draws them anew, whatever their numbers are.
+        """Returns `samples` replies, asked for in one request or in one each; the server ignores the sample numbers.
 
-        Their tokens, wasted ones included and a shared prompt once, add up to all that the server charged; those of
-        unusable attempts stand with the first. Raises ConfigError for what the server refuses and TeacherError where it
-        does not answer, each in one line, because of `Unanswered` where that was charged for.
+        The replies' tokens add up to all that the server charged: a shared prompt counts once, and failed attempts
+        count as wasted tokens of the first reply. Raises ConfigError if the server refuses the request, and
+        TeacherError if it does not answer; the error's cause is `Unanswered` if the server charged for it.
         """
         refuse_without_probabilities(self.teacher.name, ask)
         if ask.prefix and self.teacher.api == "chat":
             raise self._refusal(
                 "begun reply",
-                f"a chat cannot go on from a reply that is begun (the {ask.role} prompt does that); choose "
+                f"a chat cannot continue a reply that is begun, which the prompt {ask.role} asks for; choose "
                 "teacher.api=completions",
             )
         self._refuse_what_does_not_fit(ask)
@@ -115,7 +116,7 @@ class LiveTeacher:
         return [until_stop(reply, ask) for answer in answers for reply in answer]
 
     def _refuse_what_does_not_fit(self, ask: Request) -> None:
-        """Raises ConfigError where prompt and reply are more than the window that the settings tell of."""
+        """Raises ConfigError if prompt and reply may not fit into `context_window`."""
         window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(ask))
         if window is not None and prompt + self._cap(ask) > window:
             raise self._overflow(ask, f"about {prompt} tokens of prompt, teacher.context_window={window}")
@@ -123,7 +124,7 @@ class LiveTeacher:
     # --- one request and its retries ----------------------------------------------------------------------------------
 
     async def _answer(self, connection: _Connection, ask: Request, samples: int) -> list[Reply]:
-        """Holds its place while it waits to try again: a server in trouble gets fewer requests."""
+        """Keeps its place among `concurrency` while it waits for a retry, to send less to an overloaded server."""
         wasted = Tokens()
         async with connection.room:
             for attempt in range(self.teacher.max_retries + 1):
@@ -147,19 +148,19 @@ class LiveTeacher:
         return fault.tokens
 
     def _wait_after(self, fault: _Fault, attempt: int, wasted: Tokens) -> float:
-        """Seconds until the next attempt. Raises what is to be told where this one was the last."""
+        """Seconds until the next attempt. Raises the final error if there is no further attempt."""
         teacher = self.teacher
         if fault.final is not None:
             raise fault.final from _unanswered(wasted)
         if attempt == teacher.max_retries:
-            told = f"{_times(attempt + 1)}: {fault.reason}{fault.detail}"
-            raise self._silence(fault.reason, told) from _unanswered(wasted)
+            detail = f"{_times(attempt + 1)}: {fault.reason}{fault.detail}"
+            raise self._silence(fault.reason, detail) from _unanswered(wasted)
         asked, longest = fault.wait or 0.0, teacher.longest_wait_seconds
         if asked > longest:
-            told = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
-            raise self._silence(fault.reason, told) from _unanswered(wasted)
+            detail = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
+            raise self._silence(fault.reason, detail) from _unanswered(wasted)
         self.traffic.retries[fault.reason] += 1
-        # On top of what was asked for: all who were told the same would be back at the same moment, or without a wait.
+        # Added to the server's wait: otherwise all waiting requests would come back at the same moment.
         return asked + back_off_seconds(attempt, self._clock)
 
     async def _attempt(self, connection: _Connection, ask: Request, samples: int) -> Answer:
@@ -172,16 +173,16 @@ class LiveTeacher:
             payload = await self._sent(connection, ask, body, samples)
             answer = read_answer(payload, prompt, samples, self._cap(ask))
         except UnreadableReply as problem:
-            told = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
+            detail = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
             final = self._too_few(samples) if problem.reason == TOO_FEW_CHOICES else None
-            raise _Fault(problem.reason, tokens=problem.tokens, detail=told, final=final) from None
+            raise _Fault(problem.reason, tokens=problem.tokens, detail=detail, final=final) from None
         self.traffic.book(answer.tokens)
         self.traffic.estimated_requests += answer.estimated
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
         return answer
 
     async def _sent(self, connection: _Connection, ask: Request, body: Json, samples: int) -> Json:
-        """The JSON that comes back. The package's exceptions end here: they carry requests, and those carry the key."""
+        """The server's JSON. No exception of the package `openai` leaves this method: it would hold the key."""
         import openai
 
         try:
@@ -201,7 +202,10 @@ class LiveTeacher:
     # --- what a status means ------------------------------------------------------------------------------------------
 
     async def _after_status(self, connection: _Connection, ask: Request, error: APIStatusError, samples: int) -> Json:
-        """A reply for a prompt that a filter refused. Raises _Fault for what may pass, or else what is to be told."""
+        """A reply without text for a prompt that a filter refused.
+
+        Otherwise raises _Fault if a retry may help, and the final error if not.
+        """
         status, said = error.status_code, self._said(error)
         if status == 429 and error.code == "insufficient_quota":
             raise self._silence("no credit", f"there is no credit left: {said}") from None
@@ -224,29 +228,29 @@ class LiveTeacher:
             return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
             return self._overflow(ask, said)
-        told = f"(HTTP {status}: {said})"
+        detail = f"(HTTP {status}: {said})"
         known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
         if known and self.teacher.model not in known:
-            return self._refusal("not found", f"{self._what_there_is(known)} {told}")
+            return self._refusal("not found", f"{self._what_there_is(known)} {detail}")
         if status == 404:
-            return self._refusal("not found", self._unknown_path(told))
-        return self._refusal(f"HTTP {status}", f"it refuses the request {told}")
+            return self._refusal("not found", self._unknown_path(detail))
+        return self._refusal(f"HTTP {status}", f"it refuses the request {detail}")
 
     def _what_there_is(self, known: Sequence[str]) -> str:
-        """What to say of a model that is not among those that the server lists."""
+        """The message for a model that the server does not list."""
         more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
         return f"it has no model {self.teacher.model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
 
-    def _unknown_path(self, told: str) -> str:
-        """What to do about a 404 where the model is there, or nobody knows which are."""
+    def _unknown_path(self, detail: str) -> str:
+        """The message for a 404 if the server lists the model, or gives no list."""
         other = next(api for api in PATHS if api != self.teacher.api)
         return (
-            f"it does not know {PATHS[self.teacher.api]} or the model {self.teacher.model!r} {told}; most addresses "
+            f"it does not know {PATHS[self.teacher.api]} or the model {self.teacher.model!r} {detail}; most addresses "
             f"end in /v1, and some servers know only teacher.api={other}"
         )
 
     async def _models(self, connection: _Connection) -> list[str]:
-        """The server's own list; empty where it gives none."""
+        """Names of the models that the server lists; empty if it gives no list."""
         import openai
 
         try:
@@ -257,7 +261,7 @@ class LiveTeacher:
             return []
 
     def _said(self, error: APIStatusError) -> str:
-        """What the server said about a request that it refused."""
+        """The server's words about a request that it refused."""
         return self._quoted(error.body.get("message") if isinstance(error.body, dict) else error.response.text)
 
     def _quoted(self, words: Json) -> str:
@@ -266,27 +270,27 @@ class LiveTeacher:
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
 
-    def _overflow(self, ask: Request, told: str) -> ConfigError:
+    def _overflow(self, ask: Request, detail: str) -> ConfigError:
         return self._refusal(
             "context overflow",
             f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into "
-            f"the window of {self.teacher.model} ({told}); lower teacher.max_tokens, serve the model with a longer "
+            f"the window of {self.teacher.model} ({detail}); lower teacher.max_tokens, serve the model with a longer "
             "window, or choose another one",
         )
 
     def _too_few(self, samples: int) -> ConfigError:
-        told = f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false"
-        return self._refusal(TOO_FEW_CHOICES, told)
+        detail = f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false"
+        return self._refusal(TOO_FEW_CHOICES, detail)
 
-    def _refusal(self, reason: str, told: str) -> ConfigError:
+    def _refusal(self, reason: str, detail: str) -> ConfigError:
         self.traffic.failures[reason] += 1
-        return ConfigError(f"teacher={self.teacher.name} at {self.teacher.base_url}: {told}")
+        return ConfigError(f"teacher={self.teacher.name} at {self.teacher.base_url}: {detail}")
 
-    def _silence(self, reason: str, told: str) -> TeacherError:
+    def _silence(self, reason: str, detail: str) -> TeacherError:
         self.traffic.failures[reason] += 1
         return TeacherError(
-            f"teacher={self.teacher.name} at {self.teacher.base_url} gave no answer, {told}; what was bought is kept, "
-            "and the same command goes on"
+            f"teacher={self.teacher.name} at {self.teacher.base_url} gave no answer, {detail}; replies bought so far "
+            "are kept, and the same command resumes"
         )
 
     # --- what is sent -------------------------------------------------------------------------------------------------
@@ -314,7 +318,7 @@ class LiveTeacher:
         return body
 
     def _stop(self, ask: Request) -> list[str]:
-        """Texts of the request go to raw completion alone: a chat does not run on, and some models refuse them."""
+        """The texts that end a reply. Those of the request are sent to raw completion only: a chat ends by itself."""
         return list(dict.fromkeys((*self.teacher.stop, *(ask.stop if self.teacher.api == "completions" else ()))))
 
     def _cap(self, ask: Request) -> int:
@@ -326,7 +330,7 @@ class LiveTeacher:
     # --- the connection -----------------------------------------------------------------------------------------------
 
     async def _connected(self) -> _Connection:
-        """The connection of the running event loop; every purchase runs in a loop of its own."""
+        """The connection of the running event loop, as every purchase runs its own loop."""
         loop, found = asyncio.get_running_loop(), self._connection
         if found is None or found.loop is not loop:
             client = self._client()
@@ -339,7 +343,7 @@ class LiveTeacher:
         from openai import AsyncOpenAI
 
         key = os.environ.get(self.teacher.api_key_variable or "") or NO_KEY
-        # Retries and time-outs are ours, or nobody could count them.
+        # Retries and time-outs are handled here, so that they are counted.
         client = AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
         if self.teacher.api_key_variable is None:  # the package also reads these from the environment
             client.organization = client.project = None
@@ -348,7 +352,7 @@ class LiveTeacher:
 
 
 async def _held_open(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
-    """Closes the client when its event loop ends: a loop closes its asynchronous generators before itself."""
+    """Closes the client when its event loop ends: a loop closes its asynchronous generators first."""
     try:
         yield
     finally:
@@ -356,7 +360,7 @@ async def _held_open(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
 
 
 async def _all_or_none(requests: Sequence[Coroutine[Any, Any, list[Reply]]]) -> list[list[Reply]]:
-    """All results in order; after the first failure the others are broken off, so that nobody pays for them."""
+    """All results in order. After the first failure the other requests are cancelled, to cost nothing more."""
     tasks = [asyncio.create_task(request) for request in requests]
     try:
         return await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""A teacher behind an address: any server that speaks OpenAI's protocol, hosted or on your own machine."""
+"""A teacher on a server that speaks OpenAI's protocol, hosted or on your own machine."""
 
 from __future__ import annotations
 
@@ -22,45 +22,56 @@ NOT_SCIENCE = {"identity": False}
 
 @dataclass(frozen=True)
 class OpenAICompatibleTeacher:
-    """A model that a server offers, by chat or by raw completion. It takes any prompt.
-
-    `base_url` ends where `/chat/completions` begins, and is no part of a cell's identity: the same model is the same
-    teacher wherever it is served. A server does not say reliably which weights it holds, so `revision` is yours to
-    state. `api_key_variable` names the environment variable that holds the key; the key itself is kept nowhere. What
-    is `null` is left to the server (`top_p`), or without limit (per minute), or absent (`system_prompt`).
-
-    `context_window`, in tokens, is for servers that cut a prompt without a word where it does not fit, as Ollama does:
-    where it is given, such a request, judged by the rule of thumb and its length cap, is refused before it is sent.
-
-    `n_per_request` says that the server can write several samples to one request, whose prompt is then charged once.
-    `token_cap_name` is what the server calls the length cap. A wait that a server demands beyond `longest_wait_seconds`
-    ends the run instead; what was bought stays bought.
-    """
+    """A model on an OpenAI-compatible server, asked by chat or by raw completion. It takes any prompt."""
 
     stored: ClassVar[bool] = True
     name: str
     base_url: str | None = field(metadata=NOT_SCIENCE)
+    """The address up to, and without, `/chat/completions`. It is not part of a cell's identity: a model is the same
+    teacher on every server."""
     model: str | None
+    """The model's name on the server."""
     revision: str = ""
+    """Which weights the server holds. State it yourself: servers do not report it reliably."""
     api: Literal["chat", "completions"] = "chat"
+    """`chat` sends the prompt as a user's message, `completions` as raw text."""
     api_key_variable: str | None = field(default=None, metadata=NOT_SCIENCE)
+    """Name of the environment variable that holds the key; None if the server needs no key. The key is never saved."""
     max_tokens: int = 512
+    """The most tokens of a reply, unless the request has its own cap."""
     context_window: int | None = field(default=None, metadata=NOT_SCIENCE)
+    """Tokens of prompt and reply that fit. Set it for servers that cut long prompts silently, as Ollama does: a
+    request that is too long by the estimate (`estimated_tokens`) is then refused before it is sent. None: no check."""
     top_p: float | None = None
+    """Nucleus sampling: the probability mass to sample from, in (0, 1]; None leaves it to the server."""
     stop: tuple[str, ...] = ()
+    """Texts that end a reply, in every request."""
     system_prompt: str | None = None
+    """The system message of a chat; None sends none."""
     logprobs: bool = False
+    """Whether to ask for log-probabilities, which `Reply.log_probability` sums."""
     n_per_request: bool = field(default=False, metadata=NOT_SCIENCE)
+    """Whether the server can write several samples for one request; the prompt is then charged once."""
     token_cap_name: Literal["max_tokens", "max_completion_tokens"] = field(default="max_tokens", metadata=NOT_SCIENCE)
+    """The server's name for the length cap."""
     concurrency: int = field(default=32, metadata=NOT_SCIENCE)
+    """The most requests in flight."""
     requests_per_minute: float | None = field(default=None, metadata=NOT_SCIENCE)
+    """The most requests per minute; None: no limit."""
     tokens_per_minute: float | None = field(default=None, metadata=NOT_SCIENCE)
+    """The most tokens per minute, prompts and replies together; None: no limit."""
     timeout_seconds: float = field(default=120.0, metadata=NOT_SCIENCE)
+    """Seconds until an attempt without a complete reply is given up."""
     max_retries: int = field(default=6, metadata=NOT_SCIENCE)
+    """How often a failed request is sent again."""
     longest_wait_seconds: float = field(default=120.0, metadata=NOT_SCIENCE)
+    """If the server demands a longer wait, in seconds, the run ends; replies bought so far are kept."""
     price: Price = field(default=Price(), metadata=NOT_SCIENCE)
+    """The provider's price, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata=NOT_SCIENCE)
+    """The model's licence, for the model card of an exported student."""
     traffic: Traffic = field(default_factory=Traffic, init=False, repr=False, compare=False, metadata=NOT_SCIENCE)
+    """Counts of requests, retries and tokens in this process."""
 
     def __post_init__(self) -> None:
         _refuse_what_is_no_variable(self.api_key_variable)
@@ -95,11 +106,14 @@ class OpenAICompatibleTeacher:
         )
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Gets ready, without asking the server. Raises ConfigError for a package, setting or key that is missing."""
+        """Returns the teacher, ready to answer; sends nothing.
+
+        Raises ConfigError if the package `openai`, a setting or the key is missing.
+        """
         return self.open_with(Clock())
 
     def open_with(self, clock: Clock) -> LiveTeacher:
-        """The same with another clock."""
+        """The same as `open`, with a clock of the caller's."""
         if importlib.util.find_spec("openai") is None:
             raise ConfigError(
                 f'teacher={self.name} needs the package openai: pip install "distillation-benchmark[openai]"'
@@ -118,21 +132,21 @@ class OpenAICompatibleTeacher:
         return LiveTeacher(self, clock)
 
     def fingerprint(self, dataset: Dataset) -> str:
-        """Empty: nothing that servers list about a model stays the same as long as its weights do; see `revision`."""
+        """Empty: a server lists nothing that changes exactly when the weights change; set `revision` instead."""
         return ""
 
 
 def _refuse_what_is_no_variable(name: str | None) -> None:
-    """Raises ValueError, without repeating the value: it may be the key. Keys can look like names in small letters."""
+    """Raises ValueError without repeating the value: it may be the key. Some keys look like names in small letters."""
     if name is not None and name not in os.environ and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise ValueError(
-            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY, or of one in small "
-            "letters that is set; keys do not belong into a config"
+            "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY; a name in small "
+            "letters must be set already. Never write the key itself into a config"
         )
 
 
 def _refuse_what_is_no_address(url: str | None) -> None:
-    """Raises ValueError for what cannot be a server's address, or may hold a secret and so is not repeated."""
+    """Raises ValueError if the address is no server's, or may hold a secret (then without repeating it)."""
     if url is None:
         return
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""When a live teacher is asked: limits per minute, and how long to wait before a request is sent again."""
+"""Waiting times for requests to a live teacher: limits per minute, and the wait before a retry."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ FIRST_WAIT_SECONDS, LONGEST_BACK_OFF_SECONDS = 0.5, 30.0
 
 @dataclass(frozen=True)
 class Clock:
-    """Time and chance, so that tests can put their own in its place.
-
-    `now` counts seconds from anywhere, `date` those since 1970; `draw` gives a number between its two arguments.
-    """
+    """Sources of time and random numbers, which tests replace."""
 
     now: Callable[[], float] = time.monotonic
+    """Seconds since a fixed but unknown moment; never goes back."""
     date: Callable[[], float] = time.time
+    """Seconds since 1970."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits for a number of seconds."""
     draw: Callable[[float, float], float] = random.uniform
+    """A random number between its two arguments."""
 
 
 class RateLimit:
-    """A token bucket that holds one request: each waits until those before it are earned back, in the order of asking.
+    """Spaces requests evenly, in the order of asking: each waits for as long as the limit needs for all before it.
 
-    A bucket for a whole minute would let through two minutes' worth at once: what it held and what flows in.
+    Nothing is saved up: a token bucket for a whole minute would allow twice the limit within one minute.
     """
 
     def __init__(self, per_minute: float | None, clock: Clock) -> None:
@@ -39,7 +40,7 @@ class RateLimit:
         self._free_at = clock.now()
 
     async def take(self, amount: float) -> None:
-        """Returns when so much may be used. The turn is taken before the wait, so nobody overtakes."""
+        """Waits until `amount` (requests or tokens) may be used; calls are served in order."""
         now = self._clock.now()
         turn = max(now, self._free_at)
         self._free_at = turn + amount * self._seconds_each
@@ -47,18 +48,18 @@ class RateLimit:
             await self._clock.sleep(turn - now)
 
     def correct(self, taken: float, used: float) -> None:
-        """What was really used, where it had to be estimated before; only those who ask later feel it."""
+        """Replaces an estimate (`taken`) by the amount that was really used; this changes only later waits."""
         self._free_at += (used - taken) * self._seconds_each
 
 
 def back_off_seconds(retry: int, clock: Clock) -> float:
-    """How long to wait before a retry, counted from 0: exponential with full jitter, so that waiters spread out."""
+    """Seconds to wait before a retry, numbered from 0: exponential with full jitter, so that requests spread out."""
     most = min(LONGEST_BACK_OFF_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(retry, 16))
     return clock.draw(0.0, most)
 
 
 def retry_after_seconds(header: str | None, clock: Clock) -> float | None:
-    """Seconds from a `Retry-After` header, which holds seconds or an HTTP date; None where there is no readable one."""
+    """Seconds to wait by a `Retry-After` header, which holds seconds or an HTTP date; None if it cannot be read."""
     if header is None:
         return None
     try:

@@ -10,13 +10,13 @@ from benchmark.teachers.teacher import Teacher
 
 @dataclass(frozen=True)
 class Panel:
-    """Teachers by the names that annotations carry as their source. The first is asked where a method needs only one.
-
-    In YAML: `members: {first: {_target_: ...}, second: {_target_: ...}}`.
-    """
+    """Several teachers under one name. A method that needs only one teacher asks the first."""
 
     name: str
     members: Mapping[str, Teacher]
+    """Name -> teacher; the name becomes the `source` of the teacher's annotations.
+
+    In YAML: `members: {first: {_target_: ...}, second: {_target_: ...}}`."""
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -24,5 +24,5 @@ class Panel:
 
 
 def members(teacher: Teacher | Panel) -> Mapping[str, Teacher]:
-    """The teachers of a cell by name."""
+    """The teachers of a cell: name -> teacher."""
     return teacher.members if isinstance(teacher, Panel) else {teacher.name: teacher}

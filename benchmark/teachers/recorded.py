@@ -1,4 +1,4 @@
-"""A teacher that speaks from a file: real outputs of large models, published by others, replayed at no cost."""
+"""A teacher that replays a file: real outputs of large models, published by others, at no cost."""
 
 from __future__ import annotations
 
@@ -30,12 +30,10 @@ from benchmark.types import PlannedRequest, Reply, Request, Usage
 class RecordedTeacher:
     """Replays JSON lines with `id`, `rationale`, `answer` and, optionally, `raw` and `sample`.
 
-    They are read from `file`, or else from `recording` in the dataset's folder of `data_dir`.
-
     A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
-    reads it. A row whose answer is null states none: neither is a clause put around a `raw` that is the whole output,
-    nor is one of its own kept. Of several samples of a question the one called `greedy` comes first, the others follow
-    by number. Rows of questions outside the dataset are ignored.
+    reads it. If `answer` is null, `raw` takes its place; but if `raw` holds the rationale, it is the whole output, and
+    the text is `raw` without its answer clause. The sample called `greedy` comes first; the others follow by number.
+    Rows of questions outside the dataset are ignored.
     """
 
     stored: ClassVar[bool] = False
@@ -43,22 +41,27 @@ class RecordedTeacher:
     capabilities: ClassVar[Capabilities] = Capabilities()
     name: str
     file: str | None = field(default=None, metadata={"identity": False})
+    """Path of the recording; None: `recording` in the dataset's folder of `data_dir`."""
     recording: str = field(default="", metadata={"identity": False})
+    """File name of the recording in the dataset's folder; read if `file` is None."""
     data_dir: str | None = field(default=None, metadata={"identity": False})
+    """The folder that holds the datasets' folders; needed if `file` is None."""
     price: Price = field(default=Price(), metadata={"identity": False})
+    """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """The recording's licence, for the model card of an exported student."""
 
     @property
     def roles(self) -> Collection[str]:
-        """Only the prompt that the recording answers."""
+        """The role of the prompt that recordings answer: `few_shot_cot`."""
         return ("few_shot_cot",)
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Reads the recording. Raises DataError for a file that is missing, malformed or repeats a sample."""
+        """Reads the recording. Raises DataError if the file is missing or malformed, or repeats a sample."""
         return _Replay(self.name, _read(self._path(dataset)), _shown_questions(dataset))
 
     def fingerprint(self, dataset: Dataset) -> str:
-        """The hash of the file's bytes."""
+        """The SHA-256 of the file's bytes; `missing` if there is no file."""
         path = self._path(dataset)
         return _file_hash(path) if path.is_file() else "missing"
 
@@ -85,7 +88,7 @@ class _Replay:
         return question_id in self.replies
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """What it will be charged: the replies are known."""
+        """What the request will be charged exactly, as the replies are known."""
         texts = self.replies[request.request.question_id][: request.samples]
         prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(request.samples, request.samples * prompt, sum(map(estimated_tokens, texts)))
@@ -126,7 +129,7 @@ def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def _sample_order(sample: str) -> tuple[bool, int, str]:
-    """The greedy sample first, then by number, wherever they stand in the file."""
+    """Sorts the greedy sample first, then by number."""
     return sample != "greedy", len(sample), sample
 
 

@@ -1,4 +1,4 @@
-"""Reading a teacher's reply: the reasoning, then the clause that states the answer."""
+"""Reads a teacher's reply: the reasoning, then the clause that states the answer."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import replace
 from benchmark.types import Reply, Request
 
 ANSWER_CLAUSE = "The answer is"
-"""What the prompts' exemplars write before the answer, and what the parser looks for."""
+"""The words before the answer, in the prompts' exemplars and for the parser."""
 NEXT_EXEMPLAR = "\nQ:"
-"""Where a base model runs on into a question of its own invention."""
+"""The beginning of a further question that a base model invents after its answer."""
 
 
 def until_stop(reply: Reply, ask: Request) -> Reply:
-    """The reply up to the first of the texts that end it, whoever wrote on behind it.
+    """The reply, cut before the first text that ends it (`Request.kept`).
 
-    Its tokens were written all the same; the probability of what is left is not known then.
+    If something was cut, `log_probability` becomes None; the token counts still include the cut text.
     """
     kept = ask.kept(reply.text)
     return reply if kept == reply.text else replace(reply, text=kept, finish="stop", log_probability=None)
 
 
 def before_next_exemplar(text: str) -> str:
-    """The reply without the invented questions behind it."""
+    """The text before the first invented question."""
     return text.partition(NEXT_EXEMPLAR)[0].strip()
 
 
 def split_answer(text: str) -> tuple[str | None, str | None]:
-    """(rationale, answer text) of a few-shot reply; either is None where the reply does not hold it.
+    """(rationale, answer text) of a few-shot reply; each is None if the reply does not contain it.
 
-    Text from an invented next question on is cut. The last answer clause counts.
+    Cuts the text before an invented next question. The last answer clause counts.
     """
     text = before_next_exemplar(text)
     rationale, clause, answer = text.rpartition(ANSWER_CLAUSE)

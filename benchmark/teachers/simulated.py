@@ -1,4 +1,4 @@
-"""A teacher for generated tasks: knows the worked solution; errs, misjudges itself and misformats at set rates."""
+"""A teacher for generated tasks: it knows the solution, and makes mistakes of several kinds at rates that you set."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE
 
 @dataclass(frozen=True)
 class SimulatedTeacher:
-    """Answers as a few-shot prompted model would: about the question that stands last, in the form of the exemplars.
+    """Answers the last question of a few-shot prompt, in the form of the exemplars.
 
-    `wrong_step_rate` of the replies carry a wrong step through to a wrong answer, `wrong_answer_rate` reason rightly
-    and then state another answer. `malformed_rate` lose the answer clause, `empty_rate` say nothing. The confidence is
-    drawn first, from a beta distribution around the accuracy, and the reply is right with that probability: so it is
-    calibrated exactly where `overconfidence` is 1; above 1 its log-odds are reported that many times larger.
-    Where the prompt gives the answer away, it writes the reasoning alone: only wrong steps and empty replies show.
+    For each reply a probability is drawn from a beta distribution around the accuracy; the reply is right with that
+    probability. To a `rationalise` prompt, which states the answer, it writes the reasoning only: then only
+    `wrong_step_rate` and `empty_rate` have an effect, and no confidence is reported.
     """
 
     stored: ClassVar[bool] = False
@@ -45,14 +43,23 @@ class SimulatedTeacher:
     capabilities: ClassVar[Capabilities] = Capabilities()
     name: str = "simulated"
     wrong_step_rate: float = 0.0
+    """Share of replies, in [0, 1], with a wrong step that leads to a wrong answer."""
     wrong_answer_rate: float = 0.0
+    """Share of replies, in [0, 1], with right reasoning and then a wrong answer."""
     malformed_rate: float = 0.0
+    """Share of replies, in [0, 1], without the answer clause."""
     empty_rate: float = 0.0
+    """Share of replies, in [0, 1], without any text."""
     confidence_concentration: float = 4.0
+    """Concentration (alpha + beta) of the beta distribution; a higher value keeps it closer to the accuracy."""
     overconfidence: float = 1.0
+    """Factor on the log-odds of the reported confidence: 1 is calibrated, above 1 is too confident."""
     seed: int = 0
+    """Seed of all random draws."""
     price: Price = field(default=Price(), metadata={"identity": False})
+    """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata={"identity": False})
+    """Its licence, for the model card of an exported student."""
 
     def __post_init__(self) -> None:
         for name in ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate"):
@@ -67,11 +74,11 @@ class SimulatedTeacher:
 
     @property
     def roles(self) -> Collection[str]:
-        """Only the prompts that it understands."""
+        """The roles of the prompts that it understands: `few_shot_cot` and `rationalise`."""
         return ("few_shot_cot", RATIONALISE)
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Gets ready. Raises ConfigError for a dataset without worked solutions."""
+        """Returns the teacher, ready to answer. Raises ConfigError if the dataset is not generated."""
         if not isinstance(dataset, GeneratedDataset):
             raise ConfigError(
                 f"teacher={self.name} knows generated tasks only; for dataset={dataset.name} choose a recorded "
@@ -94,7 +101,7 @@ class _Simulation:
         return question_id in self.questions
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """What it will be charged: it asks itself."""
+        """What the request will be charged exactly: it writes the replies to count their tokens."""
         replies = [self._one(request.request, sample) for sample in range(request.samples)]
         prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(len(replies), len(replies) * prompt, sum(reply.completion_tokens for reply in replies))
@@ -139,7 +146,7 @@ def _questions(dataset: GeneratedDataset) -> Mapping[str, tuple[str, Question]]:
 
 
 def _answer_clause(prompt: str) -> str:
-    """The words that the prompt's exemplars put before their answers; without exemplars a model finds its own."""
+    """The words that the exemplars put before their answers; without exemplars, other words."""
     found = cast(list[str], _EXEMPLAR_CLAUSE.findall(prompt))
     return found[-1] if found else "I would say it is"
 

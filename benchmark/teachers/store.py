@@ -1,7 +1,7 @@
 """The teacher store: one SQLite file that keeps every bought reply, for all cells and processes of a host.
 
-Three tables: `replies`, final outcomes by the hash of their request; `attempts`, what was paid for or failed and is
-never replayed; `claims`, requests that a process is buying at this moment.
+Three tables: `replies` holds final replies by the hash of their request; `attempts` holds calls that were paid for or
+failed, and are never replayed; `claims` holds requests that a process is buying now.
 """
 
 from __future__ import annotations
@@ -17,39 +17,44 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from benchmark.teachers.database import connect, open_database, told
+from benchmark.teachers.database import connect, one_line_errors, open_database
 from benchmark.teachers.store_key import canonical_json
 from benchmark.teachers.stored_reply import Damaged, StoredReply, from_columns, now, reply_of, to_columns
 from benchmark.types import Reply
 
 LEASE_SECONDS = 60.0
-"""How long a claim stands that nobody renews: its process is dead, or on another host, or stopped."""
+"""Seconds after which a claim that is not renewed expires: its process is stopped or cannot be reached."""
 COLUMNS = "key, request, reply, teacher, created, buyer, checksum"
 ATTEMPT_COLUMNS = "key, outcome, teacher, reply, created, buyer, payment"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call that led to no final outcome: `outcome` says why, `reply` is what came back or was charged, if anything.
-
-    `payment` is the mark under which `buyer` paid for it; empty where it cost nothing.
-    """
+    """A call that brought no final reply; it is kept for the books, but never replayed."""
 
     outcome: str
+    """Why: a `Reply.finish`, or `failed: ERROR`, `bought twice`, `damaged`."""
     teacher: str
+    """The teacher's name, for people."""
     reply: Reply | None = None
+    """What came back or was charged; None if nothing."""
     buyer: str = ""
+    """Mark of the cell that paid; empty if it cost nothing."""
     payment: str = ""
+    """Id of the payment; empty if it cost nothing."""
 
 
 class TeacherStore:
-    """An open store. Keys are those of `key_of`; `say` is told of every damaged row.
+    """An open teacher store; keys come from `key_of`.
 
-    A connection belongs to the thread that opened it; any number of processes may have the same file open.
+    Use it only in the thread that opened it. Any number of processes may open the same file.
     """
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
-        """Raises ConfigError for a file that is no store or cannot be opened; makes a new one where there is none."""
+        """Opens the file, or makes a new store; `say` receives a line per damaged row.
+
+        Raises ConfigError if the file is no teacher store or cannot be opened.
+        """
         self.path = path
         self.say = say
         self.owner = uuid.uuid4().hex
@@ -58,7 +63,7 @@ class TeacherStore:
         self._renewal: Thread | None = None
 
     def close(self) -> None:
-        """Gives back every claim and closes the file."""
+        """Releases all claims of this store object and closes the file."""
         if self._renewal is not None:
             self._closing.set()
             self._renewal.join()
@@ -67,7 +72,7 @@ class TeacherStore:
         self._database.close()
 
     def lookup(self, keys: Collection[str]) -> dict[str, StoredReply]:
-        """The stored replies of those keys that have one. A damaged row is told, and is gone afterwards."""
+        """Key -> stored reply, for keys that have one. A damaged row is reported with `say` and deleted."""
         found = {}
         for key in keys:
             reply = self._row(key)
@@ -78,9 +83,10 @@ class TeacherStore:
         return found
 
     def claim(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that the caller must buy now: not stored, and claimed by nobody who is alive.
+        """Claims requests, and returns the keys that the caller must now buy.
 
-        A claim is given back by `put`, `log` or `release`.
+        These are the keys without a stored reply and without a claim of another living process. `put`, `log` or
+        `release` ends a claim.
         """
         self._keep_renewing()
         with self._writing() as database:
@@ -90,9 +96,9 @@ class TeacherStore:
         return free
 
     def put(self, replies: Mapping[str, StoredReply]) -> dict[str, StoredReply]:
-        """Keeps replies and gives back the claims on them; returns what stands now.
+        """Stores final replies and releases the claims on them. Returns key -> the reply that the store now holds.
 
-        A reply that is there already stands: the other one came too late and is logged as an attempt.
+        If another process stored a reply earlier, that one is kept and returned; the new one is logged as an attempt.
         """
         late = []
         with self._writing() as database:
@@ -106,28 +112,28 @@ class TeacherStore:
         return {**replies, **self.lookup(late)}
 
     def release(self, keys: Collection[str]) -> None:
-        """Gives back claims of this process on requests that led to nothing."""
+        """Releases claims of this process on requests that brought nothing to store."""
         with self._writing() as database:
             rows = [(bytes.fromhex(key), self.owner) for key in keys]
             database.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
 
     def log(self, attempts: Mapping[str, Attempt]) -> None:
-        """Counts calls that led to no final outcome, and gives back the claims of this process on them."""
+        """Stores calls that brought no final reply, and releases the claims of this process on them."""
         with self._writing() as database:
             for key, attempt in attempts.items():
                 _log(database, key, attempt)
                 database.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (bytes.fromhex(key), self.owner))
 
     def payments(self, buyer: str, teacher: str) -> dict[str, Reply]:
-        """What a buyer paid for calls to a teacher that led to no final outcome, by the marks of the payments."""
+        """Payment id -> reply, for calls to a teacher that this buyer paid for and that brought no final reply."""
         chosen = "SELECT payment, reply FROM attempts WHERE buyer = ? AND teacher = ? AND payment <> '' ORDER BY rowid"
-        with told(self.path):
+        with one_line_errors(self.path):
             rows = self._database.execute(chosen, (buyer, teacher)).fetchall()
         return {payment: reply_of(reply) for payment, reply in rows}
 
     def counts(self) -> dict[str, int]:
-        """How many replies there are, and how many attempts of every outcome (`attempts: length`)."""
-        with told(self.path):
+        """Numbers of rows: under `replies`, and per outcome of attempts, such as `attempts: length`."""
+        with one_line_errors(self.path):
             [replies] = self._database.execute("SELECT COUNT(*) FROM replies").fetchone()
             outcomes = self._database.execute(
                 "SELECT outcome, COUNT(*) FROM attempts GROUP BY outcome ORDER BY outcome"
@@ -135,14 +141,14 @@ class TeacherStore:
             return {"replies": replies} | {f"attempts: {outcome}": count for outcome, count in outcomes}
 
     def every(self) -> Iterator[tuple[str, StoredReply | Damaged]]:
-        """All rows in the order in which they were bought, damaged ones included."""
-        with told(self.path):
+        """(key, reply) of all rows in the order of purchase; a damaged row comes as `Damaged`."""
+        with one_line_errors(self.path):
             for row in self._database.execute(f"SELECT {COLUMNS} FROM replies ORDER BY rowid"):
                 yield row[0].hex(), from_columns(row)
 
     def _row(self, key: str) -> StoredReply | Damaged | None:
         address = bytes.fromhex(key)
-        with told(self.path):
+        with one_line_errors(self.path):
             row = self._database.execute(f"SELECT {COLUMNS} FROM replies WHERE key = ?", (address,)).fetchone()
         return None if row is None else from_columns((address, *row[1:]))
 
@@ -163,7 +169,7 @@ class TeacherStore:
         return claim is None or not _stands(*claim)
 
     def _keep_renewing(self) -> None:
-        """A thread of its own renews the claims: a model in this process keeps the event loop busy for long."""
+        """Renews the claims in a separate thread, as a model in this process can block the event loop for minutes."""
         if self._renewal is None:
             self._renewal = Thread(target=self._renew, name="teacher store claims", daemon=True)
             self._renewal.start()
@@ -179,7 +185,7 @@ class TeacherStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with told(self.path):
+        with one_line_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -197,7 +203,7 @@ def _log(database: sqlite3.Connection, key: str, attempt: Attempt) -> None:
 
 
 def _stands(host: str, pid: int, expires: float) -> bool:
-    """Whether a claim is kept by somebody who is alive, as far as can be told from here."""
+    """Whether a claim is valid: not expired, and its process not known to be dead."""
     return expires > time.time() and (host != _here() or _runs(pid))
 
 
@@ -207,12 +213,12 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # a process of another user
     return True
 
 
 def _here() -> str:
-    """The host; where containers count their processes apart, the container."""
+    """The host's name, with the process namespace, as containers number their processes separately."""
     try:
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:

@@ -1,4 +1,4 @@
-"""A request to a teacher as the store knows it: everything that its reply may depend on, and nothing else."""
+"""The key of a request in the teacher store: a hash of everything that its reply may depend on, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from benchmark.types import Json, Request
 
 
 def teacher_identity(teacher: Teacher, dataset: Dataset) -> Json:
-    """Who answers: all settings that can change a reply, and the hash of what the replies are read from."""
+    """The teacher as plain data: all settings that can change a reply, and `Teacher.fingerprint`."""
     return {"settings": canonical(teacher), "content": teacher.fingerprint(dataset)}
 
 
 def stored_request(teacher: Json, ask: Request, sample: int) -> Json:
-    """One sample of a rendered prompt, as plain data.
+    """One sample of a request to a teacher, as plain data.
 
-    The role is part of it, because a teacher in this process draws other random numbers in another role. The question's
-    id is not: no stored teacher reads it, so that two rows with the same text are one request.
+    It includes the role, because the random numbers of a teacher in this process depend on it. It excludes the
+    question's id, which no stored teacher reads, so that two rows with the same text share one reply.
     """
     return {
         "teacher": teacher,
@@ -37,7 +37,7 @@ def stored_request(teacher: Json, ask: Request, sample: int) -> Json:
 
 
 def _seldom_given(ask: Request) -> dict[str, Json]:
-    """What few requests have stands in those alone, so that it leaves the keys of all others as they are."""
+    """The rarely used fields, only if they are set, so that they do not change the keys of other requests."""
     given: dict[str, Json] = {}
     if ask.stop:
         given["stop"] = list(ask.stop)
@@ -49,10 +49,10 @@ def _seldom_given(ask: Request) -> dict[str, Json]:
 
 
 def key_of(request: Json) -> str:
-    """The request's address in the store: the SHA-256 of its canonical JSON, 64 hexadecimal digits."""
+    """The request's key in the store: the SHA-256 of its canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(request).encode()).hexdigest()
 
 
 def canonical_json(value: Json) -> str:
-    """One text for equal values, in ASCII, so that it is the same in every file and database."""
+    """JSON in ASCII with sorted keys and no spaces: equal values give the same text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""A stored reply: as a row of the database, as a line of JSON, and how damage is seen in either."""
+"""A stored reply as a row of the database and as a line of JSON, both with a checksum that reveals damage."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from benchmark.types import Json, Reply
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A final outcome. `teacher` is its name for people, `created` the time in UTC.
-
-    `buyer` marks the cell that paid for it; empty where it was imported.
-    """
+    """A final reply in the teacher store."""
 
     request: Json
+    """What `stored_request` returns."""
     reply: Reply
     teacher: str
+    """The teacher's name, for people."""
     created: str
+    """Time of the purchase, ISO 8601 in UTC."""
     buyer: str = ""
+    """Mark of the cell that paid; empty for an imported reply."""
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A row that is not what was written."""
+    """A row that differs from what was written; `problem` says how."""
 
     problem: str
     teacher: str = "unknown"
@@ -42,19 +43,19 @@ Columns = tuple[bytes, str, str, str, str, str, bytes]
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """The time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def to_columns(key: str, stored: StoredReply) -> Columns:
-    """The row that keeps a reply."""
+    """The database row of a reply."""
     request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
     checksum = _checksum(key, request, reply, stored.teacher, stored.created)
     return bytes.fromhex(key), request, reply, stored.teacher, stored.created, stored.buyer, bytes.fromhex(checksum)
 
 
 def from_columns(row: Columns) -> StoredReply | Damaged:
-    """The reply that a row keeps, equal in every bit to the one that was put there."""
+    """The reply in a database row, exactly as it was stored; `Damaged` if the row is not as it was written."""
     key, request, reply, teacher, created, buyer, checksum = row
     try:
         if _checksum(key.hex(), request, reply, teacher, created) != checksum.hex():
@@ -65,7 +66,7 @@ def from_columns(row: Columns) -> StoredReply | Damaged:
 
 
 def to_line(key: str, stored: StoredReply) -> str:
-    """One line of JSON, to be carried to another store; who bought it stays behind."""
+    """One line of JSON for another store; it leaves out the buyer."""
     request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
     checksum = _checksum(key, request, reply, stored.teacher, stored.created)
     row = {"key": key, "teacher": stored.teacher, "created": stored.created, "checksum": checksum}
@@ -73,7 +74,7 @@ def to_line(key: str, stored: StoredReply) -> str:
 
 
 def from_line(line: str) -> tuple[str, StoredReply]:
-    """(key, reply) of a line. Raises ValueError with the reason where it is not as it was written."""
+    """(key, reply) of a line. Raises ValueError, with the reason, if the line is not as it was written."""
     row = json.loads(line)
     try:
         key, request, reply = row["key"], row["request"], row["reply"]
@@ -81,14 +82,14 @@ def from_line(line: str) -> tuple[str, StoredReply]:
     except (KeyError, TypeError) as error:
         raise ValueError("it is no exported reply") from error
     if key != key_of(request):
-        raise ValueError("its key is not that of its request")
+        raise ValueError("its key does not match its request")
     if checksum != _checksum(key, canonical_json(request), canonical_json(reply), teacher, created):
         raise ValueError("its checksum does not match")
     return key, StoredReply(request, _reply(reply), teacher, created)
 
 
 def reply_of(text: str) -> Reply:
-    """The reply in a column."""
+    """The reply in the JSON text of a `reply` column."""
     return _reply(json.loads(text))
 
 

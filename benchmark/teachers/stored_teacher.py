@@ -1,4 +1,4 @@
-"""A teacher behind the store: what was ever bought is replayed, and what is missing is bought by one process alone."""
+"""A teacher with the teacher store: stored replies are replayed, and one process alone buys each missing reply."""
 
 from __future__ import annotations
 
@@ -14,55 +14,57 @@ from benchmark.teachers.teacher import OpenTeacher, Unanswered
 from benchmark.types import Json, PlannedRequest, Reply, Request, Usage
 
 FAILED = "failed"
-"""How a reply finishes that never came: it holds what its request was charged."""
+"""`finish` of a placeholder for a reply that never came; its wasted tokens are what the request was charged."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
 """Seconds between two looks at a request that another process is buying."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A reply, and the mark of the payment of this cell that it came with; None where this cell paid nothing for it.
+    """A reply and this cell's payment for it.
 
-    Two requests with one text may be delivered from one payment, and a payment may be of before the process died.
+    Two requests with the same text may share one payment. A payment may date from an earlier attempt at the cell.
     """
 
     reply: Reply
     payment: str | None = None
+    """Id of the payment; None if this cell paid nothing for the reply."""
 
 
 @dataclass(frozen=True)
 class StoredTeacher:
-    """Asks `teacher` only for what the store does not hold.
-
-    `identity` is that of `teacher_identity`, `name` for people. `buyer` marks what is bought here, so that a cell that
-    goes on after a death knows what it has paid for; `booked` are the payments that its ledger holds. Samples are asked
-    for one by one, so that each is kept as soon as it is there, unless they share a request, whose prompt is paid once.
-    """
+    """Asks `teacher` only for replies that the store does not hold, and keeps each reply as soon as it has come."""
 
     teacher: OpenTeacher
     identity: Json
+    """What `teacher_identity` returns; part of every key in the store."""
     name: str
+    """The teacher's name in the store's rows, for people."""
     store: TeacherStore
     buyer: str
+    """The cell's mark on everything that it buys, so that a resumed cell finds its earlier payments."""
     samples_share_a_request: bool = False
+    """Whether all samples go into one request, whose prompt is paid once; otherwise one request per sample."""
     booked: set[str] = field(default_factory=set)
+    """Ids of the payments that the cell's ledger holds already."""
 
     def covers(self, question_id: str) -> bool:
-        """What the teacher itself covers."""
+        """Whether the teacher itself covers the question."""
         return self.teacher.covers(question_id)
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """What it would cost without the store."""
+        """The most calls and tokens of the request if the store were empty."""
         return self.teacher.most(request, held_tokens)
 
     async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        """Replies that nobody books."""
+        """The replies of `deliver` without their payments: nothing is booked in the cell's ledger."""
         return [delivery.reply for delivery in await self.deliver(ask, samples, first)]
 
     async def deliver(self, ask: Request, samples: int, first: int = 0) -> list[Delivery]:
-        """`samples` replies from number `first` on, with what this cell paid for them.
+        """Returns `samples` replies, numbered from `first` on, with this cell's payments.
 
-        Waits while another process is buying one of them. A reply that is not final is delivered, but never replayed.
+        Waits while another process buys one of them. A reply that is not final (`is_final`) is returned, but never
+        replayed. Raises the teacher's errors; replies that came before the error are kept.
         """
         requests = {sample: stored_request(self.identity, ask, sample) for sample in range(first, first + samples)}
         keys = {sample: key_of(request) for sample, request in requests.items()}
@@ -83,14 +85,17 @@ class StoredTeacher:
                 wait = min(2 * wait, LONGEST_WAIT)
 
     def book(self, delivery: Delivery) -> bool:
-        """Whether the ledger must still book what this cell paid for a reply; it is taken to do so at once."""
+        """Returns True if the ledger does not hold this payment, and marks it as booked: the caller must book it."""
         if delivery.payment is None or delivery.payment in self.booked:
             return False
         self.booked.add(delivery.payment)
         return True
 
     def unbooked(self) -> dict[str, Reply]:
-        """What this cell paid, in any attempt at it, for what no question took, by payment; booked from now on."""
+        """Payments of this cell, in all its attempts, for replies that no question used: payment id -> reply.
+
+        Marks them as booked: the caller must book them.
+        """
         paid = self.store.payments(self.buyer, self.name)
         new = {payment: reply for payment, reply in paid.items() if payment not in self.booked}
         self.booked.update(new)
@@ -105,7 +110,7 @@ class StoredTeacher:
         }
 
     async def _buy(self, ask: Request, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
-        """Raises the first error, once all requests are back and what they brought is kept: it is paid for."""
+        """Raises the first error only after all requests have ended, since their replies are paid for and kept."""
         bought: dict[int, Delivery] = {}
 
         async def buy_run(run: list[int]) -> None:
@@ -128,7 +133,7 @@ class StoredTeacher:
         return bought
 
     def _log_failure(self, error: Exception, keys: Sequence[str]) -> None:
-        """Its message is left out: what a server says may hold what nobody should keep."""
+        """Leaves the error's message out: a server's words may hold a secret."""
         outcome, charged = f"{FAILED}: {type(error).__name__}", error.__cause__
         attempts = {key: Attempt(outcome, self.name) for key in keys}
         if isinstance(charged, Unanswered):
@@ -159,12 +164,12 @@ class StoredTeacher:
 
 
 def is_final(ask: Request, reply: Reply) -> bool:
-    """Whether a reply may be replayed: it ended by itself, or at a cap that is part of the recipe."""
+    """Whether a reply may be replayed: it ended by itself, or at a length cap that belongs to the method's recipe."""
     return reply.finish == "stop" or (reply.finish == "length" and ask.cap_is_final)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Sorted numbers in stretches without a gap, since a teacher is asked for samples from one number on."""
+    """Splits sorted numbers into runs without gaps: one request asks for consecutive sample numbers only."""
     run: list[int] = []
     for number in numbers:
         if run and number != run[-1] + 1:

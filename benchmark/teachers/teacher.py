@@ -1,4 +1,4 @@
-"""What every teacher is: a name, the roles it can play, a price, and a door that takes rendered prompts."""
+"""The contract of a teacher: its name, prompt roles and price, and how it answers prompts that are rendered already."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 MILLION = 1_000_000
 BYTES_PER_TOKEN = 4
-"""Rule of thumb for teachers that report no token counts; what is booked by it is marked as estimated."""
+"""UTF-8 bytes per token: a rule of thumb for teachers that report no token counts. Such counts are marked as estimated.
+"""
 TOKENS_PER_HELD_TOKEN = 2
-"""Worst case of a reply's token where it stands in a prompt: another tokenizer, or the same one, may cut it anew."""
+"""The most prompt tokens for each token of an earlier reply that a prompt quotes: it may be split differently there."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,20 @@ class Price:
 
     @property
     def is_free(self) -> bool:
-        """Whether tokens cost nothing."""
+        """Whether prompt and completion tokens both cost 0."""
         return not (self.usd_per_million_prompt_tokens or self.usd_per_million_completion_tokens)
 
     def of(self, reply: Reply) -> Usage:
-        """The ledger entry of one call, as if no attempt at it had been wasted."""
+        """The cost of one call without wasted tokens, and with the whole prompt even if samples shared it."""
         return self.priced(Usage(1, reply.prompt_tokens, reply.completion_tokens))
 
     def with_waste(self, reply: Reply) -> Usage:
-        """What one call really cost."""
+        """What was really paid for one call: wasted tokens count; a prompt that an earlier sample paid for does not."""
         prompt = reply.wasted_prompt_tokens + (0 if reply.shares_prompt else reply.prompt_tokens)
         return self.priced(Usage(1, prompt, reply.completion_tokens + reply.wasted_completion_tokens))
 
     def priced(self, usage: Usage) -> Usage:
-        """The same calls and tokens with what they cost."""
+        """The same calls and tokens, with `usd` set by this price list."""
         usd = (
             usage.prompt_tokens * self.usd_per_million_prompt_tokens
             + usage.completion_tokens * self.usd_per_million_completion_tokens
@@ -68,7 +69,7 @@ class Capabilities:
 
 
 class Unanswered(Exception):
-    """The cause of an error about a request that was charged for and brought nothing."""
+    """The `__cause__` of an error about a request that was charged without a reply; it holds the tokens charged."""
 
     def __init__(self, prompt_tokens: int, completion_tokens: int) -> None:
         super().__init__(f"{prompt_tokens} prompt and {completion_tokens} completion tokens were charged")
@@ -80,41 +81,44 @@ class OpenTeacher(Protocol):
     """A teacher that is ready to answer about one dataset."""
 
     async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        """`samples` replies to a rendered prompt, from number `first` on.
+        """Returns `samples` replies to a rendered prompt, numbered from `first` on.
 
-        It sees the prompt and the question's id and nothing else.
+        The teacher sees only the prompt and the question's id.
         """
         ...
 
     def covers(self, question_id: str) -> bool:
-        """Whether it can answer about this question at all; a live model always can."""
+        """Whether the teacher can answer about this question; always True for a live model."""
         ...
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """The most calls and tokens that a request may be charged, where replies of `held_tokens` will stand in it."""
+        """The most calls and tokens that a request can be charged.
+
+        `held_tokens` is the most tokens of earlier replies that will be inserted into its prompt.
+        """
         ...
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """What `conf/teacher/*.yaml` names."""
+    """The settings of a teacher: every `_target_` in `conf/teacher/*.yaml` is a class of this form."""
 
     name: str
     price: Price
 
     @property
     def roles(self) -> Collection[str] | None:
-        """The prompt roles that it can play; None for a model that takes any prompt."""
+        """The prompt roles that it can answer; None if it takes any prompt."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many requests it can be at work on at once."""
+        """How many requests it can answer at the same time."""
         ...
 
     @property
     def stored(self) -> bool:
-        """Whether its replies cost something to get (money, or a large model's time), so that each is got only once."""
+        """Whether replies go into the teacher store, to be requested only once, as they cost money or much compute."""
         ...
 
     @property
@@ -123,11 +127,11 @@ class Teacher(Protocol):
         ...
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Gets ready. Raises ConfigError where it has nothing to say about the dataset."""
+        """Returns the teacher, ready to answer about `dataset`. Raises ConfigError if it cannot answer about it."""
         ...
 
     def fingerprint(self, dataset: Dataset) -> str:
-        """A hash of what its replies are read from, beyond its settings."""
+        """A hash of what its replies depend on besides its settings, such as weights; empty if there is nothing."""
         ...
 
 
@@ -146,31 +150,31 @@ class DistributionTeacher(Teacher, Protocol):
 
 
 def refuse_without_probabilities(name: str, ask: Request) -> None:
-    """Raises ConfigError for what only a model in this process can answer; teachers of text alone call it first."""
+    """Raises ConfigError if a request has a contrast or continuations; every teacher that only writes text calls it."""
     if ask.contrast is None and not ask.continuations:
         return
     wanted = "a reply against another prompt" if ask.contrast else "how likely given continuations are"
     raise ConfigError(
-        f"the {ask.role} prompt asks for {wanted}, which takes the model's probabilities, and teacher={name} answers "
+        f"the {ask.role} prompt asks for {wanted}, which needs the model's probabilities, but teacher={name} answers "
         "in text only; choose teacher=transformers teacher.path=FOLDER"
     )
 
 
 def with_estimated_tokens(ask: Request, reply: Reply) -> Reply:
-    """The reply to a prompt, of a teacher that reports no tokens."""
+    """The reply with token counts estimated from prompt and text, for a teacher that reports none."""
     prompt, completion = estimated_tokens(ask.prompt), estimated_tokens(reply.text)
     return replace(reply, prompt_tokens=prompt, completion_tokens=completion, tokens_are_estimated=True)
 
 
 def replies_written(ask: Request) -> int:
-    """How many replies a sample is charged for: both of a contrast, and none where given continuations are scored."""
+    """How many replies one sample is charged for: 1, or 2 with a contrast, or 0 if continuations are only scored."""
     if ask.continuations:
         return 0
     return 1 if ask.contrast is None else 2
 
 
 def estimated_prompt_tokens(ask: Request) -> int:
-    """Tokens that a request has read, by the rule of thumb."""
+    """Estimated number of tokens that the teacher reads for a request: prompt, prefix, contrast and continuations."""
     texts = [ask.prompt, ask.prefix, *([ask.contrast.prompt, ask.prefix] if ask.contrast else []), *ask.continuations]
     return sum(map(estimated_tokens, texts))
 
@@ -181,9 +185,9 @@ def estimated_tokens(text: str) -> int:
 
 
 def every_example(splits: Splits) -> tuple[Example, ...]:
-    """All rows, test included, for a teacher that must know what it may be asked about.
+    """All rows of pool, validation and test, for a teacher that must know every question in advance.
 
-    Breaks the test split's seal: pass splits that were loaded for the teacher, never the cell's own.
+    Unseals the test split: pass splits that were loaded for the teacher, never the splits of the cell.
     """
     splits.test.unseal()
     return (*splits.pool, *splits.validation, *splits.test.open())

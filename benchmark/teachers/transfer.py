@@ -1,4 +1,4 @@
-"""Carrying replies between stores as JSON lines: what is damaged is named and left behind, what is there stays."""
+"""Copies replies between stores as JSON lines. Damaged replies are reported and left out; existing ones are kept."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ LINES_PER_TRANSACTION = 1000
 
 @dataclass
 class Tally:
-    """What became of the replies. `known` were there already, `conflicting` met another reply to the same request."""
+    """Numbers of replies of an export or import."""
 
     moved: int = 0
+    """Copied."""
     known: int = 0
+    """Left out, as the store already had the same reply."""
     conflicting: int = 0
+    """Left out, as the store already had another reply to the same request."""
     damaged: int = 0
+    """Left out, as they could not be read."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was left behind."""
+        """True if no reply was conflicting or damaged."""
         return self.conflicting == self.damaged == 0
 
     def __str__(self) -> str:
@@ -33,9 +37,9 @@ class Tally:
 
 
 def export_jsonl(store: TeacherStore, file: Path, say: Callable[[str], None]) -> Tally:
-    """Writes every reply of a store as a line, in the order in which they were bought; the file is whole or not there.
+    """Writes every reply of a store as one line of JSON, in the order of purchase; attempts are left out.
 
-    Attempts stay behind.
+    The file appears only when it is complete. `say` receives a line per damaged reply.
     """
     tally, partial = Tally(), file.with_name(f".{file.name}.partial")
     with partial.open("w", encoding="utf-8") as lines:
@@ -53,7 +57,7 @@ def export_jsonl(store: TeacherStore, file: Path, say: Callable[[str], None]) ->
 
 
 def import_jsonl(store: TeacherStore, file: Path, say: Callable[[str], None]) -> Tally:
-    """Adds the replies of an export. A line that is damaged, or whose request has another reply here, is told."""
+    """Adds the replies of an export. `say` receives a line per damaged or conflicting reply, which is left out."""
     tally = Tally()
     rows = _readable(file, tally, say)
     while some := list(islice(rows, LINES_PER_TRANSACTION)):
@@ -68,7 +72,7 @@ def import_jsonl(store: TeacherStore, file: Path, say: Callable[[str], None]) ->
                 tally.known += 1
             else:
                 tally.conflicting += 1
-                say(f"{file}: request {key[:16]} has another reply in {store.path}, which stays")
+                say(f"{file}: request {key[:16]} has another reply in {store.path}, which is kept")
         store.put(new)
     return tally
 

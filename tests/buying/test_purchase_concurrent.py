@@ -382,11 +382,11 @@ def test_what_goes_wrong_beside_the_questions_breaks_off_no_request(seed: int, w
 
 @pytest.mark.parametrize("budget", [Budget(tokens=1000), Budget(usd=100.0)])
 def test_a_teacher_that_writes_more_than_its_cap_is_named(budget: Budget) -> None:
-    told = (
+    message = (
         r"^teacher=scripted charged 13 completion tokens for the only request of question '0', which can have "
-        r"12 at most: it does not keep to the length cap .* give budget\.questions or budget\.calls$"
+        r"12 at most: it ignores the length cap .* give budget\.questions or budget\.calls$"
     )
-    with pytest.raises(TeacherError, match=told):
+    with pytest.raises(TeacherError, match=message):
         Buying(SlowTeacher(tokens={"0": CAP + 1}), OneTurn(), budget).run()
 
 

@@ -242,7 +242,7 @@ NEEDS = [
     ("choices", "multiple-choice questions only"),
     pytest.param(
         "teacher_roles",
-        "it asks the teacher in the role debate; teacher=simulated cannot play it",
+        "it asks the teacher in the role debate; teacher=simulated cannot answer in that role",
         id="teacher_roles",
     ),
     ("student_roles", "it asks the student in the role debate; this format knows answer_given, rationale_and_answer"),

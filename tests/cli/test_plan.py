@@ -236,7 +236,7 @@ def test_a_chat_that_would_have_to_go_on_from_a_begun_reply_is_refused(
     live = ("teacher=openai_compatible", "teacher.base_url=http://localhost:1/v1", "teacher.model=m")
     overrides = (*miniature, "dataset=trait_choice", "annotation=counterfactual", *live)
     done = command(*overrides)
-    assert "a chat cannot go on from a reply that is begun, as the prompt justify wants" in done.complaint
+    assert "a chat cannot continue a reply that is begun, which the prompt justify asks for" in done.complaint
     for other in ("teacher.api=completions", "annotation.begin_in=prompt"):
         assert "begun" not in command(*overrides, other, "mode=plan").out
 
@@ -262,7 +262,7 @@ def test_a_budget_that_the_first_question_exceeds_is_told_with_its_numbers(
     done = command(*limited[:-1], f"budget.tokens={cheapest}")  # no other question may cost as little
     assert done.status == 2
     ends = f"error: budget.tokens ends the purchase after 0 questions: 0 of {cheapest} are used, and the next question"
-    assert re.search(rf"^{re.escape(ends)} may cost \d+; give at least that$", done.err, re.MULTILINE)
+    assert re.search(rf"^{re.escape(ends)} may cost \d+; raise the limit to at least that$", done.err, re.MULTILINE)
     assert "Traceback" not in done.err
 
 

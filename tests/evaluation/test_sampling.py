@@ -172,7 +172,7 @@ def test_the_samples_are_among_the_hashed_files(tmp_path: Path) -> None:
 
 
 def test_what_has_no_majority_is_refused_before_any_work() -> None:
-    with pytest.raises(ConfigError, match=r"evaluation.samples=4 draws what the student writes.*option_likelihood"):
+    with pytest.raises(ConfigError, match=r"evaluation.samples=4 draws answers .*option_likelihood"):
         check_without_trace(
             miniature("dataset=trait_choice", "evaluation.samples=4", "evaluation.option_likelihood=total")
         )

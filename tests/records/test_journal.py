@@ -89,7 +89,7 @@ def test_rows_behind_a_damaged_line_are_cut_off_and_told(journal: Journal, said:
     assert len(said) == 1
 
 
-REDONE = "what it held is done again"
+REDONE = "the cell repeats the work that it held"
 
 
 def test_a_line_damaged_in_the_middle_takes_those_behind_it_along(journal: Journal, said: list[str]) -> None:
@@ -151,6 +151,6 @@ def test_files_of_a_finished_cell_are_known_by_their_bytes(tmp_path: Path) -> No
 
     whole = (tmp_path / "predictions.parquet").read_bytes()
     (tmp_path / "predictions.parquet").write_bytes(whole[:-1])
-    assert "has 1899 bytes, and was written with 1900" in str(changed(tmp_path, files))
+    assert "has 1899 bytes, but was written with 1900" in str(changed(tmp_path, files))
     (tmp_path / "predictions.parquet").write_bytes(whole[:-1] + b"x")
-    assert "is not as it was written" in str(changed(tmp_path, files))
+    assert "has changed since it was written" in str(changed(tmp_path, files))

@@ -198,7 +198,7 @@ def test_questions_without_choices_are_refused(option: str) -> None:
 def test_the_simulated_teacher_plays_the_common_roles_alone() -> None:
     for option in ("rationalise", "self_consistent_cot"):
         check(miniature(*TRAITS, *SMALL, f"annotation={option}"))
-    with pytest.raises(ConfigError, match="in the role critique, justify, revise; teacher=simulated cannot play it"):
+    with pytest.raises(ConfigError, match="in the role critique, justify, revise; teacher=simulated cannot answer"):
         check(miniature(*TRAITS, *SMALL, "annotation=critique_revision"))
 
 

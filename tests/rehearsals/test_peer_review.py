@@ -390,7 +390,7 @@ def test_too_few_teachers_are_refused(composed: Callable[..., Cell]) -> None:
         check(composed("method=peer_review"))
     assert "different teachers" not in str(refused.value)  # enough of them, but these know one prompt only
     for name in ("ann", "bob", "cyd"):
-        assert f"it asks the teacher in the role feedback, review; teacher={name} cannot play it" in str(refused.value)
+        assert f"it asks the teacher in the role feedback, review; teacher={name} cannot answer" in str(refused.value)
     check(
         composed("method=peer_review", "annotation=few_shot_cot", "format=rationale_then_answer", "weighting=uniform")
     )

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible server on loopback: it answers, fails as it is told, and keeps its own books."""
+"""A scripted OpenAI-compatible server on loopback: it answers, fails as its script says, and counts tokens itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live teacher against a server that fails as it is told: exact numbers of requests, retries and tokens."""
+"""A live teacher against a server that fails as its script says: exact numbers of requests, retries and tokens."""
 
 from __future__ import annotations
 
@@ -529,8 +529,8 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(
     with pytest.raises(TeacherError) as raised:
         cell.request()
     assert str(raised.value) == (
-        f"teacher=live at {server.url} gave no answer, asked 3 times: server error (HTTP 500: still on fire); what was "
-        "bought is kept, and the same command goes on"
+        f"teacher=live at {server.url} gave no answer, asked 3 times: server error (HTTP 500: still on fire); "
+        "replies bought so far are kept, and the same command resumes"
     )
     assert server.requests == 3
     assert live.traffic.retries == {"server error": 1, "no choices": 1}
@@ -539,17 +539,17 @@ def test_it_gives_up_after_the_last_retry_and_what_was_charged_is_counted(
     assert_books_agree(live, server)
 
 
-@pytest.mark.parametrize("told", [{"message": f"upstream is\n busy, {KEY}"}, f"busy, {KEY}"], ids=["message", "text"])
+@pytest.mark.parametrize("error", [{"message": f"upstream is\n busy, {KEY}"}, f"busy, {KEY}"], ids=["message", "text"])
 def test_an_error_in_a_reply_is_told_in_the_servers_words_without_the_key(
-    told: Any, server: FaultServer, hours: Hours, store: TeacherStore, monkeypatch: pytest.MonkeyPatch
+    error: Any, server: FaultServer, hours: Hours, store: TeacherStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, KEY)
-    server.script = [Step(body=json.dumps({"error": told}).encode())] * 3
+    server.script = [Step(body=json.dumps({"error": error}).encode())] * 3
     live = opened(server, hours, max_retries=2, api_key_variable=VARIABLE)
     cell = SmallCell(live, store)
     with pytest.raises(TeacherError) as raised:
         cell.request()
-    words_ = r"asked 3 times: error in the reply \(HTTP 200: (upstream is )?busy, \[key\]\); what was bought is kept"
+    words_ = r"asked 3 times: error in the reply \(HTTP 200: (upstream is )?busy, \[key\]\); replies bought so far"
     assert re.search(words_, str(raised.value))
     assert KEY not in str(raised.value)
     assert server.requests == live.traffic.uncounted_requests == 3
@@ -685,9 +685,9 @@ def test_what_no_retry_cures_is_told_in_one_line(
     assert live.traffic.failures == {reason: 1}
     cell.assert_nothing_booked(kind)
     assert_books_agree(live, server)
-    told = "".join(traceback.format_exception(raised.value))
-    assert KEY not in told
-    assert "openai" not in told.replace("openai_compatible", "")
+    text = "".join(traceback.format_exception(raised.value))
+    assert KEY not in text
+    assert "openai" not in text.replace("openai_compatible", "")
 
 
 def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) -> None:

@@ -39,7 +39,7 @@ class Shop:
     """A store file and a counting teacher, as every test uses them."""
 
     folder: Path
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     opened: list[TeacherStore] = field(default_factory=list)
 
     @property
@@ -55,7 +55,7 @@ class Shop:
         return asked(self.counter)
 
     def store(self, path: Path | None = None) -> TeacherStore:
-        self.opened.append(TeacherStore(path or self.path, self.told.append))
+        self.opened.append(TeacherStore(path or self.path, self.messages.append))
         return self.opened[-1]
 
     def teacher(self, buyer: str = "me", identity: Any = "scripted", **settings: Any) -> StoredTeacher:
@@ -525,13 +525,13 @@ def test_a_damaged_row_is_told_and_bought_again(shop: Shop, column: str, value: 
     key = key_of(stored_request("scripted", ASK, 0))
     shop.change(f"UPDATE replies SET {column} = ? WHERE key = ?", value, bytes.fromhex(key))
     again = shop.get()
-    assert len(shop.told) == 1
-    [line] = shop.told
+    assert len(shop.messages) == 1
+    [line] = shop.messages
     assert line.startswith(f"{shop.path}: the reply to request {key[:16]} is damaged (")
     assert line.endswith("; it is bought again")
     assert (shop.get(), shop.get(replace(ASK, prompt="whole"))) == (again, whole)
     assert len(shop.asked) == 3
-    assert len(shop.told) == 1
+    assert len(shop.messages) == 1
     assert shop.store().counts() == {"replies": 2, "attempts: damaged": 1}
 
 
@@ -546,7 +546,7 @@ def test_a_flipped_byte_in_the_file_costs_one_reply(shop: Shop) -> None:
     shop.path.write_bytes(content.replace(b"the text of 17", b"the te\xfft of 17"))
     found = shop.store().lookup(rows.keys())
     assert found.keys() == rows.keys() - {key_of([17])}
-    assert len(shop.told) == 1
+    assert len(shop.messages) == 1
 
 
 @pytest.mark.parametrize("content", [b"no database at all, " * 100, b"SQLite format 3\0" + b"\xff" * 4096])
@@ -554,7 +554,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path, conte
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     with pytest.raises(
-        ConfigError, match=r"notes\.txt is no teacher store.*; give another store_path, or move it away$"
+        ConfigError, match=r"notes\.txt is no teacher store.*; give another store_path, or move the file away$"
     ):
         TeacherStore(path, print)
     assert path.read_bytes() == content
@@ -635,11 +635,11 @@ def test_damaged_and_conflicting_lines_are_told_and_the_rest_goes_on(
     assert main(["import", "--store", str(other), str(lines)]) == 1
     out, err = capsys.readouterr()
     assert out == "import: 2 moved, 0 known, 1 conflicting, 4 damaged\n"
-    told = err.splitlines()
-    assert [line.split(" is damaged (")[0] for line in told if "is damaged" in line] == [
+    messages = err.splitlines()
+    assert [line.split(" is damaged (")[0] for line in messages if "is damaged" in line] == [
         f"{lines}, line {number}" for number in (1, 2, 6, 7)
     ]
-    assert f"{lines}: request {key[:16]} has another reply in {other}, which stays" in told
+    assert f"{lines}: request {key[:16]} has another reply in {other}, which is kept" in messages
     assert shop.store(other).lookup([key]) == {key: conflict}
 
 

@@ -1,7 +1,7 @@
-"""Prompt templates (Jinja2), one file per role. A method keeps its own beside its Python file.
+"""Prompt templates (Jinja2), one file `ROLE.j2` per role.
 
-The templates of `methods/paper.py`, and the exemplars and phrases that they show, lie in `methods/prompts/paper/`.
-Where there is no such folder, they lie beside the file itself.
+The templates of `methods/paper.py`, with the exemplars and phrases that they show, are in `methods/prompts/paper/`; if
+there is no such folder, they are in the folder of the Python file. Shared templates are in this folder.
 """
 
 from __future__ import annotations
@@ -26,17 +26,20 @@ from benchmark.types import Json, Question, Request
 
 SHARED_FOLDER = Path(__file__).parent
 DATA_FILES = "*.yaml"
-"""Exemplars and phrases, in the folder of the templates that show them."""
+"""File pattern of exemplars and phrases, in the folder of the templates that show them."""
 
 
 @dataclass(frozen=True)
 class PromptLibrary:
-    """The templates that a cell may use: those of the folders given, then the shared ones."""
+    """The prompt templates of a cell: first from `folders`, then the shared ones."""
 
     folders: tuple[Path, ...] = ()
 
     def render(self, role: str, question: Question, dataset: Dataset, **variables: Json) -> Request:
-        """The request for a role. Raises ConfigError where no template has the role's name."""
+        """The request for a role and a question, with `variables` in the template.
+
+        Raises ConfigError if no template has the role's name.
+        """
         text = self._template(role).render(
             shown=dataset.task.show(question),
             question=question,
@@ -49,7 +52,7 @@ class PromptLibrary:
     def fingerprint(self, role: str) -> str:
         """A hash of the role's template, of templates that it includes or imports, and of data files in their folders.
 
-        Raises ConfigError where a template is missing, or lies in two folders of the method's parts.
+        Raises ConfigError if a template is missing, or is in two folders of the method's parts.
         """
         templates = self._with_included(f"{role}.j2")
         data = {path for template in templates for path in template.parent.glob(DATA_FILES)}
@@ -64,17 +67,19 @@ class PromptLibrary:
         return self._environment.get_template(name)
 
     def _with_included(self, name: str) -> list[Path]:
-        """The template's file, then those that it includes or imports, and so on."""
+        """The template's file, then all files that it includes or imports, directly or indirectly."""
         path = self._path(name)
         found = [path]
         for included in jinja2.meta.find_referenced_templates(self._environment.parse(path.read_text("utf-8"))):
             if included is None:
-                raise ConfigError(f"{path} includes a template by a computed name, which no cell's identity can hold")
+                raise ConfigError(
+                    f"{path} includes a template by a computed name, so a cell's identity cannot cover it; write it out"
+                )
             found += self._with_included(included)
         return found
 
     def _path(self, name: str) -> Path:
-        """The only file of that name in the method's folders, or else the shared one."""
+        """The only file of that name in `folders`, or else the shared file."""
         found = [folder / name for folder in self.folders if (folder / name).is_file()]
         if len(found) > 1:
             raise ConfigError(f"two parts bring a prompt template {name}: {found[0]} and {found[1]}; rename one role")
@@ -90,14 +95,14 @@ class PromptLibrary:
 
 
 def prompt_library_for(parts: Iterable[object]) -> PromptLibrary:
-    """The library of a method: templates of the Python files of its parts, wrapped ones included, come first."""
+    """The prompt library for a method's parts: their own templates, wrapped parts included, then the shared ones."""
     modules = {type(component).__module__ for part in parts for component in components(part)}
     files = [importlib.import_module(module).__file__ for module in modules]
     return PromptLibrary(tuple(sorted({folder_of(file) for file in files if file})))
 
 
 def folder_of(python_file: str) -> Path:
-    """Where the templates and data of a Python file's parts lie: `prompts/NAME` beside it, or else beside it."""
+    """The folder of a Python file's templates and data: `prompts/NAME` next to the file, or else the file's folder."""
     path = Path(python_file)
     own = path.parent / "prompts" / path.stem
     return own if own.is_dir() else path.parent
@@ -105,7 +110,7 @@ def folder_of(python_file: str) -> Path:
 
 @lru_cache(maxsize=32)
 def read_data(path: Path) -> Json:
-    """What a data file beside templates holds, such as exemplars."""
+    """The content of a YAML file of data for templates, such as exemplars."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
