@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests.compositions import composed_once
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +37,30 @@ MINIATURE = (
     "student.max_new_tokens=16",
     "trainer.save_student=false",
 )
+
+
+_modules_before = 0
+
+
+@pytest.fixture(autouse=True)
+def _what_imports_made_is_no_garbage() -> None:
+    """Takes what stands before a test out of Python's search for garbage, wherever modules were imported since.
+
+    A fit searches all objects for what stands in cycles. Those of the libraries and of the collected tests, a million
+    or two, would make the search take longer than the fit; what tests make themselves is searched and freed as ever.
+    """
+    global _modules_before
+    if len(sys.modules) != _modules_before:
+        gc.collect()
+        gc.freeze()
+        _modules_before = len(sys.modules)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _composed_once() -> Iterator[None]:
+    """Hydra composes the same config once per process."""
+    with composed_once():
+        yield
 
 
 @dataclass(frozen=True)
