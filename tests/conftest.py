@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from tests import cells
+from tests.cells import composed_cell, composed_config
 from tests.compositions import composed_once
 
 if TYPE_CHECKING:
@@ -134,53 +136,22 @@ def results(tmp_path: Path) -> Results:
     return Results(tmp_path / "results")
 
 
-@contextlib.contextmanager
-def _hydra() -> Iterator[None]:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from benchmark.app import CONF
-
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().clear()
-
-
 @pytest.fixture(scope="session")
 def compose() -> Callable[[Sequence[str]], DictConfig]:
     """Composes the config of overrides in this process, with its `hydra` node."""
-    import hydra
-
-    def composed(overrides: Sequence[str] = ()) -> DictConfig:
-        with _hydra():
-            return hydra.compose("config", list(overrides), return_hydra_config=True)
-
-    return composed
+    return composed_config
 
 
 @pytest.fixture(scope="session")
 def read() -> Callable[[DictConfig], Cell]:
     """Reads the cell of a composed config in this process."""
-    from benchmark.cell.composition import read_cell
-
-    def cell_of(config: DictConfig) -> Cell:
-        with _hydra():
-            return read_cell(config, config.hydra)
-
-    return cell_of
+    return cells.read
 
 
 @pytest.fixture(scope="session")
-def cell(compose: Callable[..., DictConfig], read: Callable[..., Cell]) -> Callable[[Sequence[str]], Cell]:
+def cell() -> Callable[[Sequence[str]], Cell]:
     """Composes and reads the cell of overrides in this process."""
-
-    def cell_of(overrides: Sequence[str] = ()) -> Cell:
-        return read(compose(overrides))
-
-    return cell_of
+    return composed_cell
 
 
 @pytest.fixture

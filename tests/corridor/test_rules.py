@@ -17,6 +17,7 @@ from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.run_cell import Outcome, run_cell
 from benchmark.tasks.dataset import TestSplit
 from benchmark.types import Example
+from tests.cells import Silent
 from tests.corridor.corridor_parts import (
     AnotherRole,
     GoldCurriculum,
@@ -27,7 +28,6 @@ from tests.corridor.corridor_parts import (
     PeekingWeighting,
     Rounds,
     SecretCalls,
-    Silent,
     StrangePicks,
     Watched,
     miniature,
