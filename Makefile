@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart venv test lint check format clean
+.PHONY: help quickstart venv test test-all lint check format clean
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install -qq
@@ -17,8 +17,8 @@ full := $(VENV)/.installed-test
 versions := pyproject.toml constraints.txt
 
 # One thread per process: two such processes beat one with two threads on small models.
-lint test check: export OMP_NUM_THREADS := 1
-test check: export MKL_NUM_THREADS := 1
+lint test test-all check: export OMP_NUM_THREADS := 1
+test test-all check: export MKL_NUM_THREADS := 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ venv: $(full) ## environment with everything that tests need
 
 test: $(full) ## environment and fast tests
 	$(bin)/python -m pytest -q -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+test-all: $(full) ## fast and slow tests
+	$(bin)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not model and not mistakes" $(PYTEST_ARGS)
 
 lint: $(full) ## ruff and mypy
 	$(bin)/ruff check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests import cells
+from tests.cells import composed_cell, composed_config
+from tests.compositions import composed_once
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +39,30 @@ MINIATURE = (
     "student.max_new_tokens=16",
     "trainer.save_student=false",
 )
+
+
+_modules_before = 0
+
+
+@pytest.fixture(autouse=True)
+def _what_imports_made_is_no_garbage() -> None:
+    """Takes what stands before a test out of Python's search for garbage, wherever modules were imported since.
+
+    A fit searches all objects for what stands in cycles. Those of the libraries and of the collected tests, a million
+    or two, would make the search take longer than the fit; what tests make themselves is searched and freed as ever.
+    """
+    global _modules_before
+    if len(sys.modules) != _modules_before:
+        gc.collect()
+        gc.freeze()
+        _modules_before = len(sys.modules)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _composed_once() -> Iterator[None]:
+    """Hydra composes the same config once per process."""
+    with composed_once():
+        yield
 
 
 @dataclass(frozen=True)
@@ -107,53 +136,22 @@ def results(tmp_path: Path) -> Results:
     return Results(tmp_path / "results")
 
 
-@contextlib.contextmanager
-def _hydra() -> Iterator[None]:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from benchmark.app import CONF
-
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().clear()
-
-
 @pytest.fixture(scope="session")
 def compose() -> Callable[[Sequence[str]], DictConfig]:
     """Composes the config of overrides in this process, with its `hydra` node."""
-    import hydra
-
-    def composed(overrides: Sequence[str] = ()) -> DictConfig:
-        with _hydra():
-            return hydra.compose("config", list(overrides), return_hydra_config=True)
-
-    return composed
+    return composed_config
 
 
 @pytest.fixture(scope="session")
 def read() -> Callable[[DictConfig], Cell]:
     """Reads the cell of a composed config in this process."""
-    from benchmark.cell.composition import read_cell
-
-    def cell_of(config: DictConfig) -> Cell:
-        with _hydra():
-            return read_cell(config, config.hydra)
-
-    return cell_of
+    return cells.read
 
 
 @pytest.fixture(scope="session")
-def cell(compose: Callable[..., DictConfig], read: Callable[..., Cell]) -> Callable[[Sequence[str]], Cell]:
+def cell() -> Callable[[Sequence[str]], Cell]:
     """Composes and reads the cell of overrides in this process."""
-
-    def cell_of(overrides: Sequence[str] = ()) -> Cell:
-        return read(compose(overrides))
-
-    return cell_of
+    return composed_cell
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.cells import Silent
+
 Run = Callable[..., Any]
 
 PLUG = '''
@@ -135,29 +137,16 @@ def in_child(work: Callable[[Any], None], count: int) -> list[Any]:
     return [queue.get(timeout=5) for _ in range(queue.qsize())]
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def say(self, state: str) -> None:
-        """Nothing."""
-
-    def bar(self, description: str, total: int) -> Any:
-        """Nothing."""
-        import contextlib
-
-        return contextlib.nullcontext(lambda steps: None)
-
-
 def test_two_commands_at_once_train_a_cell_once(cell: Run, miniature: tuple[str, ...], results: Any) -> None:
     from benchmark.run_cell import run_cell
 
-    run_cell(cell((*miniature, f"results_dir={results.path / 'warm'}")), Quiet())  # loads what the children need
+    run_cell(cell((*miniature, f"results_dir={results.path / 'warm'}")), Silent())  # loads what the children need
     wanted = cell((*miniature, f"results_dir={results.path / 'shared'}"))
     ready = multiprocessing.get_context("fork").Barrier(2)
 
     def work(queue: Any) -> None:
         ready.wait(30)
-        queue.put(run_cell(wanted, Quiet()).status)
+        queue.put(run_cell(wanted, Silent()).status)
 
     assert sorted(in_child(work, 2)) == ["already complete", "complete"]
     assert not (results.path / "shared" / ".attempts").exists()
@@ -174,14 +163,14 @@ def test_a_process_that_dies_leaves_no_cell(
 
     def work(queue: Any) -> None:
         monkeypatch.setattr(CellFolder, "finish", lambda *_: os._exit(9))
-        run_cell(wanted, Quiet())
+        run_cell(wanted, Silent())
 
     in_child(work, 1)
     assert not results.cells()
     [left] = (results.path / ".writing").iterdir()
     assert {"predictions.parquet", "annotations.parquet"} <= {path.name for path in left.iterdir()}
     assert not (left / "record.json").exists()
-    assert run_cell(wanted, Quiet()).status == "complete"
+    assert run_cell(wanted, Silent()).status == "complete"
     assert results.record()["status"] == "complete"
 
 

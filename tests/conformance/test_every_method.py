@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from benchmark.student.frozen import NoAssistant
 from benchmark.student.load import load_student
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.ledger import Budget
+from tests.cells import composed_cell
 from tests.corridor.corridor_parts import fingerprint
 from tests.rehearsals.watched_cells import (
     GENERATED,
@@ -38,7 +39,6 @@ from tests.rehearsals.watched_cells import (
     Observed,
     Traces,
     another_question,
-    composed,
     generated_datasets,
     nonsense_gold,
     nonsense_gold_in_every_other_row,
@@ -127,7 +127,7 @@ class Cells:
     def plain(self, pair: Pair) -> Cell:
         """The pair's cell, whether or not the plan accepts it."""
         if pair not in self.composed:
-            self.composed[pair] = composed(self.overrides(pair))
+            self.composed[pair] = composed_cell(self.overrides(pair))
         return self.composed[pair]
 
     def refusal(self, pair: Pair) -> ConfigError | None:
@@ -157,10 +157,10 @@ class Cells:
         observe(self.plain(others[0]))
         return observe(self.plain(pair))
 
-    def in_a_new_process(self, pair: Pair) -> Traces:
-        """The traces of the pair's plain cell; one process, with another hash seed, runs those of all pairs."""
+    def in_a_new_process(self, pair: Pair, pairs: Sequence[Pair]) -> Traces:
+        """The traces of the pair's plain cell; one process, with another hash seed, runs those of all these pairs."""
         if not self._elsewhere:
-            wanted = {str(pair): self.overrides(pair) for pair in reversed(self.claimed())}
+            wanted = {str(pair): self.overrides(pair) for pair in reversed(pairs)}
             path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
             done = subprocess.run(
                 [sys.executable, "-m", "tests.rehearsals.fresh_process"],
@@ -190,13 +190,33 @@ def cells(
     return Cells(write_svamp(folder, train=rows, test=sum_rows("test", 6, start=50), teacher=spoken))
 
 
-@pytest.fixture(scope="module", params=[Pair(*pair) for pair in PAIRS], ids=str)
+def _pairs() -> list[Any]:
+    """All pairs. By default a method meets the recorded dataset and one generated one, the next method the next one."""
+    methods, generated = presets(), generated_datasets()
+    default = {Pair(method, generated[i % len(generated)]) for i, method in enumerate(methods)}
+    every = [Pair(*pair) for pair in PAIRS]
+    usual = [pair in default or pair.dataset == RECORDED for pair in every]
+    return [
+        pytest.param(pair, marks=() if is_usual else pytest.mark.slow)
+        for pair, is_usual in zip(every, usual, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module", params=_pairs(), ids=str)
 def pair(request: pytest.FixtureRequest, cells: Cells) -> Pair:
     """A pair that the plan accepts; scoped so that all tests of a pair stand together and share its cells."""
     named: Pair = request.param
     if cells.refusal(named) is not None:
         pytest.skip(f"refused: {cells.refusal(named)}")
     return named
+
+
+@pytest.fixture(scope="module")
+def tried(request: pytest.FixtureRequest, cells: Cells) -> list[Pair]:
+    """The claimed pairs that this run of pytest tries."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = {call.params["pair"] for call in calls if call is not None and isinstance(call.params.get("pair"), Pair)}
+    return [pair for pair in cells.claimed() if pair in asked]
 
 
 # --- which pairs there are -------------------------------------------------------------------------------------------
@@ -225,6 +245,18 @@ def test_every_requirement_is_known_here() -> None:
 @pytest.mark.parametrize("method", presets())
 def test_every_method_claims_at_least_one_dataset(method: str, cells: Cells) -> None:
     assert method in {claimed.method for claimed in cells.claimed()}
+
+
+@pytest.mark.parametrize("method", presets())
+def test_every_method_is_tried_by_default(method: str, cells: Cells) -> None:
+    """Another preset could shift the methods onto datasets that they do not claim."""
+    default = [param.values[0] for param in _pairs() if not param.marks]
+    assert method in {pair.method for pair in default if cells.refusal(pair) is None}
+
+
+def test_every_kind_of_dataset_is_tried_by_default(cells: Cells) -> None:
+    default = [param.values[0] for param in _pairs() if not param.marks]
+    assert {pair.dataset for pair in default if cells.refusal(pair) is None} == {*generated_datasets(), RECORDED}
 
 
 def test_every_kind_of_dataset_is_claimed(cells: Cells) -> None:
@@ -311,8 +343,8 @@ def test_a_cell_gives_the_same_result_after_another_cell(pair: Pair, cells: Cell
     assert again.watch.replies == seen.watch.replies
 
 
-def test_a_cell_gives_the_same_result_in_a_new_process(pair: Pair, cells: Cells) -> None:
-    assert not cells.in_a_new_process(pair).unlike(cells.run(pair).traces)
+def test_a_cell_gives_the_same_result_in_a_new_process(pair: Pair, cells: Cells, tried: Sequence[Pair]) -> None:
+    assert not cells.in_a_new_process(pair, tried).unlike(cells.run(pair).traces)
 
 
 # --- 5. changes with its seed ----------------------------------------------------------------------------------------
@@ -333,7 +365,7 @@ def test_another_seed_gives_another_student(pair: Pair, cells: Cells) -> None:
 
 def test_the_data_seed_moves_only_what_is_bought_at_random(pair: Pair, cells: Cells) -> None:
     """A teacher that draws from it gives other replies; then, and only then, may anything else change."""
-    plain, moved = cells.plain(pair), composed((*cells.overrides(pair), "data_seed=123"))
+    plain, moved = cells.plain(pair), composed_cell((*cells.overrides(pair), "data_seed=123"))
     seen, other = cells.run(pair), observe(moved)
     if asks_the_teacher(seen) and canonical(plain.teacher) != canonical(moved.teacher):
         assert "annotations" in other.traces.unlike(seen.traces)

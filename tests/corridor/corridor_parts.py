@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
-from benchmark.app import CONF
 from benchmark.axes.annotation import FewShotCot
 from benchmark.axes.curriculum import Shuffled
 from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
 from benchmark.cell.cell import Cell
-from benchmark.cell.composition import read_cell
 from benchmark.cell.context import CellContext
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.contract import StepModel as Model
@@ -28,6 +22,7 @@ from benchmark.corridor import CellRun
 from benchmark.records.journal import Journal
 from benchmark.records.record import CellFolder
 from benchmark.types import Annotation, Pick, PlannedRequest, Question, Request, Round, RoundLog, Stage, TrainingExample
+from tests.cells import SMALLEST_STUDENT, Silent, composed_cell
 
 MINIATURE = (
     "dataset.pool_size=40",
@@ -36,10 +31,7 @@ MINIATURE = (
     "budget.questions=12",
     "optimization.max_steps=6",
     "optimization.batch_size=4",
-    "student.hidden_size=16",
-    "student.intermediate_size=32",
-    "student.layers=1",
-    "student.attention_heads=2",
+    *SMALLEST_STUDENT,
     "student.max_new_tokens=8",
     "trainer.accelerator=cpu",
     "trainer.save_student=false",
@@ -48,26 +40,12 @@ MINIATURE = (
 
 def miniature(*overrides: str, **parts: Any) -> Cell:
     """The embedded default made small, with parts of its method replaced."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", [*MINIATURE, *overrides], return_hydra_config=True)
-        cell = read_cell(config, config.hydra)
+    cell = composed_cell((*MINIATURE, *overrides))
     return replace(cell, method=replace(cell.method, **parts))
 
 
 class Killed(BaseException):
     """A death on purpose. Not an Exception: nothing on the way may catch it and clean up."""
-
-
-class Silent:
-    """A display that shows nothing."""
-
-    def say(self, state: str) -> None:
-        pass
-
-    @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        yield lambda steps: None
 
 
 @dataclass

@@ -18,6 +18,7 @@ from benchmark.run_cell import Outcome, run_cell
 from benchmark.running import examination
 from benchmark.tasks.dataset import TestSplit
 from benchmark.types import Example
+from tests.cells import Silent
 from tests.corridor.corridor_parts import (
     AnotherRole,
     GoldCurriculum,
@@ -28,7 +29,6 @@ from tests.corridor.corridor_parts import (
     PeekingWeighting,
     Rounds,
     SecretCalls,
-    Silent,
     StrangePicks,
     Watched,
     miniature,

@@ -15,8 +15,6 @@ FOLDERS = "analysis|benchmark|checks|conf|docs|hydra_plugins|methods|speed|tests
 FILE = re.compile(rf"`((?:{FOLDERS})/[\w/.-]+\.(?:py|md|yaml|j2|json))`")
 PLACEHOLDERS = {"methods/paper.py", "docs/methods/NAME.md"}
 """Names of files that a page writes for any file of its kind."""
-AWAITED = {"docs/reading-results.md", "docs/testing.md"}
-"""Pages that other branches bring; to be emptied once they are here."""
 HISTORY = {"CHANGELOG.md", "docs/decisions.md"}
 """Pages that may name files of former days."""
 
@@ -49,8 +47,6 @@ ALL = [(page, target) for page in PAGES for target in links(page)]
 def test_a_link_leads_somewhere(page: Path, target: str) -> None:
     path, _, anchor = target.partition("#")
     file = (page.parent / path).resolve() if path else page
-    if named(file) in AWAITED and not file.exists():
-        pytest.skip(f"{named(file)} is not here yet")
     assert file.exists(), f"{named(page)} links to {path}, which is not there"
     assert file.is_relative_to(ROOT), f"{named(page)} links to {path}, which is outside of the repository"
     if anchor:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cells import composed_cell
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WALK = (REPOSITORY / "docs" / "walk.md").read_text(encoding="utf-8")
 PATHS = sorted(set(re.findall(r"`((?:benchmark|analysis|conf|docs|methods)/[\w/.-]+\.\w+)`", WALK)))
@@ -27,14 +29,7 @@ def test_a_thing_on_the_way_is_where_the_walk_says(name: str, path: str) -> None
 
 def test_the_question_is_the_one_that_the_generator_makes() -> None:
     """The walk follows a real question, with the answer and the reasoning that it really has."""
-    from hydra import compose, initialize_config_dir
-
-    from benchmark.app import CONF
-    from benchmark.cell.composition import read_cell
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", [], return_hydra_config=True)
-        cell = read_cell(config, config.hydra)
+    cell = composed_cell()
     rows = {row.id: row for row in cell.dataset.load().pool}
     row = rows["chain_sum-pool-01378"]
     for shown in (row.question, row.answer, str(row.rationale)):

@@ -23,7 +23,8 @@ from benchmark.running.isolation import isolated
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Example
-from tests.corridor.corridor_parts import Silent, miniature
+from tests.cells import Silent
+from tests.corridor.corridor_parts import miniature
 
 # Every setting is pinned, so that another default in `conf/` moves no number here. A step has several micro-batches of
 # unequal size (seven groups are cut unevenly even where all rows are equally long), a pass drops what fills no batch,

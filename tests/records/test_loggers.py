@@ -11,21 +11,11 @@ import pytest
 
 from benchmark.records.loggers import WandbLog, cell_loggers
 from benchmark.running.isolation import isolated
+from tests.cells import Silent
 
 wandb = pytest.importorskip("wandb")
 
 Run = Callable[..., Any]
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def say(self, state: str) -> None:
-        """Nothing."""
-
-    def bar(self, description: str, total: int) -> Any:
-        """Nothing."""
-        return contextlib.nullcontext(lambda steps: None)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +40,7 @@ def test_two_cells_of_one_process_have_a_run_each(cell: Run, miniature: tuple[st
 
     for seed in (1, 2):
         overrides = (*miniature, "logger=wandb", f"results_dir={results.path}", f"seed={seed}", "method=gold_answers")
-        outcome = run_cell(cell(overrides), Quiet())
+        outcome = run_cell(cell(overrides), Silent())
         assert outcome.status == "complete", outcome.message
     assert len(results.records()) == 2
     wandb.teardown()

@@ -21,10 +21,11 @@ from benchmark.errors import ConfigError, LeakError
 from benchmark.planning.checks import check
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Pick, Reply, Request, Round
+from tests.cells import composed_cell
 from tests.corridor.corridor_parts import Ran
 from tests.rehearsals import watched_cells
 from tests.rehearsals.scripted import Fate, ScriptedTeacher, assert_same, calls_of, live_through, miniature, run
-from tests.rehearsals.watched_cells import QUESTIONS, composed
+from tests.rehearsals.watched_cells import QUESTIONS
 
 OPTIONS = sorted(path.stem for path in (CONF / "annotation").glob("*.yaml"))
 TRAITS = ("dataset=trait_choice", "dataset.pool_size=16", "dataset.validation_size=2", "dataset.test_size=2")
@@ -224,7 +225,7 @@ def test_critique_revision_runs_on_commonsense_qa(tmp_path: Path) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     teacher = ScriptedTeacher("teacher", says)
     data = ("dataset=commonsense_qa", f"data_dir={tmp_path}", "student.max_length=512")
-    cell = replace(composed((*data, *watched_cells.SMALL, "annotation=critique_revision")), teacher=teacher)
+    cell = replace(composed_cell((*data, *watched_cells.SMALL, "annotation=critique_revision")), teacher=teacher)
     check(cell)
     ran = run(cell, tmp_path / "results")
     assert teacher.books.answered.calls == 3 * QUESTIONS

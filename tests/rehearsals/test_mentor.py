@@ -17,7 +17,8 @@ from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
 from benchmark.run_cell import run_cell
 from benchmark.types import Request
-from tests.corridor.corridor_parts import Ran, Silent, miniature, run
+from tests.cells import Silent
+from tests.corridor.corridor_parts import Ran, miniature, run
 from tests.rehearsals.mentor import RightAnswersOnly, SoftLabels, WithMentor
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,

@@ -16,12 +16,9 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from benchmark.app import CONF
 from benchmark.cell.cell import Cell
-from benchmark.cell.composition import read_cell
 from benchmark.cell.context import CellContext
 from benchmark.contract import Task
 from benchmark.corridor import CellRun
@@ -33,7 +30,8 @@ from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Exemplar, Splits, TestSplit
 from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher
 from benchmark.types import Example, PlannedRequest, Reply, Request, Span, TrainingExample, Usage
-from tests.corridor.corridor_parts import Killed, Ran, Silent, fingerprint
+from tests.cells import SMALLEST_STUDENT, Silent
+from tests.corridor.corridor_parts import Killed, Ran, fingerprint
 
 QUESTIONS = 12
 """The budget in questions: half of the pool, so that selections and schedules have something to decide."""
@@ -60,23 +58,12 @@ SMALL = (
     "optimization.max_steps=8",
     "optimization.batch_size=4",
     "optimization.warmup_fraction=0",
-    "student.hidden_size=16",
-    "student.intermediate_size=32",
-    "student.layers=1",
-    "student.attention_heads=2",
+    *SMALLEST_STUDENT,
     "student.max_new_tokens=12",
     "trainer.accelerator=cpu",
     "trainer.threads=1",
     "trainer.save_student=false",
 )
-
-
-def composed(overrides: Sequence[str]) -> Cell:
-    """The cell of the overrides; of two for one key the later one counts."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", list(overrides), return_hydra_config=True)
-        return read_cell(config, config.hydra)
 
 
 # --- the watchers ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import mmap
 import os
 import random
 import signal
@@ -23,19 +24,9 @@ import torch
 from benchmark.running.isolation import isolated
 from benchmark.student import memory
 from benchmark.student.memory import StepMemory, forget_peak, keep_freed_memory, resident_memory
+from tests.cells import Silent
 
 Run = Callable[..., Any]
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def say(self, state: str) -> None:
-        """Nothing."""
-
-    def bar(self, description: str, total: int) -> Any:
-        """Nothing."""
-        return contextlib.nullcontext(lambda steps: None)
 
 
 def state() -> dict[str, Any]:
@@ -112,7 +103,7 @@ def test_a_distributed_world_outside_is_not_seen_inside(monkeypatch: pytest.Monk
 def run(cell: Run, results: Path, *overrides: str) -> Path:
     from benchmark.run_cell import run_cell
 
-    outcome = run_cell(cell((*overrides, f"results_dir={results}")), Quiet())
+    outcome = run_cell(cell((*overrides, f"results_dir={results}")), Silent())
     assert outcome.status == "complete", outcome.message
     return results / outcome.cell_id
 
@@ -192,13 +183,20 @@ def test_memory_is_given_back_where_steps_leave_much_more_than_one_needs(monkeyp
     assert given_back == [3, 5, 7, 10]
 
 
+MAPPED = 2**27
+
+
 def test_the_memory_of_this_process_is_told() -> None:
+    piece = b"x" * 2**20
     before = resident_memory()
     if before == 0:
         pytest.skip("the system does not tell")
-    block = np.ones(2**24)  # 128 MiB, written to
-    assert 2**27 <= resident_memory() - before < 2**27 + 2**26
-    del block
+    block = mmap.mmap(-1, MAPPED)  # pages of its own: memory that an earlier cell freed may be resident already
+    for _ in range(MAPPED // len(piece)):
+        block.write(piece)
+    assert abs(resident_memory() - before - MAPPED) < MAPPED // 8
+    block.close()
+    assert abs(resident_memory() - before) < MAPPED // 8
 
 
 def test_keeping_freed_memory_is_harmless_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
+from tests.cases import cases
 from tests.student import reproduce_predictions
 from tests.student.student_parts import characters, llama
 
@@ -92,7 +93,7 @@ def students(kind: str, folder: Path) -> tuple[str, ...]:
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["tiny", "tiny_t5", "lora"])
+@pytest.mark.parametrize("kind", cases(["tiny", "tiny_t5", "lora"], default=("tiny",)))
 def test_the_folder_reproduces_every_prediction_without_our_code(
     kind: str, make: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

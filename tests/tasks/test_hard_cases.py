@@ -171,9 +171,17 @@ REPEATED = (
 )
 
 
-@pytest.mark.parametrize("asked", [NUMBERS, PLACES, FIGURES], ids=["numbers", "places", "figures"])
-@pytest.mark.parametrize("piece", REPEATED)
-def test_a_text_of_a_hundred_thousand_characters_is_read(asked: HardQuestion, piece: str) -> None:
+LONG = {"numbers": NUMBERS, "places": PLACES, "figures": FIGURES}
+LONG_CASES = [
+    pytest.param(piece, asked, id=f"{piece}-{name}", marks=() if (i - j) % len(LONG) == 0 else pytest.mark.slow)
+    for i, piece in enumerate(REPEATED)
+    for j, (name, asked) in enumerate(LONG.items())
+]
+"""By default every piece is repeated for one kind of question, and each kind meets a third of the pieces."""
+
+
+@pytest.mark.parametrize(("piece", "asked"), LONG_CASES)
+def test_a_text_of_a_hundred_thousand_characters_is_read(piece: str, asked: HardQuestion) -> None:
     """A reading that is not linear would not come back from here; no time is asserted."""
     text = piece * (100_000 // len(piece) + 1)
     for written in (text, f"{text}?x", f"answer is {text}a", f"x{text}x"):
