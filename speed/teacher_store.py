@@ -44,7 +44,7 @@ class Nobody:
         """Raises AssertionError."""
         raise AssertionError("no budget is asked about")
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         """Raises AssertionError."""
         raise AssertionError("every reply is in the store")
 

@@ -41,11 +41,11 @@ class Supplier:
         """A supplier whose replies are paid for and kept."""
         return cls(teacher, price, concurrency, teacher)
 
-    async def deliver(self, ask: Request, samples: int, known: int) -> list[Delivery]:
+    async def deliver(self, request: Request, samples: int, known: int) -> list[Delivery]:
         """The replies number `known` to `samples - 1`, counted from 0: those that the caller lacks."""
         if self.stored is not None:
-            return await self.stored.deliver(ask, samples - known, known)
-        return [Delivery(reply) for reply in (await self.teacher.reply(ask, samples))[known:]]
+            return await self.stored.deliver(request, samples - known, known)
+        return [Delivery(reply) for reply in (await self.teacher.reply(request, samples))[known:]]
 
     def charge(self, replies: Sequence[Reply]) -> Usage:
         """Cost of replies that were requested together, as if this cell had bought them itself."""
@@ -110,20 +110,22 @@ class Meter:
         """Drops all locks. Call it first in every new event loop, as a lock belongs to one loop."""
         self._locks.clear()
 
-    async def get(self, who: str, ask: Request, samples: int) -> None:
+    async def get(self, who: str, request: Request, samples: int) -> None:
         """Fetches replies of a teacher until the cell has `samples` of them. Books nothing.
 
         Raises ValueError for an unknown teacher, and for a model or a role that no part declared.
         """
         if who in (STUDENT, ASSISTANT):
             raise ValueError(f"a part asked the {who} without declaring it in requires()")
-        if self.roles is not None and ask.role not in self.roles:
-            raise ValueError(f"a part asked the teacher in the role {ask.role!r} without declaring it in requires()")
-        supplier, request = self._supplier(who), (who, ask)
-        async with self._locks.setdefault(request, asyncio.Lock()):
-            known = self._got.get(request, [])
+        if self.roles is not None and request.role not in self.roles:
+            raise ValueError(
+                f"a part asked the teacher in the role {request.role!r} without declaring it in requires()"
+            )
+        supplier, addressed = self._supplier(who), (who, request)
+        async with self._locks.setdefault(addressed, asyncio.Lock()):
+            known = self._got.get(addressed, [])
             if len(known) < samples:
-                self._got[request] = [*known, *await supplier.deliver(ask, samples, len(known))]
+                self._got[addressed] = [*known, *await supplier.deliver(request, samples, len(known))]
 
     def got(self, request: AddressedRequest, samples: int) -> list[Reply]:
         """The first `samples` replies to a request, all fetched before."""
@@ -221,15 +223,15 @@ class QuestionMeter:
     asked: dict[AddressedRequest, tuple[int, ...]] = field(default_factory=dict)
     """What the question asked its teachers so far; see `Asked`."""
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         """Returns `samples` replies of the teacher or local model called `who`."""
         if who in self.meter.local:
-            return self.meter.local[who].generate([ask], samples)[0]
-        await self.meter.get(who, ask, samples)
-        taken = self.asked.get((who, ask), ())
+            return self.meter.local[who].generate([request], samples)[0]
+        await self.meter.get(who, request, samples)
+        taken = self.asked.get((who, request), ())
         if samples > max(taken, default=0):
-            self.asked[who, ask] = (*taken, samples)
-        return self.meter.got((who, ask), samples)
+            self.asked[who, request] = (*taken, samples)
+        return self.meter.got((who, request), samples)
 
     @property
     def cost(self) -> Usage:
@@ -266,12 +268,12 @@ def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Suppli
     """
     writers = {request.request: request.who for request in planned}
 
-    def longest(ask: Request) -> int:
-        if ask.max_new_tokens is not None:
-            return ask.max_new_tokens
-        if ask not in writers:
+    def longest(request: Request) -> int:
+        if request.max_new_tokens is not None:
+            return request.max_new_tokens
+        if request not in writers:
             return longest_local_reply
-        return suppliers[writers[ask]].teacher.most(PlannedRequest(writers[ask], ask)).completion_tokens
+        return suppliers[writers[request]].teacher.most(PlannedRequest(writers[request], request)).completion_tokens
 
     total = Usage()
     for request in planned:

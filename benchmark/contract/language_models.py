@@ -34,7 +34,7 @@ class TextModel(Protocol):
 class AskModels(Protocol):
     """The `ask` function of an annotator; every distinct request to a teacher is booked in the cell's ledger."""
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         """Returns `samples` replies to one request by `who`: one of `Context.teachers`, `STUDENT` or `ASSISTANT`.
 
         Raises ValueError for an unknown `who`, and for a model or role that no part of the method declared.

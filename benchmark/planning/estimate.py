@@ -77,12 +77,12 @@ class Rehearsal:
     asked: dict[tuple[str, Request], int] = field(default_factory=dict)
     """(teacher's name, request) -> the most samples that were asked for."""
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         """Returns `samples` equal replies. Raises LookupError for the student and the assistant."""
         if who in (STUDENT, ASSISTANT):
             raise LookupError(f"there is no {who} in a rehearsal")
-        self.asked[who, ask] = max(samples, self.asked.get((who, ask), 0))
-        answer = self.choices.get(ask.question_id, self.answer)
+        self.asked[who, request] = max(samples, self.asked.get((who, request), 0))
+        answer = self.choices.get(request.question_id, self.answer)
         return [Reply(f"{self.rationale} {ANSWER_CLAUSE} {answer}.")] * samples
 
     def calls(self, teacher: str | None = None) -> int:

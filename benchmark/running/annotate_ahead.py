@@ -215,9 +215,9 @@ class AheadOfTimeBuyer:
             "asking about test questions", len(requests), lambda: _spent(self.reference_meter)
         ) as advance:
 
-            async def reply(ask: Request) -> list[Reply]:
+            async def reply(request: Request) -> list[Reply]:
                 question = QuestionMeter(self.reference_meter)
-                replies = await question(name, ask)
+                replies = await question(name, request)
                 self._count_unkept(self.reference_meter.commit(question.asked))
                 advance(1)
                 return replies

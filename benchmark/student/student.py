@@ -184,21 +184,23 @@ class Student:
     def _decoded(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _draft(self, ask: Request, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
-        if ask.continuations:
-            raise ValueError(f"a request in the role {ask.role!r} gives continuations, which are scored, not written")
-        wanted = ask.max_new_tokens or self.max_new_tokens
+    def _draft(self, request: Request, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
+        if request.continuations:
+            raise ValueError(
+                f"a request in the role {request.role!r} gives continuations, which are scored, not written"
+            )
+        wanted = request.max_new_tokens or self.max_new_tokens
         prompt = self._fitting(prompt, wanted)
-        opponent = self._opponent(ask, wanted)
-        words = (ask.role, ask.prompt, ask.prefix, key, sample)
+        opponent = self._opponent(request, wanted)
+        words = (request.role, request.prompt, request.prefix, key, sample)
         draft = Draft(
             prompt,
             limit=wanted,
-            temperature=ask.temperature,
-            chance=stream("generation", self.seed, *words) if ask.temperature > 0 else None,
+            temperature=request.temperature,
+            chance=stream("generation", self.seed, *words) if request.temperature > 0 else None,
             opponent=opponent,
             nats=[] if log_probabilities else None,
-            holds_stop=self._stopped_by(ask.stop) if ask.stop else None,
+            holds_stop=self._stopped_by(request.stop) if request.stop else None,
         )
         draft.limit = min(wanted, self.max_length - draft.width)
         return draft
@@ -207,12 +209,12 @@ class Student:
         longest = max(len(text.encode()) for text in stop)  # a token holds at least a byte
         return lambda tokens: any(text in self._decoded(tokens[-longest:]) for text in stop)
 
-    def _opponent(self, ask: Request, room: int) -> Opponent | None:
-        if ask.contrast is None:
+    def _opponent(self, request: Request, room: int) -> Opponent | None:
+        if request.contrast is None:
             return None
-        [prompt] = self.encoder.requests([replace(ask, prompt=ask.contrast.prompt)])
-        ends = self.encoder.line_end_ids if ask.contrast.one_line else frozenset[int]()
-        return Opponent(self._fitting(prompt, room), ask.contrast.weight, ends)
+        [prompt] = self.encoder.requests([replace(request, prompt=request.contrast.prompt)])
+        ends = self.encoder.line_end_ids if request.contrast.one_line else frozenset[int]()
+        return Opponent(self._fitting(prompt, room), request.contrast.weight, ends)
 
     def _fitting(self, prompt: list[int], room: int) -> list[int]:
         prompt, cut = self.encoder.cut_prompt(prompt, room=room)

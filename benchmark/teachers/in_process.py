@@ -115,15 +115,15 @@ class _InProcess:
         source = self.teacher.source
         return Encoder(source.tokenizer(), source.max_length, source.has_encoder())
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         """Returns `samples` replies, numbered from `first` on; the rest of a batch does not change a reply.
 
         Raises ConfigError, before it computes anything, if the prompt does not fit into `max_length`.
         """
-        self._refuse_overlong(ask)
-        if ask.continuations:
-            return [await self._score(ask)] * samples
-        wanted = [(ask, sample) for sample in range(first, first + samples)]
+        self._refuse_overlong(request)
+        if request.continuations:
+            return [await self._score(request)] * samples
+        wanted = [(request, sample) for sample in range(first, first + samples)]
         return list(await asyncio.gather(*(self._write(each) for each in wanted)))
 
     def _written(self, wanted: Sequence[tuple[Request, int]]) -> list[Reply]:
@@ -132,20 +132,21 @@ class _InProcess:
     def _scored(self, requests: Sequence[Request]) -> list[Reply]:
         return self.teacher.model().score(requests)
 
-    def _refuse_overlong(self, ask: Request) -> None:
+    def _refuse_overlong(self, request: Request) -> None:
         model = self.teacher.model()
-        room = 1 if ask.continuations else ask.max_new_tokens or model.max_new_tokens
-        longest = max(map(len, model.encoder.requests(_rows(ask))))
+        room = 1 if request.continuations else request.max_new_tokens or model.max_new_tokens
+        longest = max(map(len, model.encoder.requests(_rows(request))))
         if longest + room > model.max_length:
             raise ConfigError(
-                f"teacher={self.teacher.name}: the {ask.role} prompt of question {ask.question_id!r} has {longest} "
+                f"teacher={self.teacher.name}: the {request.role} prompt of question {request.question_id!r} has "
+                f"{longest} "
                 f"tokens, which leaves no room for {room} new ones in teacher.max_length={model.max_length}; raise it "
                 "as far as the model goes, lower teacher.max_new_tokens, or show fewer exemplars"
             )
 
 
-def _rows(ask: Request) -> list[Request]:
+def _rows(request: Request) -> list[Request]:
     """The texts that the model reads for a request, each as a request of its own."""
-    if ask.contrast is not None:
-        return [ask, replace(ask, prompt=ask.contrast.prompt)]
-    return [replace(ask, prefix=ask.prefix + text) for text in ask.continuations] or [ask]
+    if request.contrast is not None:
+        return [request, replace(request, prompt=request.contrast.prompt)]
+    return [replace(request, prefix=request.prefix + text) for text in request.continuations] or [request]

@@ -95,41 +95,41 @@ class LiveTeacher:
         prompt += TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(request.samples, request.samples * prompt, request.samples * self._cap(request.request))
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         """Returns `samples` replies, asked for in one request or in one each; the server ignores the sample numbers.
 
         The replies' tokens add up to all that the server charged: a shared prompt counts once, and failed attempts
         count as wasted tokens of the first reply. Raises ConfigError if the server refuses the request, and
         TeacherError if it does not answer; the error's cause is `Unanswered` if the server charged for it.
         """
-        refuse_without_probabilities(self.teacher.name, ask)
-        if ask.prefix and self.teacher.api == "chat":
+        refuse_without_probabilities(self.teacher.name, request)
+        if request.prefix and self.teacher.api == "chat":
             raise self._refusal(
                 "begun reply",
-                f"a chat cannot continue a reply that is begun, which the prompt {ask.role} asks for; choose "
+                f"a chat cannot continue a reply that is begun, which the prompt {request.role} asks for; choose "
                 "teacher.api=completions",
             )
-        self._refuse_what_does_not_fit(ask)
+        self._refuse_what_does_not_fit(request)
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
-        answers = await _all_or_none([self._answer(connection, ask, size) for size in sizes])
-        return [until_stop(reply, ask) for answer in answers for reply in answer]
+        answers = await _all_or_none([self._answer(connection, request, size) for size in sizes])
+        return [until_stop(reply, request) for answer in answers for reply in answer]
 
-    def _refuse_what_does_not_fit(self, ask: Request) -> None:
+    def _refuse_what_does_not_fit(self, request: Request) -> None:
         """Raises ConfigError if prompt and reply may not fit into `context_window`."""
-        window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(ask))
-        if window is not None and prompt + self._cap(ask) > window:
-            raise self._overflow(ask, f"about {prompt} tokens of prompt, teacher.context_window={window}")
+        window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(request))
+        if window is not None and prompt + self._cap(request) > window:
+            raise self._overflow(request, f"about {prompt} tokens of prompt, teacher.context_window={window}")
 
     # --- one request and its retries ----------------------------------------------------------------------------------
 
-    async def _answer(self, connection: _Connection, ask: Request, samples: int) -> list[Reply]:
+    async def _answer(self, connection: _Connection, request: Request, samples: int) -> list[Reply]:
         """Keeps its place among `concurrency` while it waits for a retry, to send less to an overloaded server."""
         wasted = Tokens()
         async with connection.room:
             for attempt in range(self.teacher.max_retries + 1):
                 try:
-                    answer = await self._attempt(connection, ask, samples)
+                    answer = await self._attempt(connection, request, samples)
                     break
                 except _Fault as fault:
                     wasted += self._book_fault(fault)
@@ -163,15 +163,15 @@ class LiveTeacher:
         # Added to the server's wait: otherwise all waiting requests would come back at the same moment.
         return asked + back_off_seconds(attempt, self._clock)
 
-    async def _attempt(self, connection: _Connection, ask: Request, samples: int) -> Answer:
-        body, prompt = self._body(ask, samples), self._prompt(ask)
-        most = estimated_tokens(prompt) + samples * self._cap(ask)
+    async def _attempt(self, connection: _Connection, request: Request, samples: int) -> Answer:
+        body, prompt = self._body(request, samples), self._prompt(request)
+        most = estimated_tokens(prompt) + samples * self._cap(request)
         await self._requests.take(1)
         await self._tokens.take(most)
         self.traffic.requests += 1
         try:
-            payload = await self._sent(connection, ask, body, samples)
-            answer = read_answer(payload, prompt, samples, self._cap(ask))
+            payload = await self._sent(connection, request, body, samples)
+            answer = read_answer(payload, prompt, samples, self._cap(request))
         except UnreadableReply as problem:
             detail = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
             final = self._too_few(samples) if problem.reason == TOO_FEW_CHOICES else None
@@ -181,7 +181,7 @@ class LiveTeacher:
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
         return answer
 
-    async def _sent(self, connection: _Connection, ask: Request, body: Json, samples: int) -> Json:
+    async def _sent(self, connection: _Connection, request: Request, body: Json, samples: int) -> Json:
         """The server's JSON. No exception of the package `openai` leaves this method: it would hold the key."""
         import openai
 
@@ -195,13 +195,15 @@ class LiveTeacher:
                 raise _Fault("no connection", tokens=Tokens()) from None
             raise _Fault("connection cut") from None
         except openai.APIStatusError as error:
-            return await self._after_status(connection, ask, error, samples)
+            return await self._after_status(connection, request, error, samples)
         except ValueError:  # not JSON, or not even text
             raise UnreadableReply("malformed reply") from None
 
     # --- what a status means ------------------------------------------------------------------------------------------
 
-    async def _after_status(self, connection: _Connection, ask: Request, error: APIStatusError, samples: int) -> Json:
+    async def _after_status(
+        self, connection: _Connection, request: Request, error: APIStatusError, samples: int
+    ) -> Json:
         """A reply without text for a prompt that a filter refused.
 
         Otherwise raises _Fault if a retry may help, and the final error if not.
@@ -215,9 +217,9 @@ class LiveTeacher:
             raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {said})") from None
         if status == 400 and refuses_prompt(error.body):
             return filtered(samples)
-        raise await self._final(connection, ask, status, said) from None
+        raise await self._final(connection, request, status, said) from None
 
-    async def _final(self, connection: _Connection, ask: Request, status: int, said: str) -> ConfigError:
+    async def _final(self, connection: _Connection, request: Request, status: int, said: str) -> ConfigError:
         variable = self.teacher.api_key_variable
         if status in (401, 403) and variable is None:
             return self._refusal(
@@ -227,7 +229,7 @@ class LiveTeacher:
         if status in (401, 403):
             return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
         if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
-            return self._overflow(ask, said)
+            return self._overflow(request, said)
         detail = f"(HTTP {status}: {said})"
         known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
         if known and self.teacher.model not in known:
@@ -270,10 +272,11 @@ class LiveTeacher:
         key = os.environ.get(self.teacher.api_key_variable or "")
         return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
 
-    def _overflow(self, ask: Request, detail: str) -> ConfigError:
+    def _overflow(self, request: Request, detail: str) -> ConfigError:
         return self._refusal(
             "context overflow",
-            f"the {ask.role} prompt of question {ask.question_id!r} and {self._cap(ask)} new tokens do not fit into "
+            f"the {request.role} prompt of question {request.question_id!r} and {self._cap(request)} new tokens "
+            "do not fit into "
             f"the window of {self.teacher.model} ({detail}); lower teacher.max_tokens, serve the model with a longer "
             "window, or choose another one",
         )
@@ -295,21 +298,21 @@ class LiveTeacher:
 
     # --- what is sent -------------------------------------------------------------------------------------------------
 
-    def _body(self, ask: Request, samples: int) -> dict[str, Json]:
+    def _body(self, request: Request, samples: int) -> dict[str, Json]:
         teacher = self.teacher
         body: dict[str, Json] = {
             "model": teacher.model,
-            "temperature": ask.temperature,
-            teacher.token_cap_name: self._cap(ask),
+            "temperature": request.temperature,
+            teacher.token_cap_name: self._cap(request),
         }
         if teacher.api == "chat":
             system = [] if teacher.system_prompt is None else [{"role": "system", "content": teacher.system_prompt}]
-            body["messages"] = [*system, {"role": "user", "content": ask.prompt}]
+            body["messages"] = [*system, {"role": "user", "content": request.prompt}]
         else:
-            body["prompt"] = ask.prompt + ask.prefix
+            body["prompt"] = request.prompt + request.prefix
         if teacher.top_p is not None:
             body["top_p"] = teacher.top_p
-        if stop := self._stop(ask):
+        if stop := self._stop(request):
             body["stop"] = stop
         if teacher.logprobs:
             body["logprobs"] = True if teacher.api == "chat" else 1
@@ -317,15 +320,15 @@ class LiveTeacher:
             body["n"] = samples
         return body
 
-    def _stop(self, ask: Request) -> list[str]:
+    def _stop(self, request: Request) -> list[str]:
         """The texts that end a reply. Those of the request are sent to raw completion only: a chat ends by itself."""
-        return list(dict.fromkeys((*self.teacher.stop, *(ask.stop if self.teacher.api == "completions" else ()))))
+        return list(dict.fromkeys((*self.teacher.stop, *(request.stop if self.teacher.api == "completions" else ()))))
 
-    def _cap(self, ask: Request) -> int:
-        return ask.max_new_tokens or self.teacher.max_tokens
+    def _cap(self, request: Request) -> int:
+        return request.max_new_tokens or self.teacher.max_tokens
 
-    def _prompt(self, ask: Request) -> str:
-        return (self.teacher.system_prompt or "") + ask.prompt + ask.prefix
+    def _prompt(self, request: Request) -> str:
+        return (self.teacher.system_prompt or "") + request.prompt + request.prefix
 
     # --- the connection -----------------------------------------------------------------------------------------------
 

@@ -93,18 +93,18 @@ class _Replay:
         prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(request.samples, request.samples * prompt, sum(map(estimated_tokens, texts)))
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        refuse_without_probabilities(self.name, ask)
-        if self.shown[ask.question_id] not in ask.prompt:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+        refuse_without_probabilities(self.name, request)
+        if self.shown[request.question_id] not in request.prompt:
             # A recording that answered a question it was not asked would hide a broken template.
-            return [with_estimated_tokens(ask, Reply("", finish="not_asked"))] * samples
-        texts = self.replies[ask.question_id]
+            return [with_estimated_tokens(request, Reply("", finish="not_asked"))] * samples
+        texts = self.replies[request.question_id]
         wanted = first + samples
         if wanted > len(texts):
             raise DataError(
-                f"{wanted} samples of question {ask.question_id!r} are asked for; the recording holds {len(texts)}"
+                f"{wanted} samples of question {request.question_id!r} are asked for; the recording holds {len(texts)}"
             )
-        return [with_estimated_tokens(ask, Reply(text)) for text in texts[first:wanted]]
+        return [with_estimated_tokens(request, Reply(text)) for text in texts[first:wanted]]
 
 
 def _shown_questions(dataset: Dataset) -> Mapping[str, str]:

@@ -12,12 +12,12 @@ NEXT_EXEMPLAR = "\nQ:"
 """The beginning of a further question that a base model invents after its answer."""
 
 
-def until_stop(reply: Reply, ask: Request) -> Reply:
+def until_stop(reply: Reply, request: Request) -> Reply:
     """The reply, cut before the first text that ends it (`Request.kept`).
 
     If something was cut, `log_probability` becomes None; the token counts still include the cut text.
     """
-    kept = ask.kept(reply.text)
+    kept = request.kept(reply.text)
     return reply if kept == reply.text else replace(reply, text=kept, finish="stop", log_probability=None)
 
 

@@ -106,25 +106,25 @@ class _Simulation:
         prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
         return Usage(len(replies), len(replies) * prompt, sum(reply.completion_tokens for reply in replies))
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-        refuse_without_probabilities(self.teacher.name, ask)
-        return [self._one(ask, sample) for sample in range(first, first + samples)]
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+        refuse_without_probabilities(self.teacher.name, request)
+        return [self._one(request, sample) for sample in range(first, first + samples)]
 
-    def _one(self, ask: Request, sample: int) -> Reply:
-        shown, question = self.questions[ask.question_id]
-        if shown not in ask.prompt.rpartition("Q: ")[2]:
-            return with_estimated_tokens(ask, Reply("", finish="not_asked"))
-        chance = random.Random(stream_seed("simulated", self.teacher.seed, ask.question_id, sample))
+    def _one(self, request: Request, sample: int) -> Reply:
+        shown, question = self.questions[request.question_id]
+        if shown not in request.prompt.rpartition("Q: ")[2]:
+            return with_estimated_tokens(request, Reply("", finish="not_asked"))
+        chance = random.Random(stream_seed("simulated", self.teacher.seed, request.question_id, sample))
         confidence: float | None
         rationale, answer, confidence = self._solution(question, chance)
-        text = f"{rationale} {_answer_clause(ask.prompt)} {answer}."
+        text = f"{rationale} {_answer_clause(request.prompt)} {answer}."
         if chance.random() < self.teacher.malformed_rate:
             text = f"{rationale} So {answer}"
-        if ask.role == RATIONALISE:
+        if request.role == RATIONALISE:
             text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
-        return with_estimated_tokens(ask, Reply(text, confidence=confidence))
+        return with_estimated_tokens(request, Reply(text, confidence=confidence))
 
     def _solution(self, question: Question, chance: random.Random) -> tuple[str, str, float]:
         """(rationale, answer, reported confidence) of one reply."""

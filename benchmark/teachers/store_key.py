@@ -17,7 +17,7 @@ def teacher_identity(teacher: Teacher, dataset: Dataset) -> Json:
     return {"settings": canonical(teacher), "content": teacher.fingerprint(dataset)}
 
 
-def stored_request(teacher: Json, ask: Request, sample: int) -> Json:
+def stored_request(teacher: Json, request: Request, sample: int) -> Json:
     """One sample of a request to a teacher, as plain data.
 
     It includes the role, because the random numbers of a teacher in this process depend on it. It excludes the
@@ -25,26 +25,26 @@ def stored_request(teacher: Json, ask: Request, sample: int) -> Json:
     """
     return {
         "teacher": teacher,
-        "role": ask.role,
-        "prompt": ask.prompt,
-        "prefix": ask.prefix,
-        "max_new_tokens": ask.max_new_tokens,
-        "temperature": float(ask.temperature),  # 0 and 0.0 are one temperature
-        "cap_is_final": ask.cap_is_final,
+        "role": request.role,
+        "prompt": request.prompt,
+        "prefix": request.prefix,
+        "max_new_tokens": request.max_new_tokens,
+        "temperature": float(request.temperature),  # 0 and 0.0 are one temperature
+        "cap_is_final": request.cap_is_final,
         "sample": sample,
-        **_seldom_given(ask),
+        **_seldom_given(request),
     }
 
 
-def _seldom_given(ask: Request) -> dict[str, Json]:
+def _seldom_given(request: Request) -> dict[str, Json]:
     """The rarely used fields, only if they are set, so that they do not change the keys of other requests."""
     given: dict[str, Json] = {}
-    if ask.stop:
-        given["stop"] = list(ask.stop)
-    if ask.contrast is not None:
-        given["contrast"] = asdict(replace(ask.contrast, weight=float(ask.contrast.weight)))
-    if ask.continuations:
-        given["continuations"] = list(ask.continuations)
+    if request.stop:
+        given["stop"] = list(request.stop)
+    if request.contrast is not None:
+        given["contrast"] = asdict(replace(request.contrast, weight=float(request.contrast.weight)))
+    if request.continuations:
+        given["continuations"] = list(request.continuations)
     return given
 
 

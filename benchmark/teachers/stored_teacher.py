@@ -56,18 +56,18 @@ class StoredTeacher:
         """The most calls and tokens of the request if the store were empty."""
         return self.teacher.most(request, held_tokens)
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         """The replies of `deliver` without their payments: nothing is booked in the cell's ledger."""
-        return [delivery.reply for delivery in await self.deliver(ask, samples, first)]
+        return [delivery.reply for delivery in await self.deliver(request, samples, first)]
 
-    async def deliver(self, ask: Request, samples: int, first: int = 0) -> list[Delivery]:
+    async def deliver(self, request: Request, samples: int, first: int = 0) -> list[Delivery]:
         """Returns `samples` replies, numbered from `first` on, with this cell's payments.
 
         Waits while another process buys one of them. A reply that is not final (`is_final`) is returned, but never
         replayed. Raises the teacher's errors; replies that came before the error are kept.
         """
-        requests = {sample: stored_request(self.identity, ask, sample) for sample in range(first, first + samples)}
-        keys = {sample: key_of(request) for sample, request in requests.items()}
+        requests = {sample: stored_request(self.identity, request, sample) for sample in range(first, first + samples)}
+        keys = {sample: key_of(stored) for sample, stored in requests.items()}
         delivered: dict[int, Delivery] = {}
         wait = SHORTEST_WAIT
         while True:
@@ -78,7 +78,7 @@ class StoredTeacher:
             claimed = self.store.claim(list(missing.values()))
             mine = {n: key for n, key in missing.items() if key in claimed}
             if mine:
-                delivered |= await self._buy(ask, {n: (key, requests[n]) for n, key in mine.items()})
+                delivered |= await self._buy(request, {n: (key, requests[n]) for n, key in mine.items()})
                 wait = SHORTEST_WAIT
             else:
                 await asyncio.sleep(wait)
@@ -109,17 +109,17 @@ class StoredTeacher:
             if key in found
         }
 
-    async def _buy(self, ask: Request, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
+    async def _buy(self, request: Request, claimed: dict[int, tuple[str, Json]]) -> dict[int, Delivery]:
         """Raises the first error only after all requests have ended, since their replies are paid for and kept."""
         bought: dict[int, Delivery] = {}
 
         async def buy_run(run: list[int]) -> None:
             try:
-                replies = await self.teacher.reply(ask, len(run), run[0])
+                replies = await self.teacher.reply(request, len(run), run[0])
             except Exception as error:
                 self._log_failure(error, [claimed[number][0] for number in run])
                 raise
-            bought.update(self._keep(ask, dict(zip(run, replies, strict=True)), claimed))
+            bought.update(self._keep(request, dict(zip(run, replies, strict=True)), claimed))
 
         numbers = sorted(claimed)
         runs = _runs(numbers) if self.samples_share_a_request else [[number] for number in numbers]
@@ -143,15 +143,15 @@ class StoredTeacher:
         self.store.log(attempts)
 
     def _keep(
-        self, ask: Request, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]
+        self, request: Request, replies: dict[int, Reply], claimed: dict[int, tuple[str, Json]]
     ) -> dict[int, Delivery]:
         final: dict[str, StoredReply] = {}
         other: dict[str, Attempt] = {}
         delivered = {number: Delivery(reply, uuid.uuid4().hex) for number, reply in replies.items()}
         for number, reply in replies.items():
-            key, request = claimed[number]
-            if is_final(ask, reply):
-                final[key] = StoredReply(request, reply, self.name, now(), self.buyer)
+            key, stored = claimed[number]
+            if is_final(request, reply):
+                final[key] = StoredReply(stored, reply, self.name, now(), self.buyer)
             else:
                 other[key] = Attempt(reply.finish, self.name, reply, self.buyer, str(delivered[number].payment))
         standing = self.store.put(final) if final else {}
@@ -163,9 +163,9 @@ class StoredTeacher:
         return delivered
 
 
-def is_final(ask: Request, reply: Reply) -> bool:
+def is_final(request: Request, reply: Reply) -> bool:
     """Whether a reply may be replayed: it ended by itself, or at a length cap that belongs to the method's recipe."""
-    return reply.finish == "stop" or (reply.finish == "length" and ask.cap_is_final)
+    return reply.finish == "stop" or (reply.finish == "length" and request.cap_is_final)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:

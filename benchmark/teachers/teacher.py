@@ -80,7 +80,7 @@ class Unanswered(Exception):
 class OpenTeacher(Protocol):
     """A teacher that is ready to answer about one dataset."""
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         """Returns `samples` replies to a rendered prompt, numbered from `first` on.
 
         The teacher sees only the prompt and the question's id.
@@ -149,33 +149,35 @@ class DistributionTeacher(Teacher, Protocol):
         ...
 
 
-def refuse_without_probabilities(name: str, ask: Request) -> None:
+def refuse_without_probabilities(name: str, request: Request) -> None:
     """Raises ConfigError if a request has a contrast or continuations; every teacher that only writes text calls it."""
-    if ask.contrast is None and not ask.continuations:
+    if request.contrast is None and not request.continuations:
         return
-    wanted = "a reply against another prompt" if ask.contrast else "how likely given continuations are"
+    wanted = "a reply against another prompt" if request.contrast else "how likely given continuations are"
     raise ConfigError(
-        f"the {ask.role} prompt asks for {wanted}, which needs the model's probabilities, but teacher={name} answers "
+        f"the {request.role} prompt asks for {wanted}, which needs the model's probabilities, but teacher={name} "
+        "answers "
         "in text only; choose teacher=transformers teacher.path=FOLDER"
     )
 
 
-def with_estimated_tokens(ask: Request, reply: Reply) -> Reply:
+def with_estimated_tokens(request: Request, reply: Reply) -> Reply:
     """The reply with token counts estimated from prompt and text, for a teacher that reports none."""
-    prompt, completion = estimated_tokens(ask.prompt), estimated_tokens(reply.text)
+    prompt, completion = estimated_tokens(request.prompt), estimated_tokens(reply.text)
     return replace(reply, prompt_tokens=prompt, completion_tokens=completion, tokens_are_estimated=True)
 
 
-def replies_written(ask: Request) -> int:
+def replies_written(request: Request) -> int:
     """How many replies one sample is charged for: 1, or 2 with a contrast, or 0 if continuations are only scored."""
-    if ask.continuations:
+    if request.continuations:
         return 0
-    return 1 if ask.contrast is None else 2
+    return 1 if request.contrast is None else 2
 
 
-def estimated_prompt_tokens(ask: Request) -> int:
+def estimated_prompt_tokens(request: Request) -> int:
     """Estimated number of tokens that the teacher reads for a request: prompt, prefix, contrast and continuations."""
-    texts = [ask.prompt, ask.prefix, *([ask.contrast.prompt, ask.prefix] if ask.contrast else []), *ask.continuations]
+    of_contrast = [request.contrast.prompt, request.prefix] if request.contrast else []
+    texts = [request.prompt, request.prefix, *of_contrast, *request.continuations]
     return sum(map(estimated_tokens, texts))
 
 

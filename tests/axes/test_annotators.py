@@ -34,8 +34,8 @@ class Scripted:
     def covers(self, question_id: str) -> bool:
         return True
 
-    async def reply(self, ask: Request, samples: int) -> list[Reply]:
-        self.asked.append((ask, samples))
+    async def reply(self, request: Request, samples: int) -> list[Reply]:
+        self.asked.append((request, samples))
         return [Reply(self.texts[i], self.finishes.get(i, "stop"), 1, 1) for i in range(samples)]
 
 

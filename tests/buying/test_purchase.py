@@ -41,14 +41,14 @@ class CountingTeacher:
         completion = sum(3 + sample for sample in range(request.samples))
         return Usage(request.samples, request.samples * (len(request.request.prompt) + held_tokens), completion)
 
-    async def reply(self, ask: Request, samples: int) -> list[Reply]:
+    async def reply(self, request: Request, samples: int) -> list[Reply]:
         if self.slow:
             await asyncio.sleep(0)
         self.calls += samples
-        self.asked.append(ask.question_id)
+        self.asked.append(request.question_id)
         replies = []
         for sample in range(samples):
-            reply = Reply(f"r{sample} The answer is {sample}.", "stop", len(ask.prompt), 3 + sample, 0.5)
+            reply = Reply(f"r{sample} The answer is {sample}.", "stop", len(request.prompt), 3 + sample, 0.5)
             self.prompt_tokens += reply.prompt_tokens
             self.completion_tokens += reply.completion_tokens
             replies.append(reply)

@@ -55,7 +55,7 @@ class SlowTeacher:
         prompt = len(request.request.prompt) + held_tokens
         return Usage(request.samples, request.samples * prompt, request.samples * CAP)
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -66,15 +66,15 @@ class SlowTeacher:
             raise
         finally:
             self.in_flight -= 1
-        if ask.question_id == self.fails_at:
+        if request.question_id == self.fails_at:
             raise TimeoutError("no answer")
-        self.answered.append(ask)
-        return [self.says(ask, sample) for sample in range(first, first + samples)]
+        self.answered.append(request)
+        return [self.says(request, sample) for sample in range(first, first + samples)]
 
-    def says(self, ask: Request, sample: int) -> Reply:
-        chance = random.Random(f"{ask.prompt} {ask.temperature} {sample}")
-        tokens = self.tokens.get(ask.question_id, chance.randint(1, CAP))
-        return Reply("x" * tokens, "stop", len(ask.prompt), tokens)
+    def says(self, request: Request, sample: int) -> Reply:
+        chance = random.Random(f"{request.prompt} {request.temperature} {sample}")
+        tokens = self.tokens.get(request.question_id, chance.randint(1, CAP))
+        return Reply("x" * tokens, "stop", len(request.prompt), tokens)
 
 
 @dataclass
@@ -324,9 +324,9 @@ def test_what_is_before_a_failure_is_bought_and_nobody_in_flight_is_lost(seed: i
 @pytest.mark.parametrize("seed", range(5))
 def test_of_two_failures_the_first_in_rank_is_told(seed: int) -> None:
     class Failing(SlowTeacher):
-        async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-            await super().reply(ask, samples, first)
-            raise TimeoutError(f"no answer for {ask.question_id}")
+        async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+            await super().reply(request, samples, first)
+            raise TimeoutError(f"no answer for {request.question_id}")
 
     with pytest.raises(TimeoutError, match=r"no answer for 0$"):
         Buying(Failing(seed), OneTurn(), at_once=8, count=8).run()
@@ -334,10 +334,10 @@ def test_of_two_failures_the_first_in_rank_is_told(seed: int) -> None:
 
 def test_an_interrupt_breaks_off_what_is_in_flight_and_keeps_what_is_bought() -> None:
     class Interrupted(SlowTeacher):
-        async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-            if ask.question_id == "9":
+        async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+            if request.question_id == "9":
                 signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
-            return await super().reply(ask, samples, first)
+            return await super().reply(request, samples, first)
 
     teacher = Interrupted(6)
     buying = Buying(teacher, OneTurn(), at_once=4)

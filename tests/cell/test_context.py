@@ -62,8 +62,8 @@ class Script:
         self.texts = texts
         self.asked: list[tuple[Request, int]] = []
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        self.asked.append((ask, samples))
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
+        self.asked.append((request, samples))
         return [Reply(text, "stop", 1, 1, 0.9) for text in self.texts[:samples]]
 
 

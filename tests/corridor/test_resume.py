@@ -51,13 +51,13 @@ class CountingTeacher:
                 most: Usage = opened.most(request, held_tokens)
                 return most
 
-            async def reply(self, ask: Request, samples: int) -> list[Reply]:
+            async def reply(self, request: Request, samples: int) -> list[Reply]:
                 if len(teacher.asked) in teacher.dies_at:
                     teacher.dies_at.clear()
                     raise Killed
-                if "-pool-" in ask.question_id:
-                    teacher.asked.append(ask.question_id)
-                replies: list[Reply] = await opened.reply(ask, samples)
+                if "-pool-" in request.question_id:
+                    teacher.asked.append(request.question_id)
+                replies: list[Reply] = await opened.reply(request, samples)
                 return replies
 
         return Opened()

@@ -135,8 +135,8 @@ def test_the_teachers_invented_questions_are_not_searched() -> None:
         def covers(self, question_id: str) -> bool:
             return True
 
-        async def reply(self, ask: Request, samples: int) -> list[Reply]:
-            return [Reply(f"So {gold[ask.question_id]}\n\nQ: 1+1\nA: 1+1=987. The answer is 987.")]
+        async def reply(self, request: Request, samples: int) -> list[Reply]:
+            return [Reply(f"So {gold[request.question_id]}\n\nQ: 1+1\nA: 1+1=987. The answer is 987.")]
 
     measured = teacher_accuracy(RunsOn(), dataset, PromptLibrary(), rows)
     assert measured == {"metric": "accuracy", "value": 0.0, "flexible_value": 1.0, "n": 10, "of": 10}
@@ -229,9 +229,9 @@ def test_only_covered_questions_count() -> None:
         def covers(self, question_id: str) -> bool:
             return int(question_id[-1]) % 2 == 0
 
-        async def reply(self, ask: Request, samples: int) -> list[Reply]:
-            assert self.covers(ask.question_id)
-            return [Reply(f"So. The answer is {gold[ask.question_id]}.")]
+        async def reply(self, request: Request, samples: int) -> list[Reply]:
+            assert self.covers(request.question_id)
+            return [Reply(f"So. The answer is {gold[request.question_id]}.")]
 
     measured = teacher_accuracy(HalfThere(), dataset, PromptLibrary(), rows)
     assert measured == {"metric": "accuracy", "value": 1.0, "flexible_value": 1.0, "n": 10, "of": 20}

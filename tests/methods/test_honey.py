@@ -68,11 +68,11 @@ class Echo:
     def covers(self, question_id: str) -> bool:
         return True
 
-    async def reply(self, ask: Request, samples: int) -> list[Reply]:
-        self.asked.append(ask)
-        begun = ask.prefix or ask.prompt.rpartition("\n")[2]
+    async def reply(self, request: Request, samples: int) -> list[Reply]:
+        self.asked.append(request)
+        begun = request.prefix or request.prompt.rpartition("\n")[2]
         words = {"justify": f"EXPL<{begun}>", "critique": "CRIT", "revise": f"REV<{begun}>"}
-        return [Reply(f"{words[ask.role]}{len(self.asked)}\nsecond line", "stop", 1, 1)] * samples
+        return [Reply(f"{words[request.role]}{len(self.asked)}\nsecond line", "stop", 1, 1)] * samples
 
     def of(self, role: str) -> list[Request]:
         return [request for request in self.asked if request.role == role]
@@ -106,14 +106,14 @@ FIRST_EXEMPLAR = (
 )
 
 
-def blocks(ask: Request) -> list[str]:
+def blocks(request: Request) -> list[str]:
     """The exemplars of a prompt, then its question."""
-    return ask.prompt.split("\n\n")
+    return request.prompt.split("\n\n")
 
 
-def shown_exemplars(ask: Request) -> list[str]:
+def shown_exemplars(request: Request) -> list[str]:
     """The questions of the exemplars, in order."""
-    return [re.findall(r"^Question: (.*)$", block, re.M)[0] for block in blocks(ask)[:-1]]
+    return [re.findall(r"^Question: (.*)$", block, re.M)[0] for block in blocks(request)[:-1]]
 
 
 def test_an_explanation_is_asked_for_word_for_word() -> None:
@@ -286,7 +286,7 @@ def test_second_lines_go_nowhere_unless_wanted() -> None:
 
 def test_an_empty_reply_stays_without_a_rationale() -> None:
     class Silent(Echo):
-        async def reply(self, ask: Request, samples: int) -> list[Reply]:
+        async def reply(self, request: Request, samples: int) -> list[Reply]:
             return [Reply("\n \n", "stop", 1, 0)] * samples
 
     for annotator in (CritiqueRevision(), Counterfactual()):

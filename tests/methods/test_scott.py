@@ -54,8 +54,8 @@ class Script:
     finish: str = "stop"
     asked: list[tuple[str, Request, int]] = field(default_factory=list)
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        self.asked.append((who, ask, samples))
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
+        self.asked.append((who, request, samples))
         return [Reply(self.text, self.finish)] * samples
 
 

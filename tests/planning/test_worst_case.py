@@ -19,9 +19,9 @@ from benchmark.types import PlannedRequest, Reply, Request, Usage
 from tests.corridor.corridor_parts import miniature
 
 
-def booked(opened: Any, ask: Request, samples: int) -> Usage:
+def booked(opened: Any, request: Request, samples: int) -> Usage:
     """What the replies to a request are really charged."""
-    replies = asyncio.run(opened.reply(ask, samples))
+    replies = asyncio.run(opened.reply(request, samples))
     return sum((Price().of(reply) for reply in replies), start=Usage())
 
 
@@ -110,7 +110,7 @@ class Plain:
         prompt = len(request.request.prompt) + held_tokens
         return Usage(request.samples, request.samples * prompt, request.samples * reply)
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         raise AssertionError("nobody is asked")
 
 

@@ -106,12 +106,12 @@ class ScriptedTeacher:
         prompt = estimated_tokens(request.request.prompt) + 2 * held_tokens
         return Usage(request.samples, request.samples * prompt, request.samples * LONGEST_REPLY)
 
-    async def reply(self, ask: Request, samples: int) -> list[Reply]:
-        self.books.asked.append(ask)
+    async def reply(self, request: Request, samples: int) -> list[Reply]:
+        self.books.asked.append(request)
         await asyncio.sleep(0)
-        self.fate.meet(self.name, ask, samples)
-        texts = [self.says(ask, sample) for sample in range(samples)]
-        replies = [Reply(text, "stop", estimated_tokens(ask.prompt), estimated_tokens(text)) for text in texts]
+        self.fate.meet(self.name, request, samples)
+        texts = [self.says(request, sample) for sample in range(samples)]
+        replies = [Reply(text, "stop", estimated_tokens(request.prompt), estimated_tokens(text)) for text in texts]
         for reply in replies:
             self.books.answered += self.price.of(reply)
         return replies
@@ -177,8 +177,8 @@ class ScriptedModel(Student):
         return [(self.script.believes(example), 0.0) for example in examples]  # EOS last, as ever
 
 
-def _reply(ask: Request, text: str) -> Reply:
-    return Reply(text, "stop", len(ask.prompt) + len(ask.prefix), len(text))
+def _reply(request: Request, text: str) -> Reply:
+    return Reply(text, "stop", len(request.prompt) + len(request.prefix), len(text))
 
 
 def _work(reply: Reply) -> Usage:

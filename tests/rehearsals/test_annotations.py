@@ -49,12 +49,12 @@ def test_every_annotation_is_bought_here_or_somewhere_else() -> None:
     assert {*CALLS, *WITHOUT_TEACHER, *OF_PROBABILITIES} == set(OPTIONS)
 
 
-def says(ask: Request, sample: int) -> str:
+def says(request: Request, sample: int) -> str:
     """A reply of one's own to every request, with an answer that can be read where one is asked for."""
-    words = f"{ask.role} {zlib.crc32((ask.prompt + ask.prefix).encode())} {sample}"
-    if ask.role != "few_shot_cot":
+    words = f"{request.role} {zlib.crc32((request.prompt + request.prefix).encode())} {sample}"
+    if request.role != "few_shot_cot":
         return f"{words}\nA second line."
-    choices = ask.prompt.rpartition("Q: ")[2].split("\n")[1].split(",")
+    choices = request.prompt.rpartition("Q: ")[2].split("\n")[1].split(",")
     return f"{words} The answer is {choices[min(sample, 1)]}."
 
 
@@ -147,8 +147,8 @@ def prompts_of(cell: Cell, gold: Mapping[str, str], declared: bool, **seeds: int
         axis="annotation",
     )
 
-    async def hear(who: str, ask: Request, samples: int = 1) -> list[Reply]:
-        asked.append(ask)
+    async def hear(who: str, request: Request, samples: int = 1) -> list[Reply]:
+        asked.append(request)
         return [Reply("Hm. The answer is ape.")] * samples
 
     async def all_of_them(ask: AskModels) -> None:

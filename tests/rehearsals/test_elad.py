@@ -49,17 +49,17 @@ SHOWN = re.compile(r"Question: (.*)\nAccepted: (.*?)\n(?:Next|Rejected): (.*)\n"
 # --- the cast --------------------------------------------------------------------------------------------------------
 
 
-def tutor(ask: Request, sample: int) -> str:
+def tutor(request: Request, sample: int) -> str:
     """A teacher that knows the sums: accepts exactly the line that comes next."""
-    found = SHOWN.search(ask.prompt)
+    found = SHOWN.search(request.prompt)
     assert found
     shown, accepted, line = found.groups()
     missing = true_steps(shown)[len(accepted.split(";")) if accepted else 0 :]
     conclusion = f"The answer is {true_answer(shown)}."
     following = [*missing, conclusion]
-    if ask.role == "verify_step":
+    if request.role == "verify_step":
         return "Yes, it does." if line == following[0] else "No."
-    return following[0] if ask.role == "fix_step" else f"{';'.join(missing)} {conclusion}"
+    return following[0] if request.role == "fix_step" else f"{';'.join(missing)} {conclusion}"
 
 
 def slips_at(question_id: str, steps: int) -> list[int]:
@@ -67,14 +67,14 @@ def slips_at(question_id: str, steps: int) -> list[int]:
     return list(range(steps))[: (0, 1, 2, steps)[number_of(question_id) % 4]]
 
 
-def pupil(ask: Request, sample: int) -> str:
+def pupil(request: Request, sample: int) -> str:
     """A student that slips at set steps, by another amount in every sample, and answers rightly in its head."""
-    shown, begun = ask.prompt, ask.prefix.removesuffix("#")
+    shown, begun = request.prompt, request.prefix.removesuffix("#")
     steps = begun.split(";") if begun else []
     total = int(steps[-1].rpartition("=")[2]) if steps else int(shown[0])
     terms = re.findall(r"[+-]\d", shown)
-    slips = slips_at(ask.question_id, len(terms))
-    if ask.role == "answer_given":
+    slips = slips_at(request.question_id, len(terms))
+    if request.role == "answer_given":
         return str(total + sum(map(int, terms[len(steps) :])))
     written = ""
     for number in range(len(steps), len(terms)):
@@ -327,11 +327,11 @@ class Chaos:
         self.chance = np.random.default_rng(self.seed)
         self.yes_rate = self.chance.random()
 
-    async def __call__(self, who: str, ask: Request, samples: int = 1) -> list[Reply]:
+    async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         if who == STUDENT:
             return [Reply(";" + LINES[self.chance.integers(6)])]
-        self.asked.add(ask)  # a request that is repeated costs nothing
-        if ask.role == "verify_step":
+        self.asked.add(request)  # a request that is repeated costs nothing
+        if request.role == "verify_step":
             return [Reply("yes" if self.chance.random() < self.yes_rate else "no")]
         return [Reply(LINES[self.chance.integers(len(LINES))])]
 

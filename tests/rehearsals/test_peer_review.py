@@ -56,22 +56,22 @@ SMALL = ("budget.questions=4", "dataset.pool_size=8", "dataset.validation_size=2
 def teacher_says(name: str, own_words: bool = True) -> Says:
     """A teacher that writes in its own words or not, and marks the others by the question's number."""
 
-    def says(ask: Request, sample: int) -> str:
-        number = number_of(ask.question_id)
-        if ask.role == "review":
+    def says(request: Request, sample: int) -> str:
+        number = number_of(request.question_id)
+        if request.role == "review":
             return f"Reads well. Mark: {1 + (number + len(name)) % 5}" if number % 7 else "I would rather not say."
-        if ask.role == "feedback":
+        if request.role == "feedback":
             return f"{name}: look at the first step."
-        shown = ask.prompt.rpartition("Q: ")[2].partition("\n")[0]
+        shown = request.prompt.rpartition("Q: ")[2].partition("\n")[0]
         opening = f"{name} says " if own_words else ""
         return f"{opening}{';'.join(true_steps(shown))} The answer is {true_answer(shown)}."
 
     return says
 
 
-def student_says(ask: Request, sample: int) -> str:
+def student_says(request: Request, sample: int) -> str:
     """Passes the exam on even questions."""
-    return f"1+1=2#{int(true_answer(ask.prompt)) + number_of(ask.question_id) % 2}"
+    return f"1+1=2#{int(true_answer(request.prompt)) + number_of(request.question_id) % 2}"
 
 
 @dataclass

@@ -51,18 +51,18 @@ SMALL = ("budget.questions=6", "dataset.pool_size=12", "dataset.validation_size=
 # --- the cast --------------------------------------------------------------------------------------------------------
 
 
-def teacher_says(ask: Request, sample: int) -> str:
+def teacher_says(request: Request, sample: int) -> str:
     """Right about two questions in three."""
-    shown = ask.prompt.rpartition("Q: ")[2].partition("\n")[0]
-    answer = int(true_answer(shown)) + (number_of(ask.question_id) % 3 == 0)
+    shown = request.prompt.rpartition("Q: ")[2].partition("\n")[0]
+    answer = int(true_answer(shown)) + (number_of(request.question_id) % 3 == 0)
     return f"{';'.join(true_steps(shown))} The answer is {answer}."
 
 
-def student_says(ask: Request, sample: int) -> str:
+def student_says(request: Request, sample: int) -> str:
     """Sure about even questions; about odd ones never of the same mind, and at first wrong about every other."""
-    number = number_of(ask.question_id)
-    answer = int(true_answer(ask.prompt)) + (sample + (number % 4 == 1)) * (number % 2)
-    return f"{';'.join(true_steps(ask.prompt))}#{answer}"
+    number = number_of(request.question_id)
+    answer = int(true_answer(request.prompt)) + (sample + (number % 4 == 1)) * (number % 2)
+    return f"{';'.join(true_steps(request.prompt))}#{answer}"
 
 
 def assistant_believes(verdict: TrainingExample) -> float:

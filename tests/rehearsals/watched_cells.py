@@ -183,10 +183,10 @@ class WatchedReplies:
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
         return self.real.most(request, held_tokens)
 
-    async def reply(self, ask: Request, samples: int) -> list[Reply]:
-        replies = await self.real.reply(ask, samples)
+    async def reply(self, request: Request, samples: int) -> list[Reply]:
+        replies = await self.real.reply(request, samples)
         if not self.watch.state_at_opening:  # afterwards only its own accuracy is measured
-            self.watch.replies += [(ask, sample) for sample in range(len(replies))]
+            self.watch.replies += [(request, sample) for sample in range(len(replies))]
         return replies
 
 

@@ -447,12 +447,12 @@ def test_after_an_error_what_is_under_way_comes_back() -> None:
 
     begun, ended = [], []
 
-    async def reply(ask: Request) -> list[Reply]:
-        begun.append(ask.question_id)
-        if ask.question_id == "1":
+    async def reply(request: Request) -> list[Reply]:
+        begun.append(request.question_id)
+        if request.question_id == "1":
             raise ValueError("no luck")
         await asyncio.sleep(0.01)
-        ended.append(ask.question_id)
+        ended.append(request.question_id)
         return [Reply("yes")]
 
     with pytest.raises(ValueError, match="no luck"):
@@ -464,9 +464,9 @@ def test_after_an_error_what_is_under_way_comes_back() -> None:
 def test_replies_come_in_the_order_of_the_requests() -> None:
     import asyncio
 
-    async def reply(ask: Request) -> list[Reply]:
-        await asyncio.sleep(0.001 * (9 - int(ask.question_id)))
-        return [Reply(ask.question_id)]
+    async def reply(request: Request) -> list[Reply]:
+        await asyncio.sleep(0.001 * (9 - int(request.question_id)))
+        return [Reply(request.question_id)]
 
     requests = [Request("role", "", str(number)) for number in range(9)]
     assert [each.text for each in asyncio.run(ask_each(requests, reply, 4))] == [

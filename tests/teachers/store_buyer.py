@@ -28,14 +28,19 @@ class CountingTeacher:
     def covers(self, question_id: str) -> bool:
         return True
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         for sample in range(first, first + samples):
             with self.counter.open("a", encoding="utf-8") as lines:
-                lines.write(f"{ask.prompt} {sample}\n")
+                lines.write(f"{request.prompt} {sample}\n")
         await asyncio.sleep(self.delay)
         return [
             Reply(
-                f"{sample}: {random.random()}", self.finish, len(ask.prompt), 3 + sample, random.random(), (7, sample)
+                f"{sample}: {random.random()}",
+                self.finish,
+                len(request.prompt),
+                3 + sample,
+                random.random(),
+                (7, sample),
             )
             for sample in range(first, first + samples)
         ]

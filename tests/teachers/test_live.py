@@ -111,12 +111,12 @@ class SmallCell:
     store: TeacherStore
     ledger: Ledger = field(default_factory=Ledger)
 
-    def request(self, ask: Request = ASK) -> Reply:
+    def request(self, request: Request = ASK) -> Reply:
         """One reply. What the question got and what was paid for nothing is booked, also where it fails then."""
         supplier = Supplier.behind_store(StoredTeacher(self.live, "live", "live", self.store, "me"), PRICE)
         question = QuestionMeter(Meter({"live": supplier}, self.ledger))
         try:
-            [reply] = asyncio.run(question("live", ask))
+            [reply] = asyncio.run(question("live", request))
         finally:
             question.meter.commit(question.asked)
             question.meter.settle()
@@ -142,8 +142,8 @@ WHOLE, FREE = cost(PROMPT, COMPLETION), cost(0, 0)
 """What a good reply costs, by the server's own count, and one that is charged no tokens."""
 
 
-def asked(live: LiveTeacher, ask: Request = ASK, samples: int = 1) -> list[Reply]:
-    return asyncio.run(live.reply(ask, samples))
+def asked(live: LiveTeacher, request: Request = ASK, samples: int = 1) -> list[Reply]:
+    return asyncio.run(live.reply(request, samples))
 
 
 def assert_books_agree(live: LiveTeacher, server: FaultServer, replies: list[Reply] | None = None) -> None:
@@ -700,7 +700,7 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
 
 
 @pytest.mark.parametrize(
-    ("api", "system_prompt", "ask", "cap"),
+    ("api", "system_prompt", "asked", "cap"),
     [
         pytest.param("chat", None, ASK, 512, id="the teacher's cap"),
         pytest.param("chat", "Be brief.", ASK, 512, id="a system prompt"),
@@ -709,14 +709,20 @@ def test_a_server_without_a_list_of_models(server: FaultServer, hours: Hours) ->
     ],
 )
 def test_what_does_not_fit_into_the_window_is_not_sent(
-    api: str, system_prompt: str | None, ask: Request, cap: int, server: FaultServer, hours: Hours, store: TeacherStore
+    api: str,
+    system_prompt: str | None,
+    asked: Request,
+    cap: int,
+    server: FaultServer,
+    hours: Hours,
+    store: TeacherStore,
 ) -> None:
     """Some servers cut such a prompt and say nothing."""
-    prompt = estimated_tokens((system_prompt or "") + ask.prompt + ask.prefix)
+    prompt = estimated_tokens((system_prompt or "") + asked.prompt + asked.prefix)
     settings = {"api": api, "system_prompt": system_prompt}
     cell = SmallCell(opened(server, hours, **settings, context_window=prompt + cap - 1), store)
     with pytest.raises(ConfigError) as raised:
-        cell.request(ask)
+        cell.asked(asked)
     assert str(raised.value) == (
         f"teacher=live at {server.url}: the few_shot_cot prompt of question 'q1' and {cap} new tokens do not fit into "
         f"the window of small (about {prompt} tokens of prompt, teacher.context_window={prompt + cap - 1}); lower "
@@ -726,7 +732,7 @@ def test_what_does_not_fit_into_the_window_is_not_sent(
     cell.assert_nothing_booked(ConfigError)
     assert cell.live.traffic.failures == {"context overflow": 1}
     roomy = SmallCell(opened(server, hours, **settings, context_window=prompt + cap), store)
-    assert roomy.request(ask).text == TEXT
+    assert roomy.asked(asked).text == TEXT
     assert server.requests == 1
 
 

@@ -61,8 +61,8 @@ class Shop:
     def teacher(self, buyer: str = "me", identity: Any = "scripted", **settings: Any) -> StoredTeacher:
         return StoredTeacher(CountingTeacher(self.counter, **settings), identity, "scripted", self.store(), buyer)
 
-    def get(self, ask: Request = ASK, samples: int = 1, **settings: Any) -> list[Reply]:
-        return asyncio.run(self.teacher(**settings).reply(ask, samples))
+    def get(self, request: Request = ASK, samples: int = 1, **settings: Any) -> list[Reply]:
+        return asyncio.run(self.teacher(**settings).reply(request, samples))
 
     def change(self, statement: str, *values: Any) -> None:
         """Writes to the database behind the store's back."""
@@ -116,7 +116,7 @@ class FailsOnce:
 
     asked: list[int] = field(default_factory=list)
 
-    async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+    async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
         self.asked.append(first)
         if first == 1 and self.asked.count(1) == 1:
             raise TeacherError("no answer")
@@ -238,7 +238,7 @@ def test_a_cap_that_is_part_of_the_recipe_is_final(shop: Shop) -> None:
 
 def test_a_failed_call_is_counted_without_its_message_and_frees_the_request(shop: Shop) -> None:
     class Failing(CountingTeacher):
-        async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+        async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
             raise TimeoutError("no answer for key sk-secret")
 
     teacher = shop.teacher()
@@ -330,7 +330,7 @@ def test_what_no_question_took_is_settled_once(shop: Shop) -> None:
 
 def test_what_a_failed_request_was_charged_is_settled_and_is_no_call(shop: Shop) -> None:
     class Refuses(CountingTeacher):
-        async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
+        async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
             raise TeacherError("no answer") from Unanswered(9, 4)
 
     meter = meter_of(replace(shop.teacher(), teacher=Refuses(shop.counter)))
@@ -344,8 +344,8 @@ def test_what_a_failed_request_was_charged_is_settled_and_is_no_call(shop: Shop)
 
 def test_samples_of_one_request_share_a_prompt_however_they_were_bought(shop: Shop) -> None:
     class Together(CountingTeacher):
-        async def reply(self, ask: Request, samples: int, first: int = 0) -> list[Reply]:
-            one, *others = await super().reply(ask, samples, first)
+        async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+            one, *others = await super().reply(request, samples, first)
             return [one, *(replace(other, shares_prompt=True) for other in others)]
 
     def meter(buyer: str) -> Meter:
