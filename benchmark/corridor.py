@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmark.axes.weighting import reweighted
 from benchmark.buying.meter import Meter
-from benchmark.buying.purchase import reweighted
 from benchmark.buying.round_purchase import RoundPurchase
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext, context_of
@@ -62,16 +62,16 @@ class CellRun:
     def run(self) -> CellResult:
         """The corridor; returns what the record says of rounds, training, test and costs."""
         try:
-            self._go_on()
+            self._resume()
             while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
                 self._round(round_)
             return self._finish()
         finally:
             self.models.close()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Takes the place where an earlier attempt stopped; what its rounds asked is not paid for again."""
-        self.state.go_on(self.journal, self.policy)
+        self.state.resume(self.journal, self.policy)
         self.meter.has_settled(self.state.settled)
         for log in self.state.history:
             self.purchases.remember_replies(log.round.index)
@@ -85,7 +85,7 @@ class CellRun:
         state.enter("weighting")
         weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
         state.annotations = reweighted([*state.annotations, *new], dict(weights))
-        kept = [row for row in state.annotations if row.weight > 0]
+        kept = _kept(state.annotations)
         examples = method.format.examples(kept, self.cell.dataset.task)
         self._train(examples, context)
         self._count_unused(kept, examples)
@@ -106,18 +106,18 @@ class CellRun:
     def _annotate(self, context: CellContext) -> list[Annotation]:
         """The annotations that the round adds: questions ranked by the selection, then bought within the budget."""
         state, index = self.state, context.round.index
-        budget_so_far = self.purchase.budget_so_far(context)
+        share = self.purchase.share_so_far(context)
         state.enter("selection")
         picks = self.purchases.picks(index, lambda: self.purchase.rank(state.bought, context))
         state.enter("annotation")
         before = self.purchases.bought_before(index)
         done = len(state.bought) + len(before)
-        most = self.purchase.most_questions(len(picks), budget_so_far, len(state.bought))
+        most = self.purchase.most_questions(len(picks), share, len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), most) as advance:
             advance(len(before))
             keep = self.purchases.keep(index, advance)
             rest = picks[len(before) :]
-            new = self.purchase.buy_round(rest, context, budget_so_far, done, keep, self.display.say)
+            new = self.purchase.buy_round(rest, context, share, done, keep, self.display.say)
         state.settled += self.meter.settle()
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]
@@ -183,6 +183,17 @@ class CellRun:
     def _log(self, metrics: dict[str, float], step: int) -> None:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
+
+
+def _kept(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """The annotations of non-zero weight. Raises ValueError where the weighting has dropped every one of them."""
+    kept = [row for row in annotations if row.weight > 0]
+    if annotations and not kept:
+        raise ValueError(
+            f"the weighting dropped all {len(annotations)} annotations (the last one because: "
+            f"{annotations[-1].reason or 'it gave no reason'}); nothing is left to train on"
+        )
+    return kept
 
 
 def _in_round(activity: str, round_: Round) -> str:

@@ -20,7 +20,7 @@ from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.planning.checks import check, check_preparation, check_without_trace
-from benchmark.planning.plan_table import Listed, preview
+from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.records.catalog import cell_on_disk
 from benchmark.running.annotate_ahead_table import PreparedCell, report
 
@@ -105,7 +105,7 @@ class Grid:
             Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status) for each in self.cells.values()
         ]
         impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
-        return preview([*possible, *impossible], reasons)
+        return plan_table([*possible, *impossible], reasons)
 
     def annotate(self) -> None:
         """Buys what can be bought before training, cell by cell in this process, and prints a table of it.

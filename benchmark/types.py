@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Pick:
-    """A question that a selection wants annotated. `score` and `evidence` explain its rank (higher score = earlier)."""
+    """A question that a selection wants annotated. Score and evidence explain its rank; the order of picks decides."""
 
     question: Question
     score: float | None = None

@@ -137,7 +137,7 @@ class _Purchase:
         broken: Exception | None = None
         try:
             while True:
-                broken = broken or self._go_on(at_once)
+                broken = broken or self._advance(at_once)
                 errors = [order.error for order in self.open if order.error is not None]
                 if not self._running() or not all(isinstance(error, Exception) for error in errors):
                     break
@@ -151,7 +151,7 @@ class _Purchase:
                 task.cancel()
             await asyncio.gather(*self._running(), return_exceptions=True)
 
-    def _go_on(self, at_once: int) -> Exception | None:
+    def _advance(self, at_once: int) -> Exception | None:
         """Books finished questions, and starts questions that fit the budget unless a question failed.
 
         Returns its own error instead of raising it: questions in flight are paid for and must be finished first.
@@ -248,20 +248,3 @@ class _Purchase:
 
 def _amount(unit: str, value: float) -> str:
     return f"{value:.6g}" if unit == "usd" else f"{round(value):,}"
-
-
-def reweighted(annotations: Sequence[Annotation], weights: dict[str, tuple[float, str]]) -> list[Annotation]:
-    """The annotations with new weights: annotation id -> (weight, reason); an id left out keeps its weight.
-
-    Raises ValueError for a weight outside [0, 1] or an unknown id.
-    """
-    strangers = sorted(weights.keys() - {row.id for row in annotations})
-    if strangers:
-        raise ValueError(f"the weighting gave a weight to {strangers[0]!r}, which is no annotation of this cell")
-    for annotation_id, (weight, reason) in weights.items():
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight {weight} of {annotation_id} ({reason}) is outside [0, 1]")
-    return [
-        replace(row, weight=weights[row.id][0], reason=weights[row.id][1]) if row.id in weights else row
-        for row in annotations
-    ]

@@ -21,7 +21,7 @@ class RoundPurchase:
     pool: Sequence[Example]
     meter: Meter
 
-    def budget_so_far(self, context: CellContext) -> float:
+    def share_so_far(self, context: CellContext) -> float:
         """The share of the budget, in [0, 1], that may be used by the end of the round, earlier rounds included.
 
         Raises ValueError if the rounds' shares add up to more than 1.

@@ -71,7 +71,7 @@ class PlanRow:
     """How long the cell will run; None if it will not run."""
 
 
-def preview(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
+def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     """The table in Markdown, with totals of the cells to run.
 
     Below it stand the reasons why cells are impossible, the downloads of a run, and what the marks mean.

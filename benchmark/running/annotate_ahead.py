@@ -190,7 +190,7 @@ class AheadOfTimeBuyer:
             self.done.waits.append("the annotation asks the student; what it asks the teacher before that is prepared")
 
     def _buy(self, purchase: RoundPurchase, picks: Sequence[Pick], context: CellContext) -> None:
-        share = purchase.budget_so_far(context)
+        share = purchase.share_so_far(context)
         total = purchase.most_questions(len(picks), share, 0)
         with purchase_bar("annotating", total, lambda: _spent(self.round_meter)) as advance:
 

@@ -38,7 +38,7 @@ class ResumableState:
     settled: list[str] = field(default_factory=list)
     """Marks of payments for replies that no question used; the ledger holds their cost already."""
     phase: str = ""
-    """The axis whose ledger line is charged for tokens of local models."""
+    """The phase under which tokens of local models are booked as `computed`, such as `selection` or `training`."""
 
     def book_work(self) -> None:
         """Books the tokens of local models since the last call on the ledger, as `MODEL/PHASE`."""
@@ -81,7 +81,7 @@ class ResumableState:
         for name in ("weights.json", "weights.safetensors"):
             journal.forget(f"{round_folder(log.round.index - 1)}/{name}")
 
-    def go_on(self, journal: Journal, policy: DataPolicy) -> None:
+    def resume(self, journal: Journal, policy: DataPolicy) -> None:
         """Restores the state after the last finished round of an earlier attempt; does nothing where there is none.
 
         Where that round's files are damaged, training begins anew from the purchases, which are kept.

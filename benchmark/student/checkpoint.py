@@ -146,4 +146,4 @@ class Checkpointing(pl.Callback):
         found = json.loads(checkpoint["benchmark"])
         self.fit_journal.counts.restore(found["tallies"])
         begun = found["stream"]["position"]["stage"] + 1
-        self.stream.go_on(found["stream"], self.fit_journal.stages(begun, self.stream.examples))
+        self.stream.resume(found["stream"], self.fit_journal.stages(begun, self.stream.examples))

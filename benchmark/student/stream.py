@@ -115,7 +115,7 @@ class StepStream(IterableDataset[Step]):
         policy = self.method.loss.data_policy.state_dict()
         return {"step": self.state.step + 1, "position": asdict(self.position), "policy": policy}
 
-    def go_on(self, standing: Json, stages: Sequence[Stage]) -> None:
+    def resume(self, standing: Json, stages: Sequence[Stage]) -> None:
         """Continues from the position that `standing` returned; `stages` are the stages begun by then."""
         self.state.step = standing["step"]
         self.position = Position(**standing["position"])

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.axes.annotation import FewShotCot, HumanLabels, Together
+from benchmark.axes.weighting import reweighted
 from benchmark.buying.meter import Meter, QuestionMeter, Supplier
-from benchmark.buying.purchase import SeparableContext, buy_in_rank_order, reweighted
+from benchmark.buying.purchase import SeparableContext, buy_in_rank_order
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements
 from benchmark.teachers.ledger import Budget, Ledger, as_numbers
 from benchmark.teachers.teacher import Price

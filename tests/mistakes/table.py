@@ -406,7 +406,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         Mistake(
             "a repeated request is asked and charged again",
             (
-                Edit(METER, "known = self._got.get(request, [])", "known: list[Delivery] = []"),
+                Edit(METER, "known = self._got.get(addressed, [])", "known: list[Delivery] = []"),
                 Edit(
                     METER,
                     "before, samples = self._charged.get(request, 0), taken[-1]",
@@ -450,7 +450,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/teachers/stored_teacher.py",
-                    '(reply.finish == "length" and ask.cap_is_final)',
+                    '(reply.finish == "length" and request.cap_is_final)',
                     'reply.finish == "length"',
                 ),
             ),
@@ -463,7 +463,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "replies of another temperature are replayed",
-            (Edit("benchmark/teachers/store_key.py", '"temperature": float(ask.temperature),', ""),),
+            (Edit("benchmark/teachers/store_key.py", '"temperature": float(request.temperature),', ""),),
             (f"{STORE}::test_another_request_is_bought",),
         ),
         Mistake(
