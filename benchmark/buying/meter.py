@@ -36,6 +36,10 @@ class Supplier:
     stored: StoredTeacher | None = None
     """The same teacher behind the store, which knows what was paid; None where its replies cost nothing to get."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.teacher, StoredTeacher) and self.stored is None:
+            raise ValueError("a teacher behind the store must say what was paid; use Supplier.behind_store")
+
     @classmethod
     def behind_store(cls, teacher: StoredTeacher, price: Price, concurrency: int = 1) -> Supplier:
         """A supplier whose replies are paid for and kept."""

@@ -168,7 +168,8 @@ class Buying:
 
     def __post_init__(self) -> None:
         self.ledger, self.context = Ledger(), Notebook()
-        self.meter = Meter({"scripted": Supplier(self.teacher, PRICE, self.at_once)}, self.ledger)
+        supplier = Supplier.behind_store if isinstance(self.teacher, StoredTeacher) else Supplier
+        self.meter = Meter({"scripted": supplier(self.teacher, PRICE, self.at_once)}, self.ledger)
 
     def run(self) -> Buying:
         picks = [Pick(Question(str(i), f"question {i}" + "?" * (i % 7))) for i in range(self.count)]
