@@ -61,7 +61,7 @@ def check_without_trace(cell: Cell) -> None:
 def _refuse_impossible(cell: Cell) -> None:
     cell.student.check()
     cell.student.fingerprint()  # its weights must be there
-    _check_models_beside(cell)
+    _check_other_models(cell)
     _check_machine(cell)
     _refuse(cell, [*_reasons(cell), *_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))])
 
@@ -93,7 +93,7 @@ def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
         raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
 
 
-def _check_models_beside(cell: Cell) -> None:
+def _check_other_models(cell: Cell) -> None:
     """Raises ConfigError if the assistant or the teacher for distributions is absent or has another vocabulary."""
     if (assistant := cell.used_assistant) is not None:
         assistant.check()

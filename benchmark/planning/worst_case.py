@@ -34,5 +34,7 @@ class WorstCases:
 def annotation_context(cell: Cell, splits: Splits) -> CellContext:
     """The annotator's context of the first round, without student and assistant: it fails if it uses them."""
     round_ = cell.method.schedule.next_round(()) or Round(0, 1.0)
-    nobody = cast("TextModel", None)
-    return context_of(cell, splits, prompt_library_for(cell.method.parts), round_, nobody, None).for_axis("annotation")
+    no_student = cast("TextModel", None)
+    return context_of(cell, splits, prompt_library_for(cell.method.parts), round_, no_student, None).for_axis(
+        "annotation"
+    )

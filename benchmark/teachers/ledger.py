@@ -24,7 +24,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not self.limits:
-            raise ValueError("set questions, calls, tokens or usd; a budget without a limit makes no comparison")
+            raise ValueError("set questions, calls, tokens or usd; methods without a limit cannot be compared")
         for name, limit in self.limits.items():
             if not 0 < limit < math.inf:
                 raise ValueError(f"{name}={limit} buys nothing; use method=untrained for the student as it is")
