@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases import cases
+
 Run = Callable[..., Any]
 
 PLUG = """
@@ -127,7 +129,7 @@ def test_a_failing_cell_stops_no_other(command: Run, plugin: Run, miniature: tup
     assert not list((results.path / ".writing").iterdir())
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"cell_id": "x"}', "null"], ids=repr)
+@pytest.mark.parametrize("damage", cases(["", "{", "[]", '{"cell_id": "x"}', "null"], default=("", "null")), ids=repr)
 def test_a_damaged_record_is_made_again(
     damage: str, command: Run, miniature: tuple[str, ...], results: Any, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.types import Pick, Question, Reply, Request, Round, RoundLog
+from tests.cases import cases
 from tests.rehearsals.elad import ExplanationUncertainty, PatchAndContinue, UntilApproved
 from tests.rehearsals.scripted import (
     Fate,
@@ -375,9 +376,10 @@ def test_a_death_in_every_call_changes_nothing(tmp_path: Path) -> None:
     assert_asked_in_one_go([request for cast_ in casts for request in cast_.teacher.books.asked])
 
 
-def test_one_death_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", cases([4, 12], default=(4,)))
+def test_one_death_changes_nothing(many: int, tmp_path: Path) -> None:
     whole, calls = calls_of(partial(life, True), tmp_path / "whole")
-    for at in spread(calls, 12):
+    for at in spread(calls, many):
         casts: list[Cast] = []
         ran, deaths = live_through(partial(life, True, casts=casts), tmp_path / str(at), Fate(at=at))
         assert deaths == 1

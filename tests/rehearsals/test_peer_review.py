@@ -24,6 +24,7 @@ from benchmark.teachers.panel import Panel
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.teacher import Price
 from benchmark.types import Request, Usage
+from tests.cases import cases
 from tests.corridor.corridor_parts import Rounds, Watched
 from tests.rehearsals.peer_review import AcceptedByPeers, Committee, RationaleAndFeedback, mark_in
 from tests.rehearsals.scripted import (
@@ -435,9 +436,10 @@ def test_a_death_in_every_call_changes_nothing(tmp_path: Path) -> None:
         assert_asked_in_one_go([request for cast_ in casts for request in cast_.teachers[name].books.asked])
 
 
-def test_one_death_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", cases([4, 15], default=(4,)))
+def test_one_death_changes_nothing(many: int, tmp_path: Path) -> None:
     whole, calls = calls_of(partial(life, True), tmp_path / "whole")
-    for at in spread(calls, 15):
+    for at in spread(calls, many):
         casts: list[Cast] = []
         ran, deaths = live_through(partial(life, True, casts=casts), tmp_path / str(at), Fate(at=at))
         assert deaths == 1

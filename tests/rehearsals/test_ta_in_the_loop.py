@@ -19,6 +19,7 @@ from benchmark.planning.checks import check
 from benchmark.running.cell_models import load_models
 from benchmark.student.source import TinyStudent
 from benchmark.types import Request, Round, RoundLog, TrainingExample
+from tests.cases import cases
 from tests.corridor.corridor_parts import Watched
 from tests.rehearsals.scripted import (
     Fate,
@@ -363,9 +364,11 @@ def test_a_death_in_every_call_changes_nothing(whole: tuple[partial[Ran], Ran, i
     assert_asked_in_one_go(asked)
 
 
-def test_one_death_changes_nothing(whole: tuple[partial[Ran], Ran, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", cases([4, None], default=(4,)), ids=str)
+def test_one_death_changes_nothing(many: int | None, whole: tuple[partial[Ran], Ran, int], tmp_path: Path) -> None:
+    """At four calls from the first to the last, or at every one."""
     again, ran, calls = whole
-    for at in spread(calls, calls):
+    for at in spread(calls, many or calls):
         last, deaths = live_through(again, tmp_path / str(at), Fate(at=at))
         assert deaths == 1
         assert_same(ran, last)
