@@ -60,16 +60,11 @@ def _do_alone(config: DictConfig) -> Outcome:
     from benchmark.run_cell import Outcome, run_cell
 
     grid = Grid.of_one(config)
-    match mode_of((), config):
-        case "plan":
-            sys.stdout.write(grid.plan())
-        case "annotate":
-            grid.annotate()
-        case _:
-            grid.read()
-            [each] = grid.cells.values()
-            return run_cell(each.cell, Bars())
-    return Outcome("", "", "not run", "")
+    if grid.do_without_training(mode_of((), config)):
+        return Outcome("", "", "not run", "")
+    grid.read()
+    [each] = grid.cells.values()
+    return run_cell(each.cell, Bars())
 
 
 def main() -> int:

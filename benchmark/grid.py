@@ -93,6 +93,14 @@ class Grid:
         if refused:
             raise ConfigError("; ".join(_reasons(refused, len(wanted))))
 
+    def do_without_training(self, mode: str) -> bool:
+        """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
+        if mode == "plan":
+            sys.stdout.write(self.plan())
+        elif mode == "annotate":
+            self.annotate()  # in this process alone, so that limits per minute hold for all cells
+        return mode != "run"
+
     def plan(self) -> str:
         """What would be run, as a table. Writes nothing. Raises ConfigError only where no cell can run."""
         wanted = self._wanted()

@@ -108,7 +108,15 @@ def context_of(
 ) -> CellContext:
     """The context of a round; call `for_axis` before a part receives it.
 
-    `assistant` is dropped unless the method declared that it uses one.
+    Args:
+        cell: The cell that runs.
+        splits: Its questions; only the pool can be seen with gold answers.
+        prompts: The templates of the teacher's prompts.
+        round_: The round that begins.
+        student: The student of this moment, as text.
+        assistant: The assistant; left out unless the method declared that it uses one.
+        history: The finished rounds.
+        notes: The sums to which `Context.note` adds; new ones by default.
     """
     method = cell.method
     return CellContext(

@@ -52,9 +52,15 @@ def result(
 ) -> CellResult:
     """What the corridor found out, for the record.
 
-    `reference` is the teacher's own score on the test questions, None where it was not measured. `traffic` is what went
-    to the servers of live teachers, by teacher; the record leaves it out where there is none. `cost_is_estimated` says
-    that the ledger holds tokens that nobody counted.
+    Args:
+        cell: The cell that ran.
+        state: Its rounds, fits and counters.
+        test: The student on the cell's own test split.
+        samples: Several answers to each test question; None where none were drawn.
+        extra: The student on each further test set.
+        reference: The teacher's own score on the test questions; None where it was not measured.
+        traffic: What went to the servers of live teachers, by teacher; the record leaves it out where there is none.
+        cost_is_estimated: Whether the ledger holds tokens that were estimated and not counted.
 
     Raises:
         ValueError: a value is nothing that a record can hold, such as a note that is NaN; the message names it.

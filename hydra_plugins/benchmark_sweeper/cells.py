@@ -1,7 +1,6 @@
 """A version of Hydra's grid sweeper in which `benchmark.sweep` decides which cells are launched."""
 
 # Annotations stay real types here: Hydra reads the dataclass before postponed ones could be resolved.
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -39,15 +38,9 @@ class CellSweeper(BasicSweeper):
         assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides([*self._parse_config(), *arguments])
-        mode = mode_of(given, self.config)
         grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), _cells(given))
-        # Hydra's own sweep would go on to leave its multirun.yaml in the results folder.
-        if mode == "plan":
-            sys.stdout.write(grid.plan())
-            return []
-        if mode == "annotate":
-            grid.annotate()  # in this process alone, so that limits per minute hold for all cells
-            return []
+        if grid.do_without_training(mode_of(given, self.config)):
+            return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
         sweep = Sweep(grid)
         launch = self.launcher.launch
 
