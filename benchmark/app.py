@@ -60,7 +60,7 @@ def _do_alone(config: DictConfig) -> Outcome:
     from benchmark.run_cell import Outcome, run_cell
 
     grid = Grid.of_one(config)
-    if grid.do_without_training(mode_of((), config)):
+    if grid.plan_or_annotate(mode_of((), config)):
         return Outcome("", "", "not run", "")
     grid.read()
     [each] = grid.cells.values()

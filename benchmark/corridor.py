@@ -106,18 +106,18 @@ class CellRun:
     def _annotate(self, context: CellContext) -> list[Annotation]:
         """The annotations that the round adds: questions ranked by the selection, then bought within the budget."""
         state, index = self.state, context.round.index
-        share = self.purchase.share_so_far(context)
+        share_so_far = self.purchase.share_so_far(context)
         state.enter("selection")
         picks = self.purchases.picks(index, lambda: self.purchase.rank(state.bought, context))
         state.enter("annotation")
         before = self.purchases.bought_before(index)
         done = len(state.bought) + len(before)
-        most = self.purchase.most_questions(len(picks), share, len(state.bought))
+        most = self.purchase.most_questions(len(picks), share_so_far, len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), most) as advance:
             advance(len(before))
             keep = self.purchases.keep(index, advance)
             rest = picks[len(before) :]
-            new = self.purchase.buy_round(rest, context, share, done, keep, self.display.say)
+            new = self.purchase.buy_round(rest, context, share_so_far, done, keep, self.display.say)
         state.settled += self.meter.settle()
         state.bought += [bought.question_id for bought in (*before, *new)]
         return [row for bought in (*before, *new) for row in bought.annotations]

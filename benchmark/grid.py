@@ -93,7 +93,7 @@ class Grid:
         if refused:
             raise ConfigError("; ".join(_reasons(refused, len(wanted))))
 
-    def do_without_training(self, mode: str) -> bool:
+    def plan_or_annotate(self, mode: str) -> bool:
         """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
         if mode == "plan":
             sys.stdout.write(self.plan())

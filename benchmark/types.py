@@ -133,9 +133,9 @@ class Reply:
     continuation_log_probabilities: tuple[float, ...] | None = None
     """Per continuation of the request its natural log-probability, summed over its tokens."""
     wasted_prompt_tokens: int = 0
-    """Prompt tokens charged for failed attempts at this reply."""
+    """Prompt tokens that the server billed for failed attempts at this reply."""
     wasted_completion_tokens: int = 0
-    """Completion tokens charged for failed attempts at this reply."""
+    """Completion tokens that the server billed for failed attempts at this reply."""
     tokens_are_estimated: bool = False
     """True if the token counts are estimated from the texts."""
     shares_prompt: bool = False

@@ -128,7 +128,9 @@ def seconds_of_purchase(live: LiveTeacher, requests: int) -> float:
         meter = Meter({"live": Supplier.behind_store(teacher, live.teacher.price, at_once)}, Ledger())
         picks = [Pick(Question(request.question_id, request.prompt)) for request in prompts(requests)]
         started = time.perf_counter()
-        bought = buy_in_rank_order(picks, AskOnce(), Notes(), meter, Budget(tokens=10**9), share=1.0, already_bought=0)
+        bought = buy_in_rank_order(
+            picks, AskOnce(), Notes(), meter, Budget(tokens=10**9), share_so_far=1.0, already_bought=0
+        )
         seconds = time.perf_counter() - started
         store.close()
     assert len(bought) == requests

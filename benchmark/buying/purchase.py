@@ -53,7 +53,7 @@ def buy_in_rank_order(
     context: SeparableContext,
     meter: Meter,
     budget: Budget,
-    share: float,
+    share_so_far: float,
     already_bought: int,
     keep: Keep = lambda bought, answered: bought,
     say: Callable[[str], None] = lambda line: None,
@@ -66,7 +66,7 @@ def buy_in_rank_order(
         context: what the annotator sees.
         meter: asks the models and books the cost.
         budget: the limits of the whole cell.
-        share: the share of the budget, in [0, 1], that may be used by the end of this purchase, earlier ones included.
+        share_so_far: the share of the budget, in [0, 1], that this purchase and all earlier ones may use together.
         already_bought: number of questions that the cell bought before.
         keep: saves a booked question.
         say: receives a line if a limit other than `budget.questions` ends the purchase.
@@ -79,7 +79,7 @@ def buy_in_rank_order(
     """
     meter.begin()
     return asyncio.run(
-        _Purchase(deque(picks), annotator, context, meter, budget, share, already_bought, keep, say).run()
+        _Purchase(deque(picks), annotator, context, meter, budget, share_so_far, already_bought, keep, say).run()
     )
 
 
@@ -124,7 +124,7 @@ class _Purchase:
     context: SeparableContext
     meter: Meter
     budget: Budget
-    share: float
+    share_so_far: float
     already_bought: int
     keep: Keep
     say: Callable[[str], None]
@@ -173,7 +173,7 @@ class _Purchase:
         """Starts picks in order, as long as each fits even if all questions in flight cost their worst case."""
         while self.waiting and len(self._running()) < at_once:
             most = self._most(self.waiting[0])
-            exceeded = self.budget.exceeded(self._bound_with(most), self.share)
+            exceeded = self.budget.exceeded(self._bound_with(most), self.share_so_far)
             if exceeded and not self.open:
                 self._end(exceeded, most)
             if exceeded:
@@ -198,7 +198,7 @@ class _Purchase:
         self.waiting.clear()
         for name in exceeded:
             if name != "questions":
-                used, limit = getattr(self.meter.ledger.total(), name), self.budget.part(name, self.share)
+                used, limit = getattr(self.meter.ledger.total(), name), self.budget.part(name, self.share_so_far)
                 self.say(
                     f"budget.{name} ends the purchase after {self.already_bought + len(self.bought)} questions: "
                     f"{_amount(name, used)} of {_amount(name, limit)} are used, and the next question may cost "

@@ -42,20 +42,20 @@ class RoundPurchase:
         _refuse_strangers(picks, pool)
         return picks
 
-    def most_questions(self, picks: int, share: float, already_bought: int) -> int:
+    def most_questions(self, picks: int, share_so_far: float, already_bought: int) -> int:
         """The most questions that the round can buy, for a progress display; other limits may end it earlier."""
-        return min(picks, round((self.cell.budget.questions or picks) * share) - already_bought)
+        return min(picks, round((self.cell.budget.questions or picks) * share_so_far) - already_bought)
 
     def buy_round(
         self,
         picks: Sequence[Pick],
         context: CellContext,
-        share: float,
+        share_so_far: float,
         already_bought: int,
         keep: Keep,
         say: Callable[[str], None],
     ) -> list[Bought]:
-        """Buys picks in order until the first that does not fit into `share` of the budget.
+        """Buys picks in order until the first that does not fit into `share_so_far` of the budget.
 
         `say` receives a line if the budget ends before the picks. Call `Meter.settle` afterwards, which books payments
         for unused replies. Raises ConfigError if the cell's first question does not fit; see also `buy_in_rank_order`.
@@ -63,7 +63,7 @@ class RoundPurchase:
         annotator, of_axis = self.cell.method.annotation, context.for_axis("annotation")
         ends: list[str] = []
         new = buy_in_rank_order(
-            picks, annotator, of_axis, self.meter, self.cell.budget, share, already_bought, keep, ends.append
+            picks, annotator, of_axis, self.meter, self.cell.budget, share_so_far, already_bought, keep, ends.append
         )
         if ends and not new and not already_bought:
             raise ConfigError(f"{ends[0]}; raise the limit to at least that")

@@ -56,10 +56,10 @@ class Ledger:
     charged: dict[str, Usage] = field(default_factory=dict)
     """Source -> cost as if the cell had bought every distinct request itself. Budgets limit this."""
     spent: dict[str, Usage] = field(default_factory=dict)
-    """Source -> what was really paid: no replies from the store or from free teachers, and no questions that needed
-    only such replies."""
+    """Source -> what was really paid, in all attempts. It leaves out replies that the store held, replies of teachers
+    that the store does not keep (`Teacher.stored`), and questions that had only such replies."""
     computed: dict[str, Usage] = field(default_factory=dict)
-    """Phase -> what local models (student, assistant) read and wrote for the method, without training and tests."""
+    """`MODEL/PHASE` -> what local models read and wrote for the method; optimiser steps and tests are left out."""
 
     def charge(self, source: str, usage: Usage) -> None:
         """Adds to `charged`; `source` is `teacher` or `human`."""

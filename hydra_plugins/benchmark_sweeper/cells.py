@@ -39,7 +39,7 @@ class CellSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides([*self._parse_config(), *arguments])
         grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), _cells(given))
-        if grid.do_without_training(mode_of(given, self.config)):
+        if grid.plan_or_annotate(mode_of(given, self.config)):
             return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
         sweep = Sweep(grid)
         launch = self.launcher.launch
