@@ -104,10 +104,12 @@ def test_a_killed_worker_does_not_stop_the_rest(killed: Killed) -> None:
     assert "Traceback" not in killed.command.stderr
 
 
+@pytest.mark.slow  # by default one test alone asks for the sweep, so that one process alone pays for it
 def test_the_neighbour_of_a_killed_worker_is_run_again(killed: Killed) -> None:
     assert "1 of 3 cells failed" in killed.command.stderr
 
 
+@pytest.mark.slow
 def test_joblib_gives_the_numbers_of_the_basic_launcher(
     killed: Killed, command: Run, miniature: tuple[str, ...], results: Any
 ) -> None:

@@ -28,6 +28,12 @@ def files(group: str) -> list[str]:
 OPTIONS = [(group, option) for group in GROUPS for option in files(group)]
 
 
+def choosing(group: str, option: str) -> tuple[str, ...]:
+    """The overrides of an option; recorded teachers name the dataset's folder."""
+    data = AXIS_WITH_DATA[:1] if group == "teacher" else ()
+    return (*data, f"{group}={option}", "data_dir=nowhere")
+
+
 def raw(group: str, name: str) -> Any:
     return yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
 
@@ -68,18 +74,16 @@ def test_a_hub_source_lists_every_setting_and_only_splits_that_are_used(name: st
 def test_an_option_lists_every_setting_of_its_class(group: str, option: str, compose: Run) -> None:
     from omegaconf import OmegaConf
 
-    data = ["+dataset.folder=any"] if group == "teacher" else []  # recorded ones name the dataset's folder
-    node = OmegaConf.to_container(compose([f"{group}={option}", *data])[group], resolve=False)
+    node = OmegaConf.to_container(compose(choosing(group, option))[group], resolve=False)
     for at, component in components(node, group):
         assert set(component) - {"_target_"} == settings_of(component["_target_"]), at
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
-def test_an_option_makes_a_cell(group: str, option: str, cell: Run, tmp_path: Path) -> None:
-    data = AXIS_WITH_DATA[:1] if group == "teacher" else ()
+def test_an_option_makes_a_cell(group: str, option: str, cell: Run) -> None:
     if any(node["_target_"].endswith(".Instruction") for _, node in components(raw(group, option), group)):
         pytest.importorskip("rouge_score")
-    made = cell((*data, f"{group}={option}", f"data_dir={tmp_path}"))
+    made = cell(choosing(group, option))
     assert made.config[group]["_target_"].startswith(("benchmark.", "methods."))
 
 

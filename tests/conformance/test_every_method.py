@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 from benchmark.cell.cell import Cell
 from benchmark.cell.identity import canonical
@@ -114,6 +115,8 @@ class Cells:
 
     data: tuple[str, ...]
     """The overrides of the dataset that lies in files, and of its recorded teacher."""
+    shared: Path
+    """A folder of all of pytest's workers."""
     composed: dict[Pair, Cell] = field(default_factory=dict)
     refusals: dict[Pair, ConfigError | None] = field(default_factory=dict)
     finished: dict[Pair, Observed] = field(default_factory=dict)
@@ -160,21 +163,33 @@ class Cells:
     def in_a_new_process(self, pair: Pair, pairs: Sequence[Pair]) -> Traces:
         """The traces of the pair's plain cell; one process, with another hash seed, runs those of all these pairs."""
         if not self._elsewhere:
-            wanted = {str(pair): self.overrides(pair) for pair in reversed(pairs)}
-            path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-            done = subprocess.run(
-                [sys.executable, "-m", "tests.rehearsals.fresh_process"],
-                input=json.dumps(wanted),
-                cwd=REPOSITORY,
-                env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "12345"},
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr
-            self._elsewhere = {name: Traces(**traces) for name, traces in json.loads(done.stdout).items()}
+            self._elsewhere = self._from_a_new_process(pairs)
         return self._elsewhere[str(pair)]
+
+    def _from_a_new_process(self, pairs: Sequence[Pair]) -> dict[str, Traces]:
+        """The first of pytest's workers that asks starts the process; the others read what it found."""
+        found = self.shared / "traces-of-a-new-process.json"
+        with FileLock(f"{found}.lock"):
+            if not found.exists():
+                found.write_text(self._traces_as_json(pairs), encoding="utf-8")
+        traces = json.loads(found.read_text(encoding="utf-8"))
+        return {name: Traces(**values) for name, values in traces.items()}
+
+    def _traces_as_json(self, pairs: Sequence[Pair]) -> str:
+        wanted = {str(pair): self.overrides(pair) for pair in reversed(pairs)}
+        path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.rehearsals.fresh_process"],
+            input=json.dumps(wanted),
+            cwd=REPOSITORY,
+            env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "12345"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +202,9 @@ def cells(
         for row in (*sum_rows("train", 28), *sum_rows("test", 6, start=50))
     ]
     folder = tmp_path_factory.mktemp("data")
-    return Cells(write_svamp(folder, train=rows, test=sum_rows("test", 6, start=50), teacher=spoken))
+    data = write_svamp(folder, train=rows, test=sum_rows("test", 6, start=50), teacher=spoken)
+    base = tmp_path_factory.getbasetemp()
+    return Cells(data, base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
 
 
 def _pairs() -> list[Any]:

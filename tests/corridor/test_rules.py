@@ -218,7 +218,7 @@ def test_picks_that_would_be_paid_twice_or_are_no_questions_of_the_pool_fail(tmp
 
 
 def test_rounds_that_share_more_than_the_budget_fail(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"share 1\.25\d* of the budget"):
+    with pytest.raises(ValueError, match=r"add up to 1\.25\d* of the budget"):
         run(miniature(schedule=Rounds((0.5, 0.75))), tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_one_that_does_not_is_refused(taught: Callable[..., Cell]) -> None:
 def test_one_that_shows_distributions_is_compared_with(taught: Callable[..., Cell]) -> None:
     made = taught()
     assert distribution_teacher(made) is made.teacher
-    with pytest.raises(ConfigError, match="compares the student with the teacher's distribution, and teacher=foreign"):
+    with pytest.raises(ConfigError, match="compares the student with the teacher's distribution, but teacher=foreign"):
         distribution_teacher(taught(replace(HONEST, shows_distributions=False)))
 
 
@@ -97,6 +97,6 @@ def test_one_that_begins_every_reply_anew_is_not_asked_to_go_on(taught: Callable
         made = taught(capabilities)
         return replace(made, method=replace(made.method, annotation=CritiqueRevision()))
 
-    with pytest.raises(ConfigError, match="cannot go on from a reply that is begun"):
+    with pytest.raises(ConfigError, match="cannot continue a reply that is begun"):
         check(revising(replace(HONEST, continues_replies=False)))
     check(revising(HONEST))

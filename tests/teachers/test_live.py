@@ -722,7 +722,7 @@ def test_what_does_not_fit_into_the_window_is_not_sent(
     settings = {"api": api, "system_prompt": system_prompt}
     cell = SmallCell(opened(server, hours, **settings, context_window=prompt + cap - 1), store)
     with pytest.raises(ConfigError) as raised:
-        cell.asked(asked)
+        cell.request(asked)
     assert str(raised.value) == (
         f"teacher=live at {server.url}: the few_shot_cot prompt of question 'q1' and {cap} new tokens do not fit into "
         f"the window of small (about {prompt} tokens of prompt, teacher.context_window={prompt + cap - 1}); lower "
@@ -732,7 +732,7 @@ def test_what_does_not_fit_into_the_window_is_not_sent(
     cell.assert_nothing_booked(ConfigError)
     assert cell.live.traffic.failures == {"context overflow": 1}
     roomy = SmallCell(opened(server, hours, **settings, context_window=prompt + cap), store)
-    assert roomy.asked(asked).text == TEXT
+    assert roomy.request(asked).text == TEXT
     assert server.requests == 1
 
 
