@@ -48,8 +48,8 @@ _modules_before = 0
 def _what_imports_made_is_no_garbage() -> None:
     """Takes what stands before a test out of Python's search for garbage, wherever modules were imported since.
 
-    A fit searches all objects for what stands in cycles. Those of the libraries and of the collected tests, a million
-    or two, would make the search take longer than the fit; what tests make themselves is searched and freed as ever.
+    A fit searches all objects for what stands in cycles. Those of the libraries, half a million, and of the collected
+    tests would make the search take longer than the fit; what tests make themselves is searched and freed as ever.
     """
     global _modules_before
     if len(sys.modules) != _modules_before:
