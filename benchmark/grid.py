@@ -19,10 +19,10 @@ from benchmark.cell.names import Names, names_of
 from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.planning.checks import check, check_preparation, check_without_trace
+from benchmark.planning.checks import check, check_annotate_ahead, check_without_trace
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.records.catalog import cell_on_disk
-from benchmark.running.annotate_ahead_table import PreparedCell, report
+from benchmark.running.annotate_ahead_table import AheadRow, report
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -36,7 +36,7 @@ ONE_MODE = "a command runs its cells, plans them or annotates ahead"
 CHECKS: Mapping[Mode, Callable[[Cell], None]] = {
     "run": check,
     "plan": check_without_trace,
-    "annotate": check_preparation,
+    "annotate": check_annotate_ahead,
 }
 """By mode the function that raises ConfigError where a cell cannot be done."""
 
@@ -121,7 +121,7 @@ class Grid:
         Raises ConfigError where a cell of the grid is impossible, before anything is bought; SweepFailed at the end
         where purchases of a cell failed.
         """
-        from benchmark.running.annotate_ahead import prepare  # imports torch, which takes seconds
+        from benchmark.running.annotate_ahead import annotate_ahead  # imports torch, which takes seconds
 
         wanted = list(dict.fromkeys(self.asked))
         refused = self._take_up(wanted, "annotate")
@@ -132,7 +132,7 @@ class Grid:
             for number, each in enumerate(self.cells.values(), 1):
                 if len(self.cells) > 1:
                     _say(f"{number} of {len(self.cells)}: {each.cell.describe()}")
-                done.append(PreparedCell(names_of(each.cell), varied(each.overrides), prepare(each.cell, _say)))
+                done.append(AheadRow(names_of(each.cell), varied(each.overrides), annotate_ahead(each.cell, _say)))
         finally:
             sys.stdout.write(report(done))
         failures = [cell.done.failure for cell in done if cell.done.failure is not None]

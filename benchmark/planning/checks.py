@@ -34,7 +34,7 @@ def check(cell: Cell) -> None:
         open_database(cell.store).close()
 
 
-def check_preparation(cell: Cell) -> None:
+def check_annotate_ahead(cell: Cell) -> None:
     """Raises ConfigError with all reasons why the cell's annotations cannot be bought ahead of time.
 
     Does not need the student. Makes the teacher store if the cell needs one.

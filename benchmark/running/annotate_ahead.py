@@ -35,8 +35,8 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Preparation:
-    """What `prepare` did for one cell."""
+class AnnotatedAhead:
+    """What `annotate_ahead` did for one cell."""
 
     questions: int = 0
     """Questions whose replies are now in the store."""
@@ -56,9 +56,9 @@ class Preparation:
     """What was sent to the servers of live teachers, by teacher."""
 
 
-def prepare(cell: Cell, say: Say) -> Preparation:
+def annotate_ahead(cell: Cell, say: Say) -> AnnotatedAhead:
     """Buys what can be bought for the cell now. An error is reported in the result; only an interruption raises."""
-    done = Preparation()
+    done = AnnotatedAhead()
     if not cell.asks_teacher:
         done.needless = "asks no teacher"
     elif not cell.needs_store:
@@ -135,7 +135,7 @@ class StopsWhereStudentNeeded:
 
 
 @contextmanager
-def _opened_buyer(cell: Cell, done: Preparation, say: Say) -> Iterator[AheadOfTimeBuyer]:
+def _opened_buyer(cell: Cell, done: AnnotatedAhead, say: Say) -> Iterator[AheadOfTimeBuyer]:
     suppliers, store = open_teachers(cell, uuid.uuid4().hex, say)
     buyer = AheadOfTimeBuyer(cell, suppliers, done, say)
     try:
@@ -149,7 +149,7 @@ def _opened_buyer(cell: Cell, done: Preparation, say: Say) -> Iterator[AheadOfTi
 class AheadOfTimeBuyer:
     """Buys for one cell, and counts in `done`."""
 
-    def __init__(self, cell: Cell, suppliers: Mapping[str, Supplier], done: Preparation, say: Say) -> None:
+    def __init__(self, cell: Cell, suppliers: Mapping[str, Supplier], done: AnnotatedAhead, say: Say) -> None:
         self.cell = cell
         self.splits = cell.dataset.load()
         self.prompts = prompt_library_for(cell.method.parts)

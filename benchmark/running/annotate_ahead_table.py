@@ -12,7 +12,7 @@ from benchmark.console.markdown_table import markdown_table, number, usd
 from benchmark.types import Json
 
 if TYPE_CHECKING:
-    from benchmark.running.annotate_ahead import Preparation
+    from benchmark.running.annotate_ahead import AnnotatedAhead
 
 COLUMNS = ("method", "dataset", "student", "seed", "varied", "state", "questions", "bought", "held", "tokens", "USD")
 TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
@@ -27,16 +27,16 @@ UNKEPT = (
 
 
 @dataclass(frozen=True)
-class PreparedCell:
+class AheadRow:
     """A row of the table."""
 
     names: Names
     varied: str
     """Further settings in which the cell differs from the other rows."""
-    done: Preparation
+    done: AnnotatedAhead
 
 
-def report(cells: Sequence[PreparedCell]) -> str:
+def report(cells: Sequence[AheadRow]) -> str:
     """The table with totals, then notes: what waits, what failed, what a run will ask again, retries of servers."""
     lines = [*map(_shown, cells), _total(cells)]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(cell.varied for cell in cells)]
@@ -45,16 +45,16 @@ def report(cells: Sequence[PreparedCell]) -> str:
     return "\n\n".join(part for part in (table, notes, LEGEND) if part) + "\n"
 
 
-def _shown(cell: PreparedCell) -> list[str]:
+def _shown(cell: AheadRow) -> list[str]:
     """The row in the order of `COLUMNS`."""
     return [*cell.names, cell.varied, _state(cell.done), *_amounts([cell.done])]
 
 
-def _total(cells: Sequence[PreparedCell]) -> list[str]:
+def _total(cells: Sequence[AheadRow]) -> list[str]:
     return [f"total of {len(cells)}", "", "", "", "", "", *_amounts([cell.done for cell in cells])]
 
 
-def _amounts(done: Sequence[Preparation]) -> list[str]:
+def _amounts(done: Sequence[AnnotatedAhead]) -> list[str]:
     calls = sum(each.bought.calls for each in done)
     tokens = sum(each.bought.prompt_tokens + each.bought.completion_tokens for each in done)
     paid = sum(each.bought.usd for each in done)
@@ -62,7 +62,7 @@ def _amounts(done: Sequence[Preparation]) -> list[str]:
     return [*map(number, counts), usd(paid)]
 
 
-def _state(done: Preparation) -> str:
+def _state(done: AnnotatedAhead) -> str:
     if done.failure is not None:
         return "failed"
     if done.needless is not None:
@@ -70,7 +70,7 @@ def _state(done: Preparation) -> str:
     return "prepared in part" if done.waits else "prepared"
 
 
-def _notes(done: Sequence[Preparation]) -> Iterator[str]:
+def _notes(done: Sequence[AnnotatedAhead]) -> Iterator[str]:
     said = {
         "nothing to prepare": [each.needless for each in done if each.needless],
         "waits for a student": [why for each in done for why in each.waits],
