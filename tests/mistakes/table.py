@@ -506,7 +506,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 Edit(
                     METER,
                     "        taken = self.asked.get(",
-                    "        self.meter.commit({(who, ask): (samples,)})\n        taken = self.asked.get(",
+                    "        self.meter.commit({(who, request): (samples,)})\n        taken = self.asked.get(",
                 ),
             ),
             (
