@@ -134,7 +134,8 @@ class Grid:
                     _say(f"{number} of {len(self.cells)}: {each.cell.describe()}")
                 done.append(AheadRow(names_of(each.cell), varied(each.overrides), annotate_ahead(each.cell, _say)))
         finally:
-            sys.stdout.write(report(done))
+            if done:
+                sys.stdout.write(report(done))
         failures = [cell.done.failure for cell in done if cell.done.failure is not None]
         if failures:
             one, several = failures[0], f"{len(failures)} of {len(done)} cells could not be prepared"

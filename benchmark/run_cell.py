@@ -44,8 +44,9 @@ def run_cell(cell: Cell, display: Display) -> Outcome:
     (results / ".locks").mkdir(parents=True, exist_ok=True)
     with FileLock(results / ".locks" / f"{identifier}.lock"):
         found = cell_on_disk(results, identifier)
-        if found.status == "complete" and isinstance(found.record, CompleteRecord):
-            return Outcome(identifier, cell.describe(), "already complete", summary(found.record))
+        if found.status == "complete":
+            known = summary(found.record) if isinstance(found.record, CompleteRecord) else str(found.problem)
+            return Outcome(identifier, cell.describe(), "already complete", known)
         if found.status == "damaged":
             display.say(str(found.problem))
         with isolated():

@@ -161,7 +161,9 @@ class _Undocumented(ast.NodeTransformer):
         return None if is_text else node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
+        had_body = bool(getattr(node, "body", None))
         super().generic_visit(node)
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.body:
-            node.body = [ast.Pass()]
+        takes_a_body = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if takes_a_body and had_body and not node.body:  # type: ignore[attr-defined]
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
         return node

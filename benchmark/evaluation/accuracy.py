@@ -109,5 +109,15 @@ def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: 
         truncated=any(reply.finish == "length" for reply in replies),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),
-        grade=task.grade(example, read.answer) if isinstance(task, GradedTask) else None,
+        grade=_grade(task, example, read.answer),
     )
+
+
+def _grade(task: Task, example: Example, answer: str | None) -> float | None:
+    """The task's own grade; None without one. Raises ValueError for a grade outside [0, 1]: no record can hold it."""
+    if not isinstance(task, GradedTask):
+        return None
+    grade = task.grade(example, answer)
+    if not 0 <= grade <= 1:
+        raise ValueError(f"task {task.name} gave question {example.id!r} the grade {grade}, and grades lie in [0, 1]")
+    return grade

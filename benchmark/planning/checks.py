@@ -14,6 +14,7 @@ from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
+from benchmark.records.prerequisites import prerequisites
 from benchmark.student.frozen import refuse_other_vocabulary
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
@@ -62,6 +63,7 @@ def _refuse_impossible(cell: Cell) -> None:
     cell.student.check()
     cell.student.fingerprint()  # its weights must be there
     _check_other_models(cell)
+    prerequisites(cell.model_paths)  # the record beside a model that a cell made must be readable
     _check_machine(cell)
     _refuse(cell, [*_reasons(cell), *_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))])
 

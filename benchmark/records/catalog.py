@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from benchmark.errors import ConfigError
 from benchmark.records.contents import changed
-from benchmark.records.schema import CompleteRecord, Record, RecordError, read_record
+from benchmark.records.schema import CompleteRecord, FileContent, Record, RecordError, parse_record, read_json_object
 
 RECORD = "record.json"
 
 
 @dataclass(frozen=True)
 class CellOnDisk:
-    """`problem` says why a damaged cell cannot be used, or why a failed one failed."""
+    """What is known of a cell in a results folder."""
 
     status: Literal["complete", "failed", "damaged", "missing"]
     record: Record | None = None
+    """None for a damaged or missing cell, and for a complete one whose record has a field of a wrong type."""
     problem: str | None = None
+    """Why a damaged cell cannot be used, why a failed one failed, or what is wrong with a complete one's record."""
 
 
 def cell_on_disk(results: Path, cell_id: str) -> CellOnDisk:
@@ -30,9 +34,13 @@ def cell_on_disk(results: Path, cell_id: str) -> CellOnDisk:
     path = results / cell_id / RECORD
     if not path.exists():
         return CellOnDisk("missing")
+    content: dict[str, Any] = {}
     try:
-        record = read_record(path)
+        content = read_json_object(path)
+        record = parse_record(content)
     except RecordError as error:
+        if _is_finished(path.parent, content):
+            return CellOnDisk("complete", problem=f"{path}: {error}; the finished cell stays as it is")
         return CellOnDisk("damaged", problem=f"{path} is damaged ({error}); the cell is made again")
     status = record.status
     if status == "complete":
@@ -41,6 +49,20 @@ def cell_on_disk(results: Path, cell_id: str) -> CellOnDisk:
             return CellOnDisk("damaged", problem=f"{problem}; the cell is made again")
         return CellOnDisk("complete", record)
     return CellOnDisk("failed", record, record.error)
+
+
+def _is_finished(folder: Path, content: Mapping[str, Any]) -> bool:
+    """Whether a record that the schema refuses says that its cell is finished, and all files are as written.
+
+    A field that no run needs must not throw away what was paid for.
+    """
+    if content.get("status") != "complete" or content.get("cell_id") != folder.name:
+        return False
+    try:
+        files = {name: FileContent.model_validate(known) for name, known in content["files"].items()}
+    except (KeyError, AttributeError, ValidationError):
+        return False
+    return bool(files) and changed(folder, files) is None
 
 
 def complete_records(results: Path) -> Iterator[CompleteRecord]:

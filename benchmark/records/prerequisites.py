@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from benchmark.errors import ConfigError
 from benchmark.records.catalog import RECORD
-from benchmark.records.schema import CompleteRecord, Prerequisite, read_record
+from benchmark.records.schema import Prerequisite, RecordError, read_json_object
 
 
 def prerequisites(paths: Mapping[str, str | None]) -> tuple[Prerequisite, ...]:
@@ -14,14 +17,29 @@ def prerequisites(paths: Mapping[str, str | None]) -> tuple[Prerequisite, ...]:
 
     `paths` maps slots to paths, as `Cell.model_paths` does.
 
+    Only the id and the last round's cost are read, so that a record of any version will do.
+
     Raises:
-        RecordError: the record beside such a folder cannot be used.
+        ConfigError: the record beside such a folder cannot be read.
     """
     found = []
     for slot, path in paths.items():
         file = Path(path).parent / RECORD if path else None
         if file is not None and Path(str(path)).name == "student" and file.is_file():
-            record = read_record(file)
-            charged = record.charged if isinstance(record, CompleteRecord) else {}
-            found.append(Prerequisite(slot=slot, cell_id=record.cell_id, charged=charged))
+            found.append(_prerequisite(slot, file))
     return tuple(found)
+
+
+def _prerequisite(slot: str, file: Path) -> Prerequisite:
+    try:
+        record = read_json_object(file)
+        rounds = record.get("rounds") or [{}]
+        return Prerequisite.model_validate(
+            {"slot": slot, "cell_id": record["cell_id"], "charged": rounds[-1].get("charged", {})}
+        )
+    except (RecordError, KeyError, AttributeError, ValidationError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(
+            f"{slot}: the model lies in a cell's folder, and {file} says not what that cell cost ({line}); restore the "
+            "record, or move the model to another folder"
+        ) from error

@@ -77,13 +77,13 @@ NOTHING = LedgerEntry(calls=0, prompt_tokens=0, completion_tokens=0, usd=0.0, qu
 class BudgetLimits(RecordPart):
     """The most that the cell might buy; a limit that is None was not set."""
 
-    questions: int | None
+    questions: int | None = None
     """Annotated questions."""
-    calls: int | None
+    calls: int | None = None
     """Calls to teachers."""
-    tokens: int | None
+    tokens: int | None = None
     """Tokens of prompts and replies together."""
-    usd: Number | None
+    usd: Number | None = None
     """US dollars."""
 
 
@@ -206,19 +206,19 @@ class TeacherReference(RecordPart):
 class TeacherTraffic(RecordPart):
     """What went to the server of one live teacher in the process that finished the cell."""
 
-    requests: int
+    requests: int = 0
     """Every attempt."""
-    retries: dict[str, int]
+    retries: dict[str, int] = Field(default_factory=dict)
     """Attempts that were repeated, by reason."""
-    failures: dict[str, int]
+    failures: dict[str, int] = Field(default_factory=dict)
     """Requests that were given up, by reason."""
-    prompt_tokens: int
+    prompt_tokens: int = 0
     """As the server reported them, or estimated."""
-    completion_tokens: int
+    completion_tokens: int = 0
     """As the server reported them, or estimated."""
-    estimated_requests: int
+    estimated_requests: int = 0
     """Requests whose tokens the server did not report."""
-    uncounted_requests: int
+    uncounted_requests: int = 0
     """Requests that broke off: the server may have charged them, and no ledger holds them."""
 
 

@@ -59,7 +59,7 @@ def test_a_cell_closes_its_run(fails: bool, tmp_path: Path) -> None:
     opened = cell_loggers(WandbLog(), tmp_path, tmp_path / "attempts", "a cell", {"seed": 1})
     with contextlib.suppress(ZeroDivisionError), opened as loggers:
         [_, logger] = loggers
-        run = logger.cell_run
+        run = logger.experiment
         run.log({"before": 1})
         if fails:
             raise ZeroDivisionError

@@ -245,6 +245,20 @@ def test_a_folder_alone_proves_nothing(tmp_path: Path) -> None:
     assert cell_on_disk(tmp_path, "abc").status == "damaged"
 
 
+def test_a_finished_cell_is_kept_where_its_record_has_a_field_of_another_kind(tmp_path: Path) -> None:
+    folder = CellFolder(tmp_path, "abc")
+    (folder.path / "predictions.parquet").write_bytes(b"rows")
+    place = folder.finish(complete_record(cell_id="abc"))
+    record = json.loads((place / "record.json").read_text())
+    record["train"]["optimiser_steps"] = "many"
+    (place / "record.json").write_text(json.dumps(record))
+    found = cell_on_disk(tmp_path, "abc")
+    assert (found.status, found.record) == ("complete", None)
+    assert "train.optimiser_steps" in str(found.problem)
+    (place / "predictions.parquet").write_bytes(b"other")
+    assert cell_on_disk(tmp_path, "abc").status == "damaged"
+
+
 def test_a_results_folder_is_made_and_left_clean(tmp_path: Path) -> None:
     refuse_unwritable(tmp_path / "a" / "b")
     assert not list((tmp_path / "a" / "b").iterdir())

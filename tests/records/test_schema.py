@@ -146,7 +146,8 @@ def test_an_older_record_has_the_defaults_of_what_it_lacks() -> None:
 
 
 WRONG = {
-    "lacks budget.calls": {"budget": {"questions": 1}},
+    "budget.calls is '1.5', expected a whole number or null": {"budget": {"questions": 1, "calls": 1.5}},
+    "lacks train.tokens": {"train": {"optimiser_steps": 1, "seconds": 1.0, "flops": 1.0}},
     "seed is 'True', expected a whole number": {"seed": True},
     "seed is '1.0', expected a whole number": {"seed": 1.0},
     "uses_gold is '1', expected true or false": {"uses_gold": 1},
@@ -167,6 +168,12 @@ WRONG = {
     "teacher_reference is '[]', expected an object or null": {"teacher_reference": []},
     "status is 'running', expected one of complete, failed": {"status": "running"},
 }
+
+
+def test_a_record_of_before_other_budgets_were_known_is_read() -> None:
+    record = parse_record(complete_record().as_json() | {"budget": {"questions": 1}})
+    assert (record.budget.questions, record.budget.tokens) == (1, None)
+    assert record.as_json()["budget"] == {"questions": 1}
 
 
 @pytest.mark.parametrize("complaint", WRONG)
