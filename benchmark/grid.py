@@ -88,10 +88,7 @@ class Grid:
 
     def read(self) -> None:
         """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed."""
-        wanted = self._wanted()
-        refused = self._take_up(wanted, "run")
-        if refused:
-            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+        self._take_up_all(self._wanted(), "run")
 
     def plan_or_annotate(self, mode: str) -> bool:
         """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
@@ -124,9 +121,7 @@ class Grid:
         from benchmark.running.annotate_ahead import annotate_ahead  # imports torch, which takes seconds
 
         wanted = list(dict.fromkeys(self.asked))
-        refused = self._take_up(wanted, "annotate")
-        if refused:
-            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+        self._take_up_all(wanted, "annotate")
         varied, done = _varied_settings(wanted), []
         try:
             for number, each in enumerate(self.cells.values(), 1):
@@ -144,6 +139,12 @@ class Grid:
     def _wanted(self) -> list[Overrides]:
         """The overrides of all cells, reference cells included, each once."""
         return list(dict.fromkeys([*self.asked, *(self._references() if self.with_references else ())]))
+
+    def _take_up_all(self, wanted: Sequence[Overrides], mode: Mode) -> None:
+        """Fills `cells`. Raises ConfigError with every reason where one of them cannot be done."""
+        refused = self._take_up(wanted, mode)
+        if refused:
+            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
 
     def _take_up(self, wanted: Sequence[Overrides], mode: Mode) -> list[RefusedCell]:
         """Fills `cells` with the cells that can be done; returns the others."""

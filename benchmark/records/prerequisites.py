@@ -40,6 +40,6 @@ def _prerequisite(slot: str, file: Path) -> Prerequisite:
     except (RecordError, KeyError, AttributeError, ValidationError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(
-            f"{slot}: the model lies in a cell's folder, and {file} says not what that cell cost ({line}); restore the "
-            "record, or move the model to another folder"
+            f"{slot}: the model lies in a cell's folder, and {file} does not say what that cell cost ({line}); restore "
+            "the record, or move the model to another folder"
         ) from error

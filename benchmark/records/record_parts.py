@@ -230,7 +230,7 @@ class TrainingRecord(RecordPart):
     tokens: int
     """Tokens of prompts and targets that passed through the student, padding apart."""
     response_tokens: int | None = None
-    """Those of the targets alone."""
+    """Tokens of the targets alone."""
     seconds: Number
     """Time inside the fits."""
     flops: Number

@@ -97,7 +97,7 @@ class CellResult(RecordPart):
     cost_estimated: bool
     """Whether some tokens of the books follow a rule of thumb because nobody counted them."""
     test: Rows[TestScore]
-    """The cell's own test set first, then those of `evaluation.extra`."""
+    """The cell's own test set first, then the test sets of `evaluation.extra`."""
     teacher_reference: TeacherReference | None
     """None where no teacher was asked or its accuracy was not measured."""
     teacher_traffic: dict[str, TeacherTraffic] = Field(default_factory=dict)

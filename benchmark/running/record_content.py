@@ -114,15 +114,16 @@ def _round(log: RoundLog) -> RoundRecord:
     return RoundRecord(
         index=log.round.index,
         annotated=log.annotated,
-        charged=_book(log.charged),
-        spent=_book(log.spent),
-        computed=_book(log.computed),
+        charged=ledger_entries(log.charged),
+        spent=ledger_entries(log.spent),
+        computed=ledger_entries(log.computed),
         validation=dict(log.validation),
         notes=dict(log.notes),
     )
 
 
-def _book(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:
+def ledger_entries(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:
+    """Source -> entry, sorted by source: `charged`, `spent` or `computed` as the record shows it."""
     return {source: LedgerEntry(**vars(usage)) for source, usage in sorted(usages.items())}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.types import Usage
@@ -77,8 +76,3 @@ class Ledger:
     def total(self) -> Usage:
         """The sum of `charged` over all sources."""
         return sum(self.charged.values(), start=Usage())
-
-
-def as_numbers(book: Mapping[str, Usage]) -> dict[str, dict[str, float]]:
-    """Source -> unit -> amount: `charged`, `spent` or `computed` as the record shows it."""
-    return {source: vars(usage).copy() for source, usage in sorted(book.items())}

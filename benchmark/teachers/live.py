@@ -321,7 +321,7 @@ class LiveTeacher:
         return body
 
     def _stop(self, request: Request) -> list[str]:
-        """The texts that end a reply. Those of the request are sent to raw completion only: a chat ends by itself."""
+        """The texts that end a reply. Only raw completion gets the texts of the request: a chat ends by itself."""
         return list(dict.fromkeys((*self.teacher.stop, *(request.stop if self.teacher.api == "completions" else ()))))
 
     def _cap(self, request: Request) -> int:

@@ -54,7 +54,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a teacher can do, as it declares it. The defaults are those of a teacher that only answers in text."""
+    """What a teacher can do, as it declares it. The defaults describe a teacher that only answers in text."""
 
     shows_probabilities: bool = False
     """It writes against a contrast, and says how likely given continuations are."""

@@ -18,7 +18,8 @@ from benchmark.axes.weighting import reweighted
 from benchmark.buying.meter import Meter, QuestionMeter, Supplier
 from benchmark.buying.purchase import SeparableContext, buy_in_rank_order
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements
-from benchmark.teachers.ledger import Budget, Ledger, as_numbers
+from benchmark.running.record_content import ledger_entries
+from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Example, Pick, PlannedRequest, Question, Reply, Request, Usage
 
@@ -258,8 +259,8 @@ def test_books_add_up_over_purchases_and_are_shown_sorted() -> None:
     ledger.charge("teacher", Usage(1, 10, 5, 0.5))
     ledger.charge("human", Usage(questions=1))
     ledger.charge("teacher", Usage(2, 1, 1, 0.25, 3))
-    assert list(as_numbers(ledger.charged)) == ["human", "teacher"]
-    assert as_numbers(ledger.charged)["teacher"] == {
+    assert list(ledger_entries(ledger.charged)) == ["human", "teacher"]
+    assert ledger_entries(ledger.charged)["teacher"].as_json() == {
         "calls": 3,
         "prompt_tokens": 11,
         "completion_tokens": 6,
