@@ -35,8 +35,9 @@ class MultipleChoice:
     """The version of the rules that read answers."""
 
     def show(self, question: Question) -> str:
-        """The question's text followed by its options. Raises ValueError for more than 26 options."""
-        items = [self.item.format(letter=letter, choice=choice) for letter, choice in _lettered(question)]
+        """The question's text followed by its options. Raises ValueError for more than 26 options with letters."""
+        shown = _lettered(question) if self._shows_letters else [("", choice) for choice in question.choices or ()]
+        items = [self.item.format(letter=letter, choice=choice) for letter, choice in shown]
         text = f"{question.context}\n{question.text}" if question.context else question.text
         return text + self.heading + self.separator.join(items)
 
@@ -111,7 +112,10 @@ class MultipleChoice:
 def _lettered(question: Question) -> list[tuple[str, str]]:
     choices = question.choices or ()
     if len(choices) > len(string.ascii_lowercase):
-        raise ValueError(f"question {question.id!r} has {len(choices)} options; there are letters for 26")
+        raise ValueError(
+            f"question {question.id!r} has {len(choices)} 'choices'; there are letters for 26: give fewer, or leave "
+            "{letter} out of dataset.task.item"
+        )
     return list(zip(string.ascii_lowercase, choices, strict=False))
 
 
@@ -139,7 +143,7 @@ _NEGATION_REACHES = 40
 
 
 def _mentions(question: Question, text: str, letters: bool) -> Iterator[str | None]:
-    by_letter, by_text = dict(_lettered(question)), _by_text(question.choices or ())
+    by_letter, by_text = dict(_lettered(question) if letters else ()), _by_text(question.choices or ())
     letter_end, letter_negated = -1, False
     for match in _pattern(tuple(by_text), letters).finditer(text):
         before = text[max(0, match.start() - _NEGATION_REACHES) : match.start()]

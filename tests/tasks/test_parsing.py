@@ -181,3 +181,28 @@ def test_options_are_shown_in_order() -> None:
     assert CHOICE.show(Question("q", "Where?", ("x", "y"), "Look.")).startswith("Look.\nWhere?\n")
     plain = MultipleChoice(heading="\n", item="{choice}", separator=",")
     assert plain.show(Question("q", "Where?", ("x", "y"))) == "Where?\nx,y"
+
+
+# --- options without letters -----------------------------------------------------------------------------------------
+
+BARE = MultipleChoice(heading="\n", item="{choice}", separator=",")
+
+
+@pytest.mark.parametrize("count", [26, 27, 100])
+def test_without_letters_there_may_be_any_number_of_options(count: int) -> None:
+    question = Question("q", "Which?", tuple(f"thing {n}" for n in range(count)))
+    last = f"thing {count - 1}"
+    assert BARE.show(question) == "Which?\n" + ",".join(question.choices or ())
+    for text in (last, last.upper(), f"**{last}**."):
+        assert BARE.parse(question, text) == last
+    for text in ("a", "(b)", f"(a) {last}", "option c"):
+        assert BARE.parse(question, text) is None
+    assert BARE.parse_flexibly(question, f"It cannot be thing 0, so I take {last} here") == last
+    assert BARE.parse_flexibly(question, f"The answer is {last}, because thing 0 is too small.") == last
+
+
+@pytest.mark.parametrize("count", [27, 28, 100])
+def test_with_letters_there_are_no_more_than_26(count: int) -> None:
+    question = Question("q", "Which?", tuple(f"thing {n}" for n in range(count)))
+    with pytest.raises(ValueError, match=rf"question 'q' has {count} 'choices'; there are letters for 26: .*item"):
+        CHOICE.show(question)
