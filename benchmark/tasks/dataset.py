@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.contract import Task
 from benchmark.errors import DataError, LeakError
+from benchmark.tasks.shortened import shortened
 from benchmark.types import Example, Question
 
 
@@ -118,7 +119,8 @@ def folded(text: str) -> str:
 def refuse_unreadable_gold(where: str, task: Task, example: Example) -> None:
     """Raises DataError if the task cannot read the gold answer, because then no student could ever be right."""
     if not task.is_correct(example, task.parse(example.without_gold(), example.answer)):
-        raise DataError(f"{where}: task {task.name} cannot read the gold answer {example.answer!r} of {example.id!r}")
+        gold = f"the gold answer {shortened(example.answer)} of {example.id!r}"
+        raise DataError(f"{where}: task {task.name} cannot read {gold}; docs/answer-extraction.md says what it reads")
 
 
 def content_hash(*splits: Sequence[Example]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from benchmark.console.hub_logs import quiet_hub
 from benchmark.errors import DataError
+from benchmark.tasks.rows import is_number, is_whole_number, plain_number
+from benchmark.tasks.shortened import shortened
 
 Row = Mapping[str, Any]
 
@@ -31,7 +34,8 @@ class HubSource:
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Our field -> a column, or a text with columns in braces.
 
-    In such a text, `{split}` is our name of the split and `{row}` the number of the row.
+    A column is taken as it is and read like a field in a file. In a text, columns hold texts or numbers, `{split}` is
+    our name of the split and `{row}` the number of the row.
     """
     parser: str | None = None
     """The name in `PARSERS` of a function that computes fields which no column holds; null for none."""
@@ -51,7 +55,7 @@ class HubSource:
             yield where, self._fields(where, row, {"split": split, "row": number})
 
     def _fields(self, where: str, row: Row, place: Row) -> dict[str, Any]:
-        fields = {name: _filled(where, column, row, place) for name, column in self.columns.items()}
+        fields = {name: _filled(where, name, column, row, place) for name, column in self.columns.items()}
         if self.parser is None:
             return fields
         try:
@@ -63,19 +67,36 @@ class HubSource:
             ) from error
 
 
-def _filled(where: str, column: str, row: Row, place: Row) -> str | None:
-    """The text of a column, of a list of texts in it, or of a template with columns in it; None stays None."""
+def _filled(where: str, name: str, column: str, row: Row, place: Row) -> Any:
+    """The value of a column, or the text of a template with columns in it."""
     if column in row:
         value = row[column]
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return " ".join(map(str, value))
-        return None if value is None else str(value)
+        # Ids of the hub are often numbers, and nobody can write them as text there.
+        return str(value) if name == "id" and is_whole_number(value) else value
     if "{" in column:
         try:
-            return column.format_map({**place, **row})
-        except (AttributeError, KeyError, IndexError, ValueError):
+            return _Template().vformat(column, (), {**place, **row})
+        except _NoText as error:
+            raise DataError(f"{where}: {name!r} cannot be made of {column!r}: {error}") from error
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
             pass  # said below
     raise DataError(f"{where}: there is no column {column!r}; its columns are {', '.join(row)}")
+
+
+class _NoText(Exception):
+    """A value in a template that is neither a text nor a number."""
+
+
+class _Template(string.Formatter):
+    """A text with columns in braces, which must hold texts or numbers."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """The value as text. Raises _NoText for null, NaN, truth values, lists and the like."""
+        if isinstance(value, str) or (is_number(value) and format_spec):
+            return format(value, format_spec)
+        if is_number(value):
+            return plain_number(value)
+        raise _NoText(f"a column in it holds {shortened(value)}, which is neither a text nor a number")
 
 
 @lru_cache(maxsize=8)
@@ -106,8 +127,10 @@ def _grade_school_math(row: Row) -> dict[str, Any]:
 
 def _lettered_choices(row: Row) -> dict[str, Any]:
     """CommonsenseQA: `choices` holds labels and texts, `answerKey` one of the labels."""
-    labels, texts = row["choices"]["label"], row["choices"]["text"]
-    return {"choices": list(texts), "answer": texts[labels.index(row["answerKey"])]}
+    choices, key = row["choices"], row["answerKey"]
+    if key not in choices["label"]:
+        raise ValueError(f"answerKey {key!r} is not among the labels {choices['label']}")
+    return {"choices": choices, "answerKey": key}
 
 
 def _entailment_label(row: Row) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,8 @@ from benchmark.errors import DataError
 from benchmark.random_streams import stream
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash, folded, refuse_unreadable_gold
 from benchmark.tasks.hub import HubSource
+from benchmark.tasks.json_lines import read_json_lines
+from benchmark.tasks.rows import Fields
 from benchmark.types import Example
 
 
@@ -90,9 +91,15 @@ class JsonlDataset:
 
     def read(self, split: str) -> tuple[Example, ...]:
         """The rows of a split: from its file, or from the hub if no data folder was given."""
-        if self.data_dir is None and self.hub is not None:
-            return _examples(self.hub.rows(split))
-        return read_examples(self.path(split))
+        return _examples(_rows_of(self, split))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An example and its place, which refusals name: `FILE, line N`, or its row on the hub."""
+
+    where: str
+    example: Example
 
 
 def _groups_of(expression: str) -> int:
@@ -102,27 +109,33 @@ def _groups_of(expression: str) -> int:
         raise ValueError(f"together={expression!r} is not a regular expression ({error})") from error
 
 
+def _rows_of(dataset: JsonlDataset, split: str) -> tuple[_Row, ...]:
+    if dataset.data_dir is None and dataset.hub is not None:
+        return _typed(dataset.hub.rows(split))
+    return _read(dataset.path(split))
+
+
 @lru_cache(maxsize=16)
 def _split(dataset: JsonlDataset) -> tuple[Mapping[str, tuple[Example, ...]], int]:
     """(the rows of each split, how many were left out)."""
-    pool = dataset.read(dataset.pool)
+    pool = _rows_of(dataset, dataset.pool)
     if dataset.test is None:
         pool, test = _carved(dataset, pool, "test", stream("test"))
     else:
-        test = _first_rows(dataset, dataset.read(dataset.test))
+        test = _first_rows(dataset, _rows_of(dataset, dataset.test))
     pool, left_out = _apart(dataset, pool, test)
     if dataset.validation is None:
         pool, validation = _carved(dataset, pool, "validation", stream("validation", dataset.split_seed))
     else:
-        validation, beside_test = _apart(dataset, dataset.read(dataset.validation), test)
+        validation, beside_test = _apart(dataset, _rows_of(dataset, dataset.validation), test)
         pool, beside_validation = _apart(dataset, pool, validation)
         left_out += beside_test + beside_validation
     rows = {"pool": pool, "validation": validation, "test": test}
     _refuse_unusable_rows(dataset, rows)
-    return rows, left_out
+    return {split: _examples(of_split) for split, of_split in rows.items()}, left_out
 
 
-def _first_rows(dataset: JsonlDataset, test: tuple[Example, ...]) -> tuple[Example, ...]:
+def _first_rows(dataset: JsonlDataset, test: tuple[_Row, ...]) -> tuple[_Row, ...]:
     if dataset.test_size is not None and not 0 < dataset.test_size <= len(test):
         raise DataError(
             f"dataset.test_size={dataset.test_size}, but {dataset.folder}/{dataset.test} has {len(test)} rows"
@@ -131,8 +144,8 @@ def _first_rows(dataset: JsonlDataset, test: tuple[Example, ...]) -> tuple[Examp
 
 
 def _carved(
-    dataset: JsonlDataset, rows: tuple[Example, ...], split: str, generator: np.random.Generator
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    dataset: JsonlDataset, rows: tuple[_Row, ...], split: str, generator: np.random.Generator
+) -> tuple[tuple[_Row, ...], tuple[_Row, ...]]:
     """(rows left, rows drawn). Draws whole groups in random order, as many as fit into the size of the split.
 
     The rows of a smaller size are a subset of the rows of a larger size.
@@ -154,9 +167,7 @@ def _carved(
     return left, tuple(row for i, row in enumerate(rows) if i in drawn)
 
 
-def _apart(
-    dataset: JsonlDataset, rows: tuple[Example, ...], other: tuple[Example, ...]
-) -> tuple[tuple[Example, ...], int]:
+def _apart(dataset: JsonlDataset, rows: tuple[_Row, ...], other: tuple[_Row, ...]) -> tuple[tuple[_Row, ...], int]:
     """(rows without a group in the other split, number of rows left out); all rows if `together` is null."""
     if dataset.together is None:
         return rows, 0
@@ -165,18 +176,21 @@ def _apart(
     return kept, len(rows) - len(kept)
 
 
-def _group(dataset: JsonlDataset, row: Example) -> str:
+def _group(dataset: JsonlDataset, row: _Row) -> str:
     """The row's group: rows of one group go to the same split. By default equal questions are a group."""
     if dataset.together is None:
         return _shown(dataset, row)
-    match = re.search(dataset.together, row.question)
+    match = re.search(dataset.together, row.example.question)
     if match is None:
-        raise DataError(f"dataset.together={dataset.together!r} finds nothing in the question of {row.id!r}")
+        raise DataError(f"dataset.together={dataset.together!r} finds nothing in the question of {row.example.id!r}")
     return folded(match[1])
 
 
-def _shown(dataset: JsonlDataset, row: Example) -> str:
-    return folded(dataset.task.show(row.without_gold()))
+def _shown(dataset: JsonlDataset, row: _Row) -> str:
+    try:
+        return folded(dataset.task.show(row.example.without_gold()))
+    except ValueError as error:
+        raise DataError(f"{row.where}: {error}") from error
 
 
 @lru_cache(maxsize=16)
@@ -184,78 +198,55 @@ def _content_hash(dataset: JsonlDataset) -> str:
     return content_hash(*_split(dataset)[0].values())
 
 
-def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[Example, ...]]) -> None:
+def _refuse_unusable_rows(dataset: JsonlDataset, rows: Mapping[str, tuple[_Row, ...]]) -> None:
     seen: dict[str, str] = {}
     asked: dict[str, str] = {}
-    for split, examples in rows.items():
-        for example in examples:
-            refuse_unreadable_gold(f"dataset={dataset.name}, {split}", dataset.task, example)
+    for split, of_split in rows.items():
+        for row in of_split:
+            example = row.example
+            refuse_unreadable_gold(f"{row.where}: dataset={dataset.name}, {split}", dataset.task, example)
             if seen.setdefault(example.id, split) != split:
                 raise DataError(f"dataset={dataset.name}: id {example.id!r} is in {seen[example.id]} and in {split}")
-            shown = _shown(dataset, example)
+            shown = _shown(dataset, row)
             if asked.setdefault(shown, split) != split:
                 raise DataError(
                     f"dataset={dataset.name}: the question {example.question!r} is in {asked[shown]} and in {split}"
                 )
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (`file, line N`, object) for every line. Raises DataError for a missing, empty or malformed file."""
-    if not path.is_file():
-        there = sorted(p.name for p in path.parent.glob("*.jsonl")) if path.parent.is_dir() else []
-        hint = f"{path.parent} holds {', '.join(there)}" if there else f"there is no data in {path.parent}"
-        raise DataError(f"{path} does not exist; {hint}")
-    empty = True
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line.decode())
-            except UnicodeDecodeError as error:
-                raise DataError(f"{where}: not UTF-8") from error
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where}: not a JSON object ({error.msg})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{where}: not a JSON object but {type(row).__name__}")
-            empty = False
-            yield where, row
-    if empty:
-        raise DataError(f"{path} is empty")
-
-
 @lru_cache(maxsize=32)
+def _read(path: Path) -> tuple[_Row, ...]:
+    return _typed(read_json_lines(path))
+
+
 def read_examples(path: Path) -> tuple[Example, ...]:
     """The examples of one file. Raises DataError that names the first wrong line and what is wrong."""
-    return _examples(read_json_lines(path))
+    return _examples(_read(path))
 
 
-def _examples(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Example, ...]:
+def _typed(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[_Row, ...]:
     first_seen: dict[str, str] = {}
-    examples = []
-    for where, row in rows:
-        example = _example(where, row)
+    found = []
+    for where, values in rows:
+        example = _example(Fields(where, values))
         if example.id in first_seen:
             raise DataError(f"{where}: id {example.id!r} was already used in {first_seen[example.id]}")
         first_seen[example.id] = where
-        examples.append(example)
-    return tuple(examples)
+        found.append(_Row(where, example))
+    return tuple(found)
 
 
-def _example(where: str, row: Mapping[str, Any]) -> Example:
-    for name in ("id", "question", "answer"):
-        if not isinstance(row.get(name), str) or not row[name]:
-            raise DataError(f"{where}: {name!r} must be a text that is not empty, but is {row.get(name)!r}")
-    choices = row.get("choices")
-    if choices is not None:
-        if not (isinstance(choices, list) and choices and all(isinstance(choice, str) for choice in choices)):
-            raise DataError(f"{where}: 'choices' must be null or a list of texts, but is {choices!r}")
-        if row["answer"] not in choices:
-            raise DataError(f"{where}: answer {row['answer']!r} is not among the choices {choices}")
+def _example(fields: Fields) -> Example:
+    key, question, options = fields.id(), fields.question(), fields.options()
     return Example(
-        id=row["id"],
-        question=row["question"],
-        answer=row["answer"],
-        choices=None if choices is None else tuple(choices),
-        rationale=row.get("rationale"),
-        context=row.get("context"),
+        id=key,
+        question=question,
+        answer=fields.gold_answer(options),
+        choices=options.texts if options else None,
+        rationale=fields.rationale(),
+        context=fields.optional_text("context"),
     )
+
+
+def _examples(rows: Iterable[_Row]) -> tuple[Example, ...]:
+    return tuple(row.example for row in rows)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from benchmark.errors import DataError
 from benchmark.tasks.dataset import Dataset
-from benchmark.tasks.jsonl import JsonlDataset, read_json_lines
+from benchmark.tasks.json_lines import read_json_lines
+from benchmark.tasks.jsonl import JsonlDataset
+from benchmark.tasks.rows import Answer, Fields, answer_text
 from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
@@ -23,7 +25,7 @@ from benchmark.teachers.teacher import (
     refuse_without_probabilities,
     with_estimated_tokens,
 )
-from benchmark.types import PlannedRequest, Reply, Request, Usage
+from benchmark.types import PlannedRequest, Question, Reply, Request, Usage
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class RecordedTeacher:
     """Replays JSON lines with `id`, `rationale`, `answer` and, optionally, `raw` and `sample`.
 
     A row becomes the text that the model would have sent (`rationale The answer is answer.`), so that the same parser
-    reads it. If `answer` is null, `raw` takes its place; but if `raw` holds the rationale, it is the whole output, and
-    the text is `raw` without its answer clause. The sample called `greedy` comes first; the others follow by number.
-    Rows of questions outside the dataset are ignored.
+    reads it. An answer that is a number or a truth value is the option that says the same, or else its plain text; a
+    rationale that is a list of steps is one text. If `answer` is null, `raw` takes its place; but if `raw` holds the
+    rationale, it is the whole output, and the text is `raw` without its answer clause. The sample called `greedy` comes
+    first; the others follow by number. Rows of questions outside the dataset are ignored.
     """
 
     stored: ClassVar[bool] = False
@@ -58,7 +61,9 @@ class RecordedTeacher:
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Reads the recording. Raises DataError if the file is missing or malformed, or repeats a sample."""
-        return _Replay(self.name, _read(self._path(dataset)), _shown_questions(dataset))
+        questions = {row.id: row.without_gold() for row in every_example(dataset.load())}
+        shown = {question_id: dataset.task.show(question) for question_id, question in questions.items()}
+        return _Replay(self.name, _replies(_read(self._path(dataset)), questions), shown)
 
     def fingerprint(self, dataset: Dataset) -> str:
         """The SHA-256 of the file's bytes; `missing` if there is no file."""
@@ -107,39 +112,53 @@ class _Replay:
         return [with_estimated_tokens(request, Reply(text)) for text in texts[first:wanted]]
 
 
-def _shown_questions(dataset: Dataset) -> Mapping[str, str]:
-    return {row.id: dataset.task.show(row.without_gold()) for row in every_example(dataset.load())}
+@dataclass(frozen=True)
+class _Said:
+    """What the model said in one row of a recording."""
+
+    rationale: str
+    answer: Answer | None
+    raw: str
+
+    def text(self, choices: Sequence[str]) -> str:
+        """The reply as the model would have sent it, if it was asked with these choices."""
+        if self.answer is None and self.rationale and self.rationale in self.raw:
+            return split_answer(self.raw)[0] or ""
+        said = self.raw if self.answer is None else answer_text(self.answer, choices)
+        clause = f"{ANSWER_CLAUSE} {said}." if said else ""
+        return f"{self.rationale} {clause}".strip()
+
+
+def _replies(
+    recording: Mapping[str, tuple[_Said, ...]], questions: Mapping[str, Question]
+) -> Mapping[str, tuple[str, ...]]:
+    choices = {question_id: question.choices or () for question_id, question in questions.items()}
+    return {
+        question_id: tuple(said.text(choices.get(question_id, ())) for said in samples)
+        for question_id, samples in recording.items()
+    }
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
-    samples: dict[str, dict[str, str]] = {}
-    for where, row in read_json_lines(path):
-        if not isinstance(row.get("id"), str):
-            raise DataError(f"{where}: 'id' must be a text, but is {row.get('id')!r}")
-        of_question = samples.setdefault(row["id"], {})
-        sample = str(row.get("sample", 0))
+def _read(path: Path) -> Mapping[str, tuple[_Said, ...]]:
+    samples: dict[str, dict[str, _Said]] = {}
+    for where, values in read_json_lines(path):
+        fields = Fields(where, values)
+        question_id, sample = fields.id(), fields.sample()
+        of_question = samples.setdefault(question_id, {})
         if sample in of_question:
-            raise DataError(f"{where}: sample {sample} of {row['id']!r} is there twice")
-        of_question[sample] = _as_text(row)
+            raise DataError(f"{where}: sample {sample} of {question_id!r} is there twice")
+        raw = fields.optional_text("raw") or ""
+        of_question[sample] = _Said(fields.rationale() or "", fields.answer(), raw)
     return {
-        question_id: tuple(texts[sample] for sample in sorted(texts, key=_sample_order))
-        for question_id, texts in samples.items()
+        question_id: tuple(said[sample] for sample in sorted(said, key=_sample_order))
+        for question_id, said in samples.items()
     }
 
 
 def _sample_order(sample: str) -> tuple[bool, int, str]:
     """Sorts the greedy sample first, then by number."""
     return sample != "greedy", len(sample), sample
-
-
-def _as_text(row: Mapping[str, Any]) -> str:
-    rationale, answer, raw = row.get("rationale") or "", row.get("answer"), row.get("raw") or ""
-    if answer is None and rationale and rationale in raw:
-        return split_answer(raw)[0] or ""
-    said = raw if answer is None else answer
-    clause = f"{ANSWER_CLAUSE} {said}." if said else ""
-    return f"{rationale} {clause}".strip()
 
 
 @lru_cache(maxsize=16)

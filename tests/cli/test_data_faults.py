@@ -30,10 +30,10 @@ def with_line(rows: list[Any], number: int, line: Any) -> list[Any]:
 FAULTS = [
     ("malformed", '{"id": "train-4", ', ["train.jsonl, line 5", "not a JSON object"]),
     ("no object", "[1, 2]", ["train.jsonl, line 5", "list"]),
-    ("blank line", "", ["train.jsonl, line 5"]),
+    ("not a number", '{"id": "x", "question": "q", "answer": NaN}', ["train.jsonl, line 5", "NaN", "null"]),
     ("no question", {"id": "x", "answer": "3"}, ["line 5", "'question' must be a text"]),
     ("empty id", {"id": "", "question": "q", "answer": "3"}, ["line 5", "'id' must be a text"]),
-    ("number as answer", {"id": "x", "question": "q", "answer": 3}, ["line 5", "'answer'", "3"]),
+    ("list as answer", {"id": "x", "question": "q", "answer": [3]}, ["line 5", "'answer'", "[3]"]),
     ("same id", {"id": "train-1", "question": "q", "answer": "3"}, ["line 5", "'train-1'", "line 2"]),
     ("no list", {"id": "x", "question": "q", "answer": "3", "choices": "3"}, ["line 5", "'choices'"]),
     (
@@ -41,7 +41,11 @@ FAULTS = [
         {"id": "x", "question": "q", "answer": "c", "choices": ["a", "b"]},
         ["line 5", "answer 'c' is not among the choices ['a', 'b']"],
     ),
-    ("answer is no number", {"id": "x", "question": "q", "answer": "a few"}, ["'a few'", "'x'", "generated_answer"]),
+    (
+        "answer is no number",
+        {"id": "x", "question": "q", "answer": "a few"},
+        ["train.jsonl, line 5", "'a few'", "'x'", "generated_answer"],
+    ),
 ]
 
 
@@ -170,6 +174,32 @@ def test_a_teacher_that_is_not_asked_need_not_cover(
     overrides = write_svamp(tmp_path / "data", teacher=None)
     assert command(*overrides, "method=gold_answers").status == 0
     assert results.record()["teacher"] is None
+
+
+WRONG_REPLIES = [
+    ("answer", '{"id": "train-4", "rationale": "r", "answer": ["6"]}', ["'answer'", "['6']"]),
+    ("rationale", '{"id": "train-4", "rationale": {"steps": 2}, "answer": "6"}', ["'rationale'", "{'steps': 2}"]),
+    ("sample", '{"id": "train-4", "rationale": "r", "answer": "6", "sample": true}', ["'sample'", "True"]),
+    ("half a character", '{"id": "train-4", "rationale": "so \\ud83d", "answer": "6"}', ["'rationale'", "'\\ud83d'"]),
+    ("no number", '{"id": "train-4", "rationale": "r", "answer": NaN}', ["NaN", "null"]),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), [fault[1:] for fault in WRONG_REPLIES], ids=[f[0] for f in WRONG_REPLIES])
+def test_a_wrong_line_of_a_recording_is_named_in_the_plan(
+    line: str, said: list[str], command: Run, write_svamp: Run, sum_rows: Rows, results: Any, tmp_path: Path
+) -> None:
+    spoken = [{"id": row["id"], "rationale": "r", "answer": row["answer"]} for row in sum_rows("train", 24)]
+    overrides = write_svamp(tmp_path / "data", teacher=with_line(spoken, 5, line))
+    refused(command(*overrides, "mode=plan"), results, "teacher_palm540b.jsonl, line 5", *said)
+
+
+def test_a_wrong_line_of_a_dataset_is_named_in_the_plan(
+    command: Run, write_svamp: Run, sum_rows: Rows, results: Any, tmp_path: Path
+) -> None:
+    wrong = {"id": "x", "question": ["q"], "answer": "3"}
+    overrides = write_svamp(tmp_path / "data", train=with_line(sum_rows("train", 24), 5, wrong))
+    refused(command(*overrides, "mode=plan"), results, "train.jsonl, line 5", "'question'", "['q']")
 
 
 # --- models -------------------------------------------------------------------------------------------------------

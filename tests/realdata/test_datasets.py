@@ -16,7 +16,8 @@ import yaml
 from benchmark.config import build
 from benchmark.evaluation.reference import teacher_accuracy
 from benchmark.tasks.dataset import Dataset
-from benchmark.tasks.jsonl import JsonlDataset, read_examples, read_json_lines
+from benchmark.tasks.json_lines import read_json_lines
+from benchmark.tasks.jsonl import JsonlDataset, read_examples
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.teachers.recorded import RecordedTeacher
 from benchmark.teachers.replies import split_answer

@@ -211,6 +211,75 @@ def test_a_row_that_is_wrong_is_named_as_a_line_would_be(publish: Callable[..., 
     assert "split train, row 1: 'answer' must be a text that is not empty, but is None" in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question": "q", "answer": float("nan")}, "'answer' must be a text, a number, true or false, but is nan"),
+        (
+            {"question": "q", "answer": ["1", "2"]},
+            "'answer' must be a text, a number, true or false, but is ['1', '2']",
+        ),
+        ({"question": ["1+1", "?"], "answer": "2"}, "'question' must be a text that is not empty, but is ['1+1', '?']"),
+        ({"question": 7, "answer": "2"}, "'question' must be a text that is not empty, but is 7"),
+        (
+            {"question": "q", "answer": "2", "context": ["a", "b"]},
+            "'context' must be a text or null, but is ['a', 'b']",
+        ),
+        ({"question": "q", "answer": "2", "context": float("nan")}, "'context' must be a text or null, but is nan"),
+        ({"question": "q", "answer": "2", "rationale": [1, 2]}, "'rationale' must be a text, null or a list of texts"),
+        ({"question": "q", "answer": "2", "choices": ["2", ""]}, "each of 'choices' must be a text that is not blank"),
+        ({"question": "q", "answer": "2", "choices": [2.0, float("nan")]}, "each of 'choices' must be"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_and_not_made_a_text(
+    publish: Callable[..., str], row: dict[str, Any], said: str
+) -> None:
+    path = publish(train=[row])
+    columns = {"id": "{row}"} | {name: name for name in row}
+    assert f"split train, row 0: {said}" in refused(path, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"answer": 2}, Example("0", "q", "2")),
+        ({"answer": 2.0}, Example("0", "q", "2")),
+        ({"answer": 0.5}, Example("0", "q", "0.5")),
+        ({"answer": True}, Example("0", "q", "true")),
+        ({"answer": True, "choices": ["no", "yes"]}, Example("0", "q", "yes", ("no", "yes"))),
+        ({"answer": 7, "choices": [7, 8]}, Example("0", "q", "7", ("7", "8"))),
+        ({"answer": "B", "choices": {"label": ["A", "B"], "text": ["x", "y"]}}, Example("0", "q", "y", ("x", "y"))),
+        ({"answer": "2", "rationale": ["1+1=2", "2=2"]}, Example("0", "q", "2", rationale="1+1=2;2=2")),
+        ({"answer": "2", "rationale": None, "context": None}, Example("0", "q", "2")),
+    ],
+)
+def test_columns_are_read_like_fields_of_a_file(
+    publish: Callable[..., str], row: dict[str, Any], expected: Example
+) -> None:
+    path = publish(train=[{"question": "q"} | row])
+    columns = {"id": "{row}", "question": "question"} | {name: name for name in row}
+    assert read(path, columns=columns) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("column", "key"), [("idx", "17"), ("{idx}", "17"), ("x-{idx:04d}", "x-0017"), ("{half}", "0.5")]
+)
+def test_ids_may_be_made_of_numbers(publish: Callable[..., str], column: str, key: str) -> None:
+    path = publish(train=[{"idx": 17, "half": 0.5, "question": "q", "answer": "2"}])
+    [row] = read(path, columns={"id": column, "question": "question", "answer": "answer"})
+    assert row.id == key
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "None"), (float("nan"), "nan"), (["a", "b"], "['a', 'b']"), (True, "True")]
+)
+def test_a_text_with_columns_takes_texts_and_numbers_only(publish: Callable[..., str], value: Any, shown: str) -> None:
+    path = publish(train=[{"scene": value, "question": "q", "answer": "2"}])
+    said = refused(path, columns={"id": "{row}", "question": "{scene}: {question}", "answer": "answer"})
+    assert "'question' cannot be made of '{scene}: {question}'" in said
+    assert f"holds {shown}, which is neither a text nor a number" in said
+
+
 def test_ids_that_repeat(publish: Callable[..., str]) -> None:
     path = publish(train=[{"question": "1+1", "answer": "2"}, {"question": "1+2", "answer": "3"}])
     said = refused(path, columns={"id": "{split}", "question": "question", "answer": "answer"})
@@ -224,6 +293,7 @@ def test_ids_that_repeat(publish: Callable[..., str]) -> None:
         ("grade_school_math", {"solution": "#### 2"}, "its columns are"),
         ("lettered_choices", {"choices": {"label": ["A"], "text": ["x"]}, "answerKey": "B"}, "row 0"),
         ("lettered_choices", {"choices": {"label": ["A"], "text": ["x"]}, "answerKey": ""}, "row 0"),
+        ("lettered_choices", {"choices": ["x"], "answerKey": "A"}, "row 0"),
         ("entailment_label", {"label": -1}, "label -1"),
         ("entailment_label", {"label": 3}, "row 0"),
         ("yes_or_no", {"answer": "true"}, "neither true nor false"),

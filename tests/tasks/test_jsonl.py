@@ -38,17 +38,16 @@ def dataset(folder: Path, **settings: Any) -> JsonlDataset:
     ("bad", "message"),
     [
         ("{", r"line 3: not a JSON object"),
-        ("", r"line 3: not a JSON object"),
         ('"text"', r"line 3: not a JSON object but str"),
         ("null", r"line 3: not a JSON object but NoneType"),
-        (row_of(9, id=9), r"line 3: 'id' must be a text that is not empty, but is 9"),
+        (row_of(9, id=9), r"line 3: 'id' must be a text that is not empty, but is 9; write it as text: \"9\""),
         (row_of(9, id=""), r"line 3: 'id' must be a text"),
-        (row_of(9, answer=10), r"line 3: 'answer' must be a text that is not empty, but is 10"),
+        (row_of(9, answer=[10]), r"line 3: 'answer' must be a text, a number, true or false, but is \[10\]"),
         (row_of(9, answer=None), r"line 3: 'answer' must be a text that is not empty, but is None"),
         ({"id": "x", "answer": "1"}, r"line 3: 'question' must be a text that is not empty, but is None"),
         (row_of(9, choices="10"), r"line 3: 'choices' must be null or a list of texts"),
         (row_of(9, choices=[]), r"line 3: 'choices' must be null or a list of texts"),
-        (row_of(9, choices=[10, 11]), r"line 3: 'choices' must be null or a list of texts"),
+        (row_of(9, choices=[10, [11]]), r"line 3: each of 'choices' must be a text that is not blank, .* is \[11\]"),
         (row_of(9, choices=["9", "11"]), r"line 3: answer '10' is not among the choices"),
         (row_of(0), r"line 3: id 'r0' was already used in .*line 1"),
     ],
@@ -170,7 +169,7 @@ def test_a_test_size_takes_the_first_rows(folder: Path) -> None:
 
 def test_a_gold_answer_that_the_task_cannot_read_is_refused(folder: Path) -> None:
     write(folder, test=[row_of(50), row_of(51, answer="fifty-two")])
-    with pytest.raises(DataError, match=r"test: task \w+ cannot read the gold answer 'fifty-two' of 'r51'"):
+    with pytest.raises(DataError, match=r"test\.jsonl, line 2: .* cannot read the gold answer 'fifty-two' of 'r51'"):
         dataset(folder).load()
 
 
@@ -203,3 +202,105 @@ def test_a_file_that_is_not_utf8_is_refused_by_name(folder: Path) -> None:
 def test_the_test_split_of_a_file_is_sealed_too(folder: Path) -> None:
     with pytest.raises(LeakError):
         dataset(folder).load().test.open()
+
+
+@pytest.mark.parametrize(
+    ("gold", "shown"),
+    [("fifty-two", "'fifty-two'"), (True, "'true'"), ("5 2", "'5 2'"), ("x" * 999, "'xxxx.*\\.\\.\\.")],
+)
+def test_an_unreadable_gold_answer_is_named_by_file_and_line(folder: Path, gold: Any, shown: str) -> None:
+    write(folder, test=[row_of(50), "", row_of(51, answer=gold)])
+    message = rf"test\.jsonl, line 3: dataset=sums, test: task generated_answer cannot read the gold answer {shown}"
+    with pytest.raises(DataError, match=message):
+        dataset(folder).load()
+
+
+# --- numbers, truth values and labels ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("10", "10"), ("10.0", "10"), ("1e1", "10"), ("-0.0", "0"), ("1e-7", "0.0000001")]
+)
+def test_a_gold_answer_may_be_a_number(tmp_path: Path, written: str, read: str) -> None:
+    write(tmp_path, train=[f'{{"id": "a", "question": "q", "answer": {written}}}'])
+    [example] = read_examples(tmp_path / "sums" / "train.jsonl")
+    assert example.answer == read
+
+
+@pytest.mark.parametrize(
+    ("changes", "choices", "answer"),
+    [
+        ({"choices": ["yes", "no"], "answer": True}, ("yes", "no"), "yes"),
+        ({"choices": [9, 10], "answer": 10}, ("9", "10"), "10"),
+        ({"choices": {"label": ["A", "B"], "text": ["x", "y"]}, "answer": None, "answerKey": "B"}, ("x", "y"), "y"),
+        ({"choices": [{"label": "1", "text": "x"}, {"label": "2", "text": "y"}], "answer": "1"}, ("x", "y"), "x"),
+    ],
+)
+def test_choices_come_in_the_forms_of_published_datasets(
+    tmp_path: Path, changes: dict[str, Any], choices: tuple[str, ...], answer: str
+) -> None:
+    write(tmp_path, train=[row_of(9, **changes)])
+    [example] = read_examples(tmp_path / "sums" / "train.jsonl")
+    assert (example.choices, example.answer) == (choices, answer)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [(["9+1=10"], "9+1=10"), (["3*3=9", "9+1=10"], "3*3=9;9+1=10"), (["Nine.", "Ten."], "Nine. Ten."), (None, None)],
+)
+def test_a_human_rationale_may_be_a_list_of_steps(tmp_path: Path, written: Any, read: str | None) -> None:
+    write(tmp_path, train=[row_of(9, rationale=written)])
+    assert read_examples(tmp_path / "sums" / "train.jsonl")[0].rationale == read
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"rationale": {"a": 1}}, "rationale"),
+        ({"rationale": ["a", ""]}, "rationale"),
+        ({"context": ["a", "b"]}, "context"),
+        ({"context": 3}, "context"),
+        ({"question": {"stem": "q"}}, "question"),
+        ({"question": "half \ud83d"}, "question"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
+    write(tmp_path, train=[row_of(0), row_of(1) | changes])
+    with pytest.raises(DataError, match=rf"train\.jsonl, line 2: '{field}' "):
+        read_examples(tmp_path / "sums" / "train.jsonl")
+
+
+# --- more options than letters -------------------------------------------------------------------------------------
+
+LETTERED, BARE = MultipleChoice(), MultipleChoice(heading="\n", item="{choice}", separator=",")
+
+
+def of_options(number: int, count: int) -> dict[str, Any]:
+    return row_of(number, choices=[f"thing {n}" for n in range(count)], answer=f"thing {count - 1}")
+
+
+@pytest.mark.parametrize("count", [27, 28, 400])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_more_options_than_letters_are_refused_by_file_and_line(folder: Path, split: str, count: int) -> None:
+    rows = {"train": [of_options(n, 26) for n in range(40)], "test": [of_options(n, 26) for n in range(40, 50)]}
+    lettered = replace(dataset(write(folder, **rows)), task=LETTERED)
+    assert len(lettered.load().pool) == 35
+    rows[split][6] = of_options(99, count)
+    message = rf"{split}\.jsonl, line 7: question 'r99' has {count} 'choices'; there are letters for 26"
+    with pytest.raises(DataError, match=message):
+        replace(dataset(write(folder / "more", **rows)), task=LETTERED).load()
+
+
+@pytest.mark.parametrize("count", [27, 28, 400])
+def test_a_task_without_letters_takes_any_number_of_options(folder: Path, count: int) -> None:
+    rows = [of_options(n, count) for n in range(50)]
+    bare = replace(dataset(write(folder, train=rows[:40], test=rows[40:])), task=BARE)
+    row = bare.load().pool[0]
+    question = row.without_gold()
+    assert BARE.show(question).endswith(f",thing {count - 1}")
+    assert BARE.parse(question, row.answer) == row.answer
+    assert BARE.parse(question, "(b)") is None
+    assert (
+        BARE.parse_flexibly(question, f"I looked at all. It must be thing {count - 2}, I think") == f"thing {count - 2}"
+    )
+    assert BARE.parse_flexibly(question, "thing 1 or thing 2") is None

@@ -162,8 +162,7 @@ def test_a_sample_that_is_there_twice_is_refused_by_line(tmp_path: Path, dataset
         ("{not json", r"line 2: not a JSON object"),
         ("[1, 2]", r"line 2: not a JSON object but list"),
         ('{"rationale": "r"}', r"line 2: 'id' must be a text"),
-        ('{"id": 7, "rationale": "r", "answer": "1"}', r"line 2: 'id' must be a text, but is 7"),
-        ("", r"line 2: not a JSON object"),
+        ('{"id": 7, "rationale": "r", "answer": "1"}', r"line 2: 'id' must be a text .*but is 7; write it as text"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, dataset: JsonlDataset, line: str, message: str) -> None:
