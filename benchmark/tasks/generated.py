@@ -21,7 +21,11 @@ from benchmark.types import Example, Question
 class Generator(Protocol):
     """A source of questions: a module such as `benchmark.tasks.chain_sum`, or a component with settings.
 
-    It may also offer `check_steps(question, rationale) -> StepCheck`, which counts right steps of reasoning.
+    It may also offer two functions more:
+
+    - `check_steps(question, rationale) -> StepCheck` counts right steps of reasoning;
+    - `think(question, generator: random.Random) -> str` writes what a model thinks before its reply: a true search with
+      dead ends and a check of what it found, on one line. Equal questions and random numbers give equal texts.
     """
 
     def examples(self, count: int, generator: random.Random, taken: set[str]) -> list[Example]:
@@ -90,6 +94,16 @@ class GeneratedDataset:
         """Counts the right steps of a rationale; None if the generator has no `check_steps`."""
         check = getattr(_generator(self), "check_steps", None)
         return None if check is None else cast(StepCheck, check(question, rationale))
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether the generator has `think`, so that a simulated teacher can write traces."""
+        return hasattr(_generator(self), "think")
+
+    def think(self, question: Question, generator: random.Random) -> str | None:
+        """The trace of a search for the answer; None if the generator has no `think`."""
+        think = getattr(_generator(self), "think", None)
+        return None if think is None else cast(str, think(question, generator))
 
 
 def _generator(dataset: GeneratedDataset) -> Generator:

@@ -6,7 +6,7 @@ import math
 import random
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 from benchmark.errors import ConfigError
@@ -26,6 +26,9 @@ from benchmark.teachers.teacher import (
 from benchmark.types import PlannedRequest, Question, Reply, Request, Usage
 
 RATIONALISE = "rationalise"
+TRACE_BEGIN, TRACE_END = "<think>\n", "\n</think>\n\n"
+"""What stands before and after a trace, as reasoning models write it."""
+_RATES = ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate", "trace_rate", "unclosed_trace_rate")
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
 
 
@@ -35,7 +38,10 @@ class SimulatedTeacher:
 
     For each reply a probability is drawn from a beta distribution around the accuracy; the reply is right with that
     probability. To a `rationalise` prompt, which states the answer, it writes the reasoning only: then only
-    `wrong_step_rate` and `empty_rate` have an effect, and no confidence is reported.
+    `wrong_step_rate`, `empty_rate` and the two rates of traces have an effect, and no confidence is reported.
+
+    A trace is what a model thinks before its reply, and it is right even where the reply is wrong. Only a dataset whose
+    generator has `think` has traces, such as `pair_search`.
     """
 
     stored: ClassVar[bool] = False
@@ -49,7 +55,11 @@ class SimulatedTeacher:
     malformed_rate: float = 0.0
     """Share of replies, in [0, 1], without the answer clause."""
     empty_rate: float = 0.0
-    """Share of replies, in [0, 1], without any text."""
+    """Share of replies, in [0, 1], without any text (behind the trace, where there is one)."""
+    trace_rate: float = 0.0
+    """Share of replies, in [0, 1], with a trace before the usual text: `<think>`, the trace, `</think>`."""
+    unclosed_trace_rate: float = 0.0
+    """Share of replies, in [0, 1], whose trace never ends: no text follows it, and the finish is `length`."""
     confidence_concentration: float = 4.0
     """Concentration (alpha + beta) of the beta distribution; a higher value keeps it closer to the accuracy."""
     overconfidence: float = 1.0
@@ -62,13 +72,12 @@ class SimulatedTeacher:
     """Its licence, for the model card of an exported student."""
 
     def __post_init__(self) -> None:
-        for name in ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate"):
+        for name in _RATES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)} is not a rate between 0 and 1")
-        if self.wrong_step_rate + self.wrong_answer_rate > 1:
-            raise ValueError(
-                f"wrong_step_rate + wrong_answer_rate = {self.wrong_step_rate + self.wrong_answer_rate} is above 1"
-            )
+        for one, other in (("wrong_step_rate", "wrong_answer_rate"), ("trace_rate", "unclosed_trace_rate")):
+            if (total := getattr(self, one) + getattr(self, other)) > 1:
+                raise ValueError(f"{one} + {other} = {total} is above 1")
         if self.confidence_concentration <= 0 or self.overconfidence <= 0:
             raise ValueError("confidence_concentration and overconfidence must be positive")
 
@@ -78,11 +87,21 @@ class SimulatedTeacher:
         return ("few_shot_cot", RATIONALISE)
 
     def open(self, dataset: Dataset) -> OpenTeacher:
-        """Returns the teacher, ready to answer. Raises ConfigError if the dataset is not generated."""
+        """Returns the teacher, ready to answer.
+
+        Raises:
+            ConfigError: the dataset is not generated, or it has no traces and the teacher should write some.
+        """
         if not isinstance(dataset, GeneratedDataset):
             raise ConfigError(
                 f"teacher={self.name} knows generated tasks only; for dataset={dataset.name} choose a recorded "
                 "teacher, for example teacher=palm540b"
+            )
+        if self.trace_rate + self.unclosed_trace_rate > 0 and not dataset.has_traces:
+            raise ConfigError(
+                f"teacher.trace_rate={self.trace_rate} and teacher.unclosed_trace_rate={self.unclosed_trace_rate}: "
+                f"dataset={dataset.name} has no traces; choose one that has, for example dataset=pair_search, or set "
+                "both rates to 0"
             )
         return _Simulation(self, dataset, _questions(dataset))
 
@@ -124,7 +143,20 @@ class _Simulation:
             text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
-        return with_estimated_tokens(request, Reply(text, confidence=confidence))
+        reply = self._with_trace(Reply(text, confidence=confidence), question, sample)
+        return with_estimated_tokens(request, reply)
+
+    def _with_trace(self, reply: Reply, question: Question, sample: int) -> Reply:
+        """The reply behind its trace, if it has one. Traces have random numbers of their own and move no others."""
+        teacher = self.teacher
+        chance = random.Random(stream_seed("simulated_trace", teacher.seed, question.id, sample))
+        drawn = chance.random()
+        if drawn >= teacher.unclosed_trace_rate + teacher.trace_rate:
+            return reply
+        begun = f"{TRACE_BEGIN}{self.dataset.think(question, chance)}"
+        if drawn < teacher.unclosed_trace_rate:
+            return replace(reply, text=begun, finish="length")
+        return replace(reply, text=f"{begun}{TRACE_END}{reply.text}")
 
     def _solution(self, question: Question, chance: random.Random) -> tuple[str, str, float]:
         """(rationale, answer, reported confidence) of one reply."""

@@ -1,4 +1,4 @@
-"""The two generated tasks: worked solutions against independent computation, and draws that can be relied on."""
+"""The generated tasks: worked solutions against independent computation, and draws that can be relied on."""
 
 import random
 import re
@@ -10,11 +10,14 @@ from types import ModuleType
 
 import pytest
 
-from benchmark.tasks import chain_sum, trait_choice
+from benchmark.tasks import chain_sum, pair_search, trait_choice
 from benchmark.types import Example, Question
 
-TASKS = pytest.mark.parametrize("task", [chain_sum, trait_choice], ids=["chain_sum", "trait_choice"])
+ALL = (chain_sum, trait_choice, pair_search)
+TASKS = pytest.mark.parametrize("task", ALL, ids=[task.__name__.rpartition(".")[2] for task in ALL])
 COUNT = 5000
+PAIR_QUESTIONS = 2076
+"""How many questions of pair search there are."""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,11 @@ def sums() -> list[Example]:
 @pytest.fixture(scope="module")
 def lookups() -> list[Example]:
     return trait_choice.examples(COUNT, random.Random(1), set())
+
+
+@pytest.fixture(scope="module")
+def searches() -> list[Example]:
+    return pair_search.examples(PAIR_QUESTIONS, random.Random(1), set())
 
 
 def steps_of(rationale: str) -> list[tuple[int, str, int]]:
@@ -112,8 +120,8 @@ def test_wrong_lookup_mixes_up_two_choices(lookups: list[Example]) -> None:
 @TASKS
 def test_examples_are_distinct_solved_from_the_question_alone_and_avoid_taken(task: ModuleType) -> None:
     taken = set[str]()
-    rows = [row for _ in range(2) for row in task.examples(1500, random.Random(3), taken)]
-    assert len({row.id for row in rows}) == len(taken) == 3000
+    rows = [row for _ in range(2) for row in task.examples(1000, random.Random(3), taken)]
+    assert len({row.id for row in rows}) == len(taken) == 2000
     for row in rows:
         assert task.solve(row.without_gold()) == (row.rationale, row.answer)
 
@@ -139,10 +147,10 @@ def test_order_and_wording_make_no_new_lookup(monkeypatch: pytest.MonkeyPatch) -
 def test_exhausted_space_is_an_error_that_names_what_is_left(task: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"has at most \d+ questions left, not 1000000000"):
         task.examples(10**9, random.Random(1), set())
-    small = {"LENGTHS": (2,)} if task is chain_sum else {"HALF_RIGHT": 0, "UNRELATED": 0}
+    small = {chain_sum: {"LENGTHS": (2,)}, trait_choice: {"HALF_RIGHT": 0, "UNRELATED": 0}, pair_search: {}}[task]
     for name, value in small.items():
         monkeypatch.setattr(task, name, value)
-    taken, size = set[str](), 200 if task is chain_sum else 105
+    taken, size = set[str](), {chain_sum: 200, trait_choice: 105, pair_search: PAIR_QUESTIONS}[task]
     for left in (size, 0):
         with pytest.raises(ValueError, match=f"at most {left} questions left, not {left + 1}"):
             task.examples(left + 1, random.Random(1), taken)

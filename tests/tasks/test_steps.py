@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmark.config import build
 from benchmark.errors import ConfigError
-from benchmark.tasks import chain_sum, trait_choice
+from benchmark.tasks import chain_sum, pair_search, trait_choice
 from benchmark.tasks.chain_sum import ChainSums
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
@@ -21,7 +21,9 @@ from benchmark.tasks.steps import StepCheck
 from benchmark.types import Example, Question
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
-TASKS = pytest.mark.parametrize("task", [chain_sum, ChainSums(7, 9), trait_choice], ids=["short", "long", "traits"])
+TASKS = pytest.mark.parametrize(
+    "task", [chain_sum, ChainSums(7, 9), trait_choice, pair_search], ids=["short", "long", "traits", "pairs"]
+)
 SUM = Question("", "4+3-5")
 LOOKUP = Question("", "big,hot?", ("ape", "fan", "ewe", "emu", "bed"))
 CHAINS = chain_sum.examples(300, random.Random(5), set()) + ChainSums(7, 9).examples(300, random.Random(5), set())
@@ -152,6 +154,7 @@ def test_a_dataset_checks_where_its_generator_does(monkeypatch: pytest.MonkeyPat
         ("chain_sum", "dcbe6479f54dae7aab38b47f1a2eacc8b9e6ddfdbe94fa0da46689f68885cbc1"),
         ("trait_choice", "ecf1c978c23e39f61600b9c3c5f6b8b53b4521e3e0cbdf9479f26e0eda9318ab"),
         ("chain_sum_long", "064e4c68d5a475d9429483d232bedb5c8d19aac46fc429dd0865d91dbcac13cc"),
+        ("pair_search", "1e75bc42aed5db3feed90ff99f5a561fa4f4103fc6ee17af0465debff11ceda1"),
     ],
 )
 def test_the_rows_are_those_that_they_always_were(name: str, content: str) -> None:

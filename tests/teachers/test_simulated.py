@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -57,6 +58,18 @@ def trait_choices(pool_size: int = 1500) -> GeneratedDataset:
     worked = splits.validation[0]
     shot = Exemplar(worked.question, f"{worked.rationale}.", worked.answer, worked.choices)
     return replace(plain, exemplars=(shot,), generation_seed=0)
+
+
+def pair_searches(pool_size: int = 1900) -> GeneratedDataset:
+    return GeneratedDataset(
+        name="pair_search",
+        generator="benchmark.tasks.pair_search",
+        task=GeneratedAnswer(),
+        exemplars=(Exemplar("3 8 5 9 1=14?", "5+9=14.", "9"),),
+        pool_size=pool_size,
+        validation_size=5,
+        test_size=5,
+    )
 
 
 def ask_all(
@@ -204,6 +217,9 @@ def test_malformed_and_empty_rates_are_met(malformed: float, empty: float) -> No
         {"wrong_answer_rate": 1.1},
         {"malformed_rate": 2.0},
         {"wrong_step_rate": 0.6, "wrong_answer_rate": 0.5},
+        {"trace_rate": -0.1},
+        {"unclosed_trace_rate": 1.1},
+        {"trace_rate": 0.6, "unclosed_trace_rate": 0.5},
         {"overconfidence": 0.0},
         {"confidence_concentration": -1.0},
     ],
@@ -275,9 +291,83 @@ def test_a_teacher_without_errors_is_certain() -> None:
     assert {reply.confidence for _, reply in first_replies(SimulatedTeacher(), chain_sums(50))} == {1.0}
 
 
-# --- independence --------------------------------------------------------------------------------------------------
+# --- traces --------------------------------------------------------------------------------------------------------
 
 NOISY = SimulatedTeacher(wrong_step_rate=0.3, wrong_answer_rate=0.2, malformed_rate=0.1, empty_rate=0.05)
+TRACE = re.compile(r"<think>\n([^\n]*)\n</think>\n\n(.*)", re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("closed", "unclosed"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.2), (0.5, 0.3), (0.6, 0.4), (1.0, 0.0), (0.0, 1.0)]
+)
+@pytest.mark.parametrize("plain", [SimulatedTeacher(), NOISY], ids=["right", "noisy"])
+def test_rates_of_traces_are_met_and_nothing_else_changes(
+    closed: float, unclosed: float, plain: SimulatedTeacher
+) -> None:
+    dataset = pair_searches(1000)
+    usual = first_replies(plain, dataset)
+    thinking = first_replies(replace(plain, trace_rate=closed, unclosed_trace_rate=unclosed), dataset)
+    with_trace = without_end = 0
+    for (example, before), (_, now) in zip(usual, thinking, strict=True):
+        assert now.confidence == before.confidence
+        assert now.completion_tokens == math.ceil(len(now.text.encode()) / 4)
+        if now.finish == "length":
+            without_end += 1
+            trace = now.text.removeprefix("<think>\n")
+            assert "think>" not in trace
+        elif found := TRACE.fullmatch(now.text):
+            with_trace += 1
+            trace = found[1]
+            assert (found[2], now.finish) == (before.text, before.finish)
+        else:
+            assert now == before
+            continue
+        *_, right, check = trace.split(";")  # right even where the reply is not
+        assert right == f"{example.rationale} yes"
+        assert check.endswith(" ok")
+    assert within(with_trace, len(usual), closed)
+    assert within(without_end, len(usual), unclosed)
+
+
+def test_samples_think_in_other_ways_and_the_same_sample_always_in_one() -> None:
+    dataset = pair_searches(300)
+    pool = dataset.load().pool
+    replies = ask_all(SimulatedTeacher(trace_rate=1.0), dataset, pool, 4)
+    assert replies == ask_all(SimulatedTeacher(trace_rate=1.0), dataset, pool, 4)
+    assert sum(len({reply.text for reply in of_question}) > 1 for of_question in replies) > 290
+    other = ask_all(SimulatedTeacher(trace_rate=1.0, seed=1), dataset, pool, 4)
+    assert sum(a != b for a, b in zip(replies, other, strict=True)) > 290
+
+
+def test_given_the_answer_it_thinks_too() -> None:
+    dataset = pair_searches(40)
+    example = dataset.load().pool[0]
+    request = PromptLibrary().render("rationalise", example.without_gold(), dataset, gold=example.answer)
+    [reply] = asyncio.run(SimulatedTeacher(trace_rate=1.0).open(dataset).reply(request, 1))
+    found = TRACE.fullmatch(reply.text)
+    assert found is not None
+    assert found[2] == example.rationale
+
+
+@pytest.mark.parametrize("rate", ["trace_rate", "unclosed_trace_rate"])
+def test_a_dataset_without_traces_is_refused_and_one_that_has_some_is_named(rate: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{rate}=0\.1.*dataset=chain_sum has no traces.*dataset=pair_search"):
+        SimulatedTeacher(**{rate: 0.1}).open(chain_sums(20))
+    SimulatedTeacher().open(chain_sums(20))
+    SimulatedTeacher(**{rate: 0.1}).open(pair_searches(20))
+
+
+def test_without_traces_replies_are_those_that_they_always_were() -> None:
+    dataset = chain_sums(200)
+    replies = [reply for row in ask_all(NOISY, dataset, dataset.load().pool, 3) for reply in row]
+    seen = [(reply.text, reply.finish, round(reply.confidence or 0.0, 6)) for reply in replies]
+    assert (
+        hashlib.sha256(repr(seen).encode()).hexdigest()
+        == "cd6b10347b8340783c8f6d2291d55f9fcc2448d3acc34807f7a3ac169841d804"
+    )
+
+
+# --- independence --------------------------------------------------------------------------------------------------
 
 
 def test_replies_do_not_depend_on_the_order_of_calls_or_on_what_else_was_asked() -> None:
@@ -341,7 +431,7 @@ def accuracy(dataset: GeneratedDataset, library: PromptLibrary) -> float:
     return float(measured["value"])
 
 
-@pytest.mark.parametrize("make", [chain_sums, trait_choices])
+@pytest.mark.parametrize("make", [chain_sums, trait_choices, pair_searches])
 def test_the_real_template_loses_nothing(make: Callable[[int], GeneratedDataset]) -> None:
     assert accuracy(make(200), PromptLibrary()) == 1.0
 
