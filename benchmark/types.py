@@ -362,6 +362,20 @@ class Prediction:
     option_scores: tuple[float, ...] | None = None
     """Score per option, in the question's order; set only where the likeliest option is the answer."""
 
+    @property
+    def outcome(self) -> str | None:
+        """What became of the answer: the first that holds of `right`, `truncated`, `unread` (no answer) and `wrong`.
+
+        None in a task with its own metric, whose answers are neither right nor wrong.
+        """
+        if self.grade is not None:
+            return None
+        if self.correct:
+            return "right"
+        if self.truncated:
+            return "truncated"
+        return "unread" if self.answer is None else "wrong"
+
 
 @dataclass(frozen=True)
 class SampledAnswer:

@@ -13,7 +13,10 @@ from analysis.statistics.references import TeacherGroup
 
 MIN_SEEDS = 3
 MUCH_TRUNCATED = 0.05
-"""A note appears if a larger share of answers is cut: a trained student ends its answers, so the cap is too low."""
+"""A note appears if a larger share of answers is cut: a trained student ends its answers, so the cap is too low.
+
+It is the share of the column `cut %`; where a record does not tell that one, the share of all answers that were cut.
+"""
 SHOWN_SOURCES = frozenset({"teacher", "human"})
 GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
 
@@ -32,6 +35,10 @@ COST_NOTE = (
 REASONING_NOTE = (
     "right reasoning = the share of answers whose every step was checked and is right; wrong behind right = the share "
     "of the right answers whose reasoning is not, empty where a seed has no right answer."
+)
+CUT_NOTE = (
+    "cut % = the share of the test answers of all seeds that were cut at the cap of tokens and are not right, empty "
+    "where a record does not tell."
 )
 GOLD_NOTE = "gold: yes = the method read gold answers before training."
 
@@ -63,6 +70,8 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
     yield from (INTERVAL_NOTE, GAP_NOTE, COST_NOTE, GOLD_NOTE)
     if any(score.test.reasoning_accuracy is not None for score in _scores(blocks)):
         yield REASONING_NOTE
+    if any(group.cut_share for block in blocks for group in block.groups):
+        yield CUT_NOTE
     found = [note for block in blocks for note in (*_seed_notes(block), *_setting_notes(block), *_source_notes(block))]
     yield from dict.fromkeys(found)
     yield from dict.fromkeys(note for block in blocks for note in _seen_notes(block))
@@ -84,11 +93,12 @@ def _seen_notes(block: BlockParts) -> Iterator[str]:
 
 def _truncation_notes(block: BlockParts) -> Iterator[str]:
     for group in block.groups:
-        tests = [score.test for score in group.scores]
-        share = sum(test.truncated_answers or 0 for test in tests) / sum(test.n for test in tests)
+        share, what = group.cut_share, "cut at the cap of tokens and are not right"
+        if share is None:
+            share, what = group.share_at_cap, "cut at the cap of tokens"
         if share > MUCH_TRUNCATED and group.method != UNTRAINED_METHOD:
             yield (
-                f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were cut at the cap of tokens; "
+                f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were {what}; "
                 "raise student.max_new_tokens or evaluation.max_new_tokens."
             )
 

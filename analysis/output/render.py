@@ -34,25 +34,33 @@ def render(table: Table, format_name: str) -> str:
 
 
 def columns_of(block: Block) -> list[str]:
-    """The block's column headings. Columns for reasoning and sampled answers exist only if some row has values."""
+    """The block's column headings. Those for sampled and cut answers and reasoning exist only if some row has any."""
     sampled = ["majority@k %", "pass@k %", "k"] if _shows_samples(block) else []
+    cut = ["cut %"] if _shows_cuts(block) else []
     reasoning = ["right reasoning %", "wrong behind right %"] if _shows_reasoning(block) else []
-    score = [f"{block.key.metric} %", *sampled, "gap closed %", *reasoning]
+    score = [f"{block.key.metric} %", *sampled, "gap closed %", *cut, *reasoning]
     cost = ["questions", "calls", "tokens", "USD", "human labels"]
     return ["method", *score, *cost, "tokens/answer", "seeds", "gold", "records"]
 
 
 def shown_rows(block: Block, short_ids: Mapping[str, str]) -> list[list[str]]:
     """The block's rows as text, in the order of `columns_of`."""
-    sampled, reasoning = _shows_samples(block), _shows_reasoning(block)
-    return [
-        _shown_row(row, short_ids, _shown_samples(row) if sampled else [], _shown_reasoning(row) if reasoning else [])
-        for row in block.rows
-    ]
+    sampled, cut, reasoning = _shows_samples(block), _shows_cuts(block), _shows_reasoning(block)
+    rows = []
+    for row in block.rows:
+        samples = _shown_samples(row) if sampled else []
+        cuts = [_shown_share(row.cut_share)] if cut else []
+        steps = _shown_reasoning(row) if reasoning else []
+        rows.append(_shown_row(row, short_ids, samples, [*cuts, *steps]))
+    return rows
 
 
 def _shows_reasoning(block: Block) -> bool:
     return any(row.reasoning_accuracy is not None for row in block.rows)
+
+
+def _shows_cuts(block: Block) -> bool:
+    return any(row.cut_share for row in block.rows)
 
 
 def _shows_samples(block: Block) -> bool:
@@ -68,7 +76,7 @@ def _shown_samples(row: TableRow) -> list[str]:
 
 
 def _shown_row(
-    row: TableRow, short_ids: Mapping[str, str], sampled: Sequence[str], reasoning: Sequence[str]
+    row: TableRow, short_ids: Mapping[str, str], sampled: Sequence[str], behind_gap: Sequence[str]
 ) -> list[str]:
     tilde = "~" if row.cost_estimated else ""
     seeds = NO_VALUE if row.num_seeds is None else str(row.num_seeds)
@@ -78,7 +86,7 @@ def _shown_row(
         _shown_result(row),
         *sampled,
         _shown_share(row.gap_closed),
-        *reasoning,
+        *behind_gap,
         _shown_number(row.teacher_questions),
         _shown_number(row.teacher_calls),
         _shown_number(_total_tokens(row), tilde),

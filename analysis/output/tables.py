@@ -55,6 +55,8 @@ class TableRow:
     """The upper end of the interval over seeds; None for fewer than two seeds."""
     gap_closed: float | None = None
     """The share of the gap between untrained student and teacher that the method closes; 1 is all of it."""
+    cut_share: float | None = None
+    """The share of answers that were cut at the cap of tokens and are not right, over all seeds, in [0, 1]."""
     reasoning_accuracy: float | None = None
     """The share of answers with right reasoning, in [0, 1]."""
     right_answer_wrong_reasoning: float | None = None
@@ -195,6 +197,7 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         low=interval.low,
         high=interval.high,
         gap_closed=None if untrained else gap_closed(group, parts.untrained, parts.teachers),
+        cut_share=group.cut_share,
         reasoning_accuracy=_mean([test.reasoning_accuracy for test in tests]),
         right_answer_wrong_reasoning=_mean([test.right_answer_wrong_reasoning for test in tests]),
         num_seeds=interval.num_values,

@@ -45,6 +45,24 @@ class Group:
     settings: Settings
     scores: tuple[Score, ...]
 
+    @property
+    def cut_share(self) -> float | None:
+        """The share of the answers of all seeds that were cut at the cap of tokens and are not right, in [0, 1].
+
+        None where a record does not tell: an older one, or one of a graded task.
+        """
+        outcomes = [score.test.outcomes for score in self.scores]
+        known = [outcome for outcome in outcomes if outcome is not None]
+        if len(known) < len(outcomes):
+            return None
+        return sum(outcome.truncated for outcome in known) / sum(outcome.total for outcome in known)
+
+    @property
+    def share_at_cap(self) -> float:
+        """The share of the answers of all seeds that were cut at the cap of tokens, right or not; 0 if not counted."""
+        tests = [score.test for score in self.scores]
+        return sum(test.truncated_answers or 0 for test in tests) / sum(test.n for test in tests)
+
 
 def blocks_of(cells: Sequence[FinishedCell]) -> dict[BlockKey, list[Score]]:
     """Every block with its scores, in a fixed order.

@@ -37,7 +37,7 @@ class CellFolder:
 
     def write_predictions(self, name: str, predictions: Sequence[Prediction]) -> None:
         """One row per evaluated example, as Parquet."""
-        self._write_table(name, [asdict(prediction) for prediction in predictions])
+        self._write_table(name, [{**asdict(prediction), "outcome": prediction.outcome} for prediction in predictions])
 
     def write_samples(self, answers: Sequence[SampledAnswer]) -> None:
         """One row per sampled answer."""

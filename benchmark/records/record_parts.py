@@ -117,6 +117,24 @@ class RoundRecord(RecordPart):
     """Sums that the method's parts counted in this round."""
 
 
+class Outcomes(RecordPart):
+    """How many test answers had each outcome. Every answer has exactly one."""
+
+    right: int
+    """Right answers, cut ones included."""
+    truncated: int
+    """Answers that were cut at the cap of tokens and are not right."""
+    unread: int
+    """Whole texts in which no answer could be read."""
+    wrong: int
+    """Whole texts with a wrong answer."""
+
+    @property
+    def total(self) -> int:
+        """All answers."""
+        return self.right + self.truncated + self.unread + self.wrong
+
+
 class TestScore(RecordPart):
     """The student's result on one test set."""
 
@@ -144,13 +162,21 @@ class TestScore(RecordPart):
     n: int
     """Test questions."""
     truncated_answers: int | None = None
-    """Answers that were cut at the cap of tokens; None in older records."""
+    """Answers that were cut at the cap of tokens, right ones included; None in older records."""
+    outcomes: Outcomes | None = None
+    """What became of the answers; None in older records and for a graded task, which knows no right or wrong."""
     completion_tokens_per_answer: Number | None = None
     """The mean number of tokens that the student wrote for an answer, reasoning included."""
     seconds_per_answer: Number | None = None
     """The mean time for an answer, in seconds."""
     questions_seen_in_pool: int | None = None
     """Questions that the student might have learnt from; None for the cell's own test set, where there are none."""
+
+    @model_validator(mode="after")
+    def _check_outcomes(self) -> TestScore:
+        if self.outcomes is not None and self.outcomes.total != self.n:
+            raise refused(f".outcomes has {self.outcomes.total} answers in all, expected n, which is {self.n}")
+        return self
 
     @model_validator(mode="after")
     def _check_sizes(self) -> TestScore:

@@ -18,6 +18,7 @@ from benchmark.evaluation.sampling import SampledAnswers
 from benchmark.records.schema import (
     CellResult,
     LedgerEntry,
+    Outcomes,
     RoundRecord,
     TeacherReference,
     TeacherTraffic,
@@ -27,7 +28,7 @@ from benchmark.records.schema import (
 from benchmark.records.schema_errors import in_one_line
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.fit import FitReport
-from benchmark.types import RoundLog, Usage
+from benchmark.types import Prediction, RoundLog, Usage
 
 
 @contextmanager
@@ -96,9 +97,16 @@ def _test_score(dataset: str, test: Evaluation, samples: SampledAnswers | None) 
         right_answer_wrong_reasoning=right_answer_wrong_reasoning(test.predictions),
         n=len(test.predictions),
         truncated_answers=test.truncated_answers,
+        outcomes=_outcomes(test.predictions),
         completion_tokens_per_answer=test.completion_tokens_per_answer,
         seconds_per_answer=test.seconds / len(test.predictions),
     )
+
+
+def _outcomes(predictions: Sequence[Prediction]) -> Outcomes | None:
+    """The count of each outcome; None where answers are graded and have none."""
+    counts = Counter(prediction.outcome for prediction in predictions)
+    return None if None in counts else Outcomes(**{name: counts[name] for name in Outcomes.model_fields})
 
 
 def _cuts(state: ResumableState) -> Counter[str]:

@@ -131,6 +131,10 @@ def test_the_record_agrees_with_the_predictions(three_rounds: Ran) -> None:
     counters = Counter(three_rounds.result["counters"])
     assert counters["unparsed_answers"] == sum(row["answer"] is None for row in rows)
     assert counters["truncated_answers"] == test["truncated_answers"] == sum(row["truncated"] for row in rows)
+    told = {name: count for name, count in test["outcomes"].items() if count}
+    assert list(test["outcomes"]) == ["right", "truncated", "unread", "wrong"]
+    assert told == Counter(row["outcome"] for row in rows)
+    assert test["outcomes"]["right"] == sum(row["correct"] for row in rows)
     splits = three_rounds.cell_run.cell.dataset.load()
     splits.test.unseal()
     assert [row["example_id"] for row in rows] == [example.id for example in splits.test.open()]

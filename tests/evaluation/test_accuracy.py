@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -116,6 +116,31 @@ def test_both_readings_are_kept_and_the_strict_one_decides() -> None:
     assert [p.flexible_correct for p in evaluation.predictions] == [True, True, False]
     assert (evaluation.accuracy, evaluation.unparsed_answers) == (0, 2)
     assert evaluation.flexible_accuracy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        (Reply("1+1=2;2+1=3#3"), "right"),
+        (Reply("1+1=2;2+1=3#3", "length"), "right"),  # cut behind its right answer
+        (Reply("1+1=2;2+1=3#2", "length"), "truncated"),  # an answer can be read, and it is wrong
+        (Reply("1+1=2;2+", "length"), "truncated"),
+        (Reply("1+1=2;2+1=3"), "unread"),  # no marker; the flexible reading would find 3
+        (Reply(""), "unread"),
+        (Reply("1+1=2;2+1=3#2"), "wrong"),
+    ],
+)
+def test_every_answer_has_one_outcome(said: Reply, outcome: str) -> None:
+    student = FakeStudent({"1+1+1": said})
+    [prediction] = evaluate(cast(Student, student), EXAMPLES[:1], RationaleThenAnswer(), TASK).predictions
+    assert prediction.outcome == outcome
+    assert replace(prediction, grade=0.5).outcome is None  # a graded answer is neither right nor wrong
+
+
+def test_a_cut_in_an_earlier_turn_counts() -> None:
+    script = {"think 1+1+1": Reply("two", "length"), "answer 1+1+1 after two": Reply("2")}
+    [prediction] = evaluate(cast(Student, FakeStudent(script)), EXAMPLES[:1], ThinkThenAnswer(), TASK).predictions
+    assert prediction.outcome == "truncated"
 
 
 def test_a_contradiction_is_counted_as_no_answer_in_both_readings() -> None:

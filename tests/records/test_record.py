@@ -103,7 +103,7 @@ def test_the_accuracy_follows_from_the_predictions(folder: Path) -> None:
     assert list(rows.columns) == [
         "example_id", "prompt", "text", "rationale", "answer", "gold", "correct", "flexible_answer",
         "flexible_correct", "truncated", "prompt_tokens", "completion_tokens", "grade", "reasoning_right",
-        "option_scores",
+        "option_scores", "outcome",
     ]  # fmt: skip
     assert len(rows) == record["test"][0]["n"]
     assert rows["example_id"].is_unique
@@ -113,6 +113,8 @@ def test_the_accuracy_follows_from_the_predictions(folder: Path) -> None:
     assert rows["flexible_correct"][rows["correct"]].all()
     assert rows["answer"].isna().sum() == record["counters"].get("unparsed_answers", 0)
     assert rows["truncated"].sum() == record["counters"].get("truncated_answers", 0)
+    assert rows["outcome"].value_counts().to_dict() == {k: n for k, n in record["test"][0]["outcomes"].items() if n}
+    assert (rows["correct"] == (rows["outcome"] == "right")).all()
     assert math.isclose(rows["completion_tokens"].mean(), record["test"][0]["completion_tokens_per_answer"])
     assert (rows["correct"] == (rows["answer"].notna() & (rows["answer"] == rows["gold"]))).all()
 

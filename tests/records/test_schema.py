@@ -163,6 +163,18 @@ WRONG = {
     "test[0].value is 'True', expected a fraction in [0, 1]": {
         "test": [{"dataset": "a", "metric": "b", "value": True, "n": 1}]
     },
+    "test[0].outcomes has 9 answers in all, expected n, which is 10": {
+        "test": [
+            {"dataset": "a", "metric": "accuracy", "value": 0.4, "n": 10}
+            | {"outcomes": {"right": 4, "truncated": 3, "unread": 2, "wrong": 0}}
+        ]
+    },
+    "lacks test[0].outcomes.wrong": {
+        "test": [
+            {"dataset": "a", "metric": "accuracy", "value": 0.4, "n": 9}
+            | {"outcomes": {"right": 4, "truncated": 3, "unread": 2}}
+        ]
+    },
     "test is '{}', expected a list": {"test": {}},
     "rounds[0].charged.human is '[]', expected an object": {"rounds": [{"charged": {"human": []}, "spent": {}}]},
     "teacher_reference is '[]', expected an object or null": {"teacher_reference": []},

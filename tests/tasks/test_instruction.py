@@ -126,6 +126,9 @@ def test_a_metric_takes_the_place_of_accuracy(
     ]
     assert list(rows["grade"]) == pytest.approx(graded)
     assert any(0 < grade < 1 for grade in graded)
+    assert test["outcomes"] is None  # nothing is right or wrong, and so nothing is one of four
+    assert rows["outcome"].isna().all()
+    assert test["truncated_answers"] == rows["truncated"].sum()
     assert set(record["rounds"][0]["validation"]) == {"shared_letters"}
     assert told
     assert all(set(metrics) == {"shared_letters"} for metrics in told)

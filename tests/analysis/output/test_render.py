@@ -138,6 +138,40 @@ def test_every_row_has_as_many_cells_as_there_are_columns(results: Path) -> None
     assert [row[place : place + 2] for row in shown_rows(block, {record["cell_id"]: "x"})][-1] == ["62.5", "-"]
 
 
+def with_cut(record: Record, truncated: int) -> Record:
+    record["test"][0]["outcomes"] = {"right": 400, "truncated": truncated, "unread": 0, "wrong": 100 - truncated}
+    return record
+
+
+@pytest.mark.parametrize("format_name", ["markdown", "latex", "html"])
+def test_cut_answers_have_a_column_and_a_note_only_where_there_are_some(results: Path, format_name: str) -> None:
+    shown = latex_escaped("cut %") if format_name == "latex" else "cut %"
+    write_record(results, make_record("older"))
+    write_record(results, with_cut(make_record("elad"), 0))
+    write_record(results, with_cut(make_record("elad", dataset="svamp"), 0))
+    assert shown not in rendered(results, format_name)
+    write_record(results, with_cut(make_record("srd"), 31))
+    text = rendered(results, format_name)
+    assert text.count(shown) == 2  # one block and the note
+    assert "6.2" in text
+
+
+def test_an_older_record_has_an_empty_cell_beside_cut_answers(results: Path) -> None:
+    for record in (make_record("older"), with_cut(make_record("elad"), 0), with_cut(make_record("srd"), 31)):
+        record["test"][0] |= {"reasoning_accuracy": 0.625}
+        write_record(results, record)
+    [block] = build_table(load_records(results)).blocks
+    rows = shown_rows(block, {cell_id: "x" for row in block.rows for cell_id in row.record_ids.split()})
+    place = columns_of(block).index("cut %")
+    assert columns_of(block)[place - 1 : place + 2] == ["gap closed %", "cut %", "right reasoning %"]
+    assert {row[0]: row[place : place + 2] for row in rows if row[0] in ("older", "elad", "srd")} == {
+        "older": ["-", "62.5"],
+        "elad": ["0.0", "62.5"],
+        "srd": ["6.2", "62.5"],
+    }
+    assert {len(row) for row in rows} == {len(columns_of(block))}
+
+
 def sampled(majority: float, pass_rate: float, *sizes: int) -> dict[str, dict[str, float]]:
     at = [str(size) for size in sizes]
     return {"majority_at": {m: majority for m in at}, "pass_at": {m: pass_rate for m in at}}

@@ -239,6 +239,42 @@ def test_many_answers_cut_at_the_cap_are_in_a_note_but_for_the_untrained_student
     assert "42% of the answers of srd were cut" in notes[0]
 
 
+def with_outcomes(record: dict[str, Any], right: int, truncated: int, **also: int) -> dict[str, Any]:
+    """A record that tells the outcomes of its 500 answers; the rest is wrong."""
+    counts = {"right": right, "truncated": truncated, "unread": 0, "wrong": 500 - right - truncated}
+    record["test"][0] |= {"outcomes": counts, "truncated_answers": truncated, **also}
+    return record
+
+
+def test_cut_answers_are_pooled_over_seeds_and_unknown_where_a_record_does_not_tell(results: Path) -> None:
+    told = [with_outcomes(make_record("elad", 0.5, seed), 250, cut) for seed, cut in ((1, 20), (2, 30), (3, 100))]
+    mixed = [with_outcomes(make_record("srd", 0.5, 1), 250, 20), make_record("srd", 0.5, 2)]
+    none = [with_outcomes(make_record("answer_only", 0.5), 250, 0)]
+    table = table_of(results, *told, *mixed, *none)
+    rows = rows_by_name(table)
+    assert rows["elad"].cut_share == pytest.approx(150 / 1500)
+    assert (rows["srd"].cut_share, rows["teacher itself"].cut_share, rows["answer_only"].cut_share) == (None, None, 0)
+    assert "cut_share" in table.frame.columns
+
+
+def test_the_note_and_the_column_of_cut_answers_say_the_same(results: Path) -> None:
+    """Answers that were right before they were cut are in neither, unless a record tells no outcomes."""
+    mostly_right = with_outcomes(make_record("answer_only", 0.9), 450, 10, truncated_answers=300)
+    cut = with_outcomes(make_record("srd", 0.5), 250, 60, truncated_answers=300)
+    older = make_record("elad")
+    older["test"][0]["truncated_answers"] = 300
+    table = table_of(results, mostly_right, cut, older)
+    notes = [note for note in table.notes if "raise student.max_new_tokens" in note]
+    assert {name: row.cut_share for name, row in rows_by_name(table).items() if row.role == "method"} == {
+        "answer_only": pytest.approx(0.02),
+        "srd": pytest.approx(0.12),
+        "elad": None,
+    }
+    assert len(notes) == 2
+    assert "12% of the answers of srd were cut at the cap of tokens and are not right; raise" in "".join(notes)
+    assert "60% of the answers of elad were cut at the cap of tokens; raise" in "".join(notes)
+
+
 def test_test_questions_that_the_pool_holds_are_in_a_note(results: Path) -> None:
     record = make_record("elad")
     extra = record["test"][0] | {"dataset": "svamp", "questions_seen_in_pool": 0}
