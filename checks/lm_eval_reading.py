@@ -14,7 +14,9 @@ NUMBER = re.compile(
     rf"{SIGN_AND_CURRENCY}(?P<digits>(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?|\.\d+)\s*[%$€£¥]?", re.ASCII
 )
 FULL_WIDTH = {code + 0xFEE0: code for code in map(ord, "0123456789.,+-")} | {0x2212: ord("-")}
-BOX = re.compile(r"\$?\\boxed\s?\{([^{}]*)\}\$?")
+GROUPS = re.compile(r"(?<=[0-9])(?:\{?,?\\[,!;: ]\}?|['’~\u2009\u202f\u00a0])(?=[0-9])")
+STYLES = ("boxed", "text", "textbf", "textit", "textrm", "mathbf", "mathrm")
+AROUND = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), *((f"\\{style}{{", "}") for style in STYLES))
 
 
 def process_results(document: Mapping[str, str], results: list[str]) -> dict[str, float]:
@@ -34,9 +36,16 @@ def answer_of(text: str, marker: str) -> str:
 def number(text: str) -> float | None:
     """The number that the text is, apart from Markdown, LaTeX and one full stop; None if it is anything else."""
     text = text.translate(FULL_WIDTH).replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
-    text = text.strip().strip("*_`").strip().removesuffix(".").strip().strip("*_`").strip()
-    boxed = BOX.fullmatch(text)
-    found = NUMBER.fullmatch(boxed[1].strip() if boxed else text)
+    found = NUMBER.fullmatch(bare(GROUPS.sub(",", text)))
     if found is None or (found["sign"] and found["later_sign"]):
         return None
     return float(found["sign"] + (found["later_sign"] or "") + found["digits"].replace(",", ""))
+
+
+def bare(text: str) -> str:
+    """The text without white space, Markdown, LaTeX and a full stop around it, inside of LaTeX too."""
+    text = text.strip().strip("*_`").strip().removesuffix(".").strip().strip("*_`").strip()
+    for before, behind in AROUND:
+        if text.startswith(before) and text.endswith(behind) and len(text) > len(before + behind):
+            return bare(text[len(before) : -len(behind)])
+    return text

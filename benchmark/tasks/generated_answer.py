@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from benchmark.tasks.statements import before_the_reason, plain_characters, statements, unadorned
 from benchmark.types import Example, Question
 
-EXTRACTOR_VERSION = 2
+EXTRACTOR_VERSION = 3
 """Goes up whenever the same text is read differently than before; `docs/answer-extraction.md` lists the versions."""
 TOLERANCE = 1e-4
 """The largest difference between a right answer and the gold answer."""
@@ -79,11 +79,11 @@ _NAME_BEFORE = re.compile(r"[^\W\d_]-$")
 _SIGN_BEFORE = re.compile(rf"(?<![\w)\]}}%-])-{_CURRENCY}?$")
 _JOINT = re.compile(
     r"""[^\S\n]+                                             # 3 4
-    | [\s)\]}%$€£¥]*
+    | [\s)\]}\\%$€£¥]*
       (?: [-–+*/×÷·^] | \}\{ | \\(?:times|cdot|div)           # 3 - 4, \frac{3}{4}
         | (?:[^\W\d_]+\s+)?\bor\b                             # 3 apples or 4
         | \b(?:and|to|x|times|plus|minus)\b )                 # 3 to 4
-      [\s(\[{$€£¥+-]*""",
+      [\s(\[{\\$€£¥+-]*""",
     re.VERBOSE | re.IGNORECASE,
 )
 _LONGEST_JOINT = 40

@@ -11,7 +11,7 @@ from functools import lru_cache
 from benchmark.tasks.statements import before_the_reason, statements, unadorned
 from benchmark.types import Example, Question
 
-EXTRACTOR_VERSION = 2
+EXTRACTOR_VERSION = 3
 """Goes up whenever the same text is read differently than before; `docs/answer-extraction.md` lists the versions."""
 
 
@@ -49,7 +49,7 @@ class MultipleChoice:
         if text.strip() in (question.choices or ()):
             return text.strip()
         said = _fold(unadorned(text))
-        alike = {choice for choice in question.choices or () if _fold(choice) == said}
+        alike = {choice for choice in question.choices or () if _fold(choice) in (said, _fold(text))}
         if alike:
             return _only(alike)
         return self._by_letter(question, said)

@@ -9,7 +9,15 @@ _FULL_WIDTH = 0xFEE0
 """The code of a full-width character minus the code of its plain form."""
 _SAME_CHARACTERS = {ord(plain) + _FULL_WIDTH: plain for plain in "0123456789.,+-"} | {ord("−"): "-"}
 _EMPHASIS = "*_`"
-_BOX = re.compile(r"\$?\\boxed\s?\{([^{}]*)\}\$?")
+_SHELL = re.compile(
+    r"\$?\\boxed\s?\{(?P<box>.*)\}\$?|\\(?:text|textbf|textit|textrm|mathbf|mathrm)\s?\{(?P<style>.*)\}"
+    r"|\$\$(?P<display>[^$]*)\$\$|\$(?P<mathematics>[^$]*)\$|\\\((?P<round>.*)\\\)|\\\[(?P<square>.*)\\\]",
+    re.DOTALL,
+)
+_MOST_SHELLS = 6
+_BRACE = re.compile(r"(?<!\\)[{}]")
+_BETWEEN_GROUPS = re.compile(r"(?<=[0-9])(?:\{?,?\\[,!;: ]\}?|[~'’\u2009\u202f\u00a0])(?=[0-9])")
+"""What separates groups of digits beside a comma: LaTeX's spaces, an apostrophe (Swiss), spaces that do not break."""
 _MARK = re.compile(
     r"\banswer\b[*_]{0,3}\s*(?::|=|(?:is|was|would be|will be)\b)"
     r"|\\boxed\s?\{"
@@ -25,15 +33,34 @@ _REASON = re.compile(
 
 
 def plain_characters(text: str) -> str:
-    """The text with plain digits, signs and commas in place of their full-width, Unicode and LaTeX forms."""
-    return text.translate(_SAME_CHARACTERS).replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
+    """The text with plain digits, signs and commas in place of their full-width, Unicode and LaTeX forms.
+
+    What separates groups of digits becomes a comma too, so that the groups are checked in one place.
+    """
+    text = text.translate(_SAME_CHARACTERS).replace("\\$", "$").replace("\\%", "%")
+    return _BETWEEN_GROUPS.sub(",", text).replace("{,}", ",")
 
 
 def unadorned(text: str) -> str:
-    """The text without white space, Markdown emphasis, a LaTeX box and one full stop around it."""
+    """The text without white space, one full stop, Markdown emphasis and LaTeX (box, mathematics, style) around it."""
     text = _undressed(_undressed(text).removesuffix("."))
-    box = _BOX.fullmatch(text)
-    return box[1].strip() if box else text
+    for _ in range(_MOST_SHELLS):
+        shell = _SHELL.fullmatch(text)
+        inner = next((part for part in shell.groups() if part is not None), "") if shell else ""
+        if not shell or (shell.lastgroup in ("box", "style") and closing_brace(inner, 0) is not None):
+            return text
+        text = _undressed(_undressed(inner).removesuffix("."))
+    return text
+
+
+def closing_brace(text: str, start: int) -> int | None:
+    """Where the brace is closed whose content begins at `start`; None if it is not."""
+    depth = 1
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
+    return None
 
 
 def statements(text: str) -> Iterator[str]:

@@ -46,6 +46,33 @@ NUMBERS = HardQuestion(
         HardCase("1.234,50", None, None, "points and commas of another country"),
         HardCase("1 234", None, None, "a space between thousands looks like two numbers"),
         HardCase("1_000", None, None, "an underscore between thousands"),
+        # --- thousands as LaTeX, the Swiss and typographers write them
+        HardCase("1\\,000", "1000", "1000", "LaTeX's thin space between thousands"),
+        HardCase("\\boxed{1\\,000}", "1000", "1000", "the same in a box"),
+        HardCase("$10\\,000$", "10000", "10000", "the same in mathematics"),
+        HardCase("\\$10\\,000", "10000", "10000", "the same behind an escaped currency"),
+        HardCase("-1\\,000", "-1000", "-1000", "the same behind a sign"),
+        HardCase("1,\\!000", "1000", "1000", "a comma without LaTeX's space behind it"),
+        HardCase("10\\;000", "10000", "10000", "LaTeX's thick space"),
+        HardCase("1\\ 000", "1000", "1000", "LaTeX's forced space"),
+        HardCase("1{\\,}000", "1000", "1000", "LaTeX's thin space in braces"),
+        HardCase("1~000", "1000", "1000", "LaTeX's space that does not break"),
+        HardCase("1'250", "1250", "1250", "a Swiss apostrophe"),
+        HardCase("1’250", "1250", "1250", "a typographer's apostrophe"),
+        HardCase("1'250.50", "1250.5", "1250.5", "an apostrophe and decimals"),
+        HardCase("12'345'678", "12345678", "12345678", "two apostrophes"),
+        HardCase("1\u2009000", "1000", "1000", "a thin space"),
+        HardCase("1\u202f000", "1000", "1000", "a narrow space that does not break"),
+        HardCase("1\u00a0000", "1000", "1000", "a space that does not break"),
+        HardCase("She pays 1'250 francs for 3 nights, 1\u202f250 in all", None, "1250", "two of them in a text"),
+        HardCase("The answer is $8 \\times 125 = 1\\,000$ pens.", None, "1000", "one in a clause"),
+        HardCase("5'11", None, None, "an apostrophe between feet and inches"),
+        HardCase("1\\,2", None, None, "a LaTeX space before one digit"),
+        HardCase("1'2345", None, None, "a group of four digits"),
+        HardCase("1234'567", None, None, "a first group of four digits"),
+        HardCase("3.141\\,592", None, None, "groups behind the point"),
+        HardCase("It is 5'8 tall and weighs 72", None, "72", "feet and inches before a number"),
+        HardCase("72\u00a0kg", None, "72", "a space that does not break before a unit"),
         HardCase("72.00", "72", "72", "trailing zeros"),
         HardCase("72.50", "72.5", "72.5", "one trailing zero"),
         HardCase("007", "7", "7", "leading zeros: one number has one text"),
@@ -94,6 +121,14 @@ NUMBERS = HardQuestion(
         HardCase("`72`.", "72", "72", "Markdown inside of a full stop"),
         HardCase("$72$", "72", "72", "LaTeX mathematics"),
         HardCase("\\boxed{72}", "72", "72", "LaTeX box"),
+        HardCase("$$72$$", "72", "72", "displayed mathematics"),
+        HardCase("\\(72\\)", "72", "72", "LaTeX's other mathematics"),
+        HardCase("\\[72.\\]", "72", "72", "LaTeX's other displayed mathematics, a full stop inside"),
+        HardCase("\\boxed{\\text{72}}", "72", "72", "a text in a box"),
+        HardCase("\\(\\boxed{\\mathbf{72}}\\)", "72", "72", "bold mathematics in a box"),
+        HardCase("\\boxed{72 \\text{ pens}}", None, "72", "a unit in the box"),
+        HardCase("\\boxed{3} + \\boxed{4}", None, "4", "two boxes are not one"),
+        HardCase("\\(3\\) + \\(4\\)", None, None, "two pieces of mathematics are not one"),
         HardCase("$\\boxed{1,000}$.", "1000", "1000", "LaTeX box in mathematics"),
         HardCase("\\boxed{1{,}000}", "1000", "1000", "LaTeX commas"),
         HardCase("So we have \\boxed{72} after 3 steps.", None, "72", "the box states the answer"),
@@ -198,6 +233,8 @@ PLACES = HardQuestion(
         HardCase("b)", "Blue sky", "Blue sky", "half a bracket"),
         HardCase("**B**", "Blue sky", "Blue sky", "Markdown around the letter"),
         HardCase("\\boxed{B}", "Blue sky", "Blue sky", "a box around the letter"),
+        HardCase("\\boxed{\\text{(b) Blue sky}}", "Blue sky", "Blue sky", "a text in a box"),
+        HardCase("\\(\\textbf{(B)}\\)", "Blue sky", "Blue sky", "a bold letter in mathematics"),
         HardCase("option b", "Blue sky", "Blue sky", "the letter by name"),
         HardCase("Choice (B)", "Blue sky", "Blue sky", "the letter by another name"),
         HardCase("(b) Blue sky", "Blue sky", "Blue sky", "letter and text"),
@@ -360,6 +397,17 @@ INFERENCE = HardQuestion(
     ),
 )
 
+FORMULAS = HardQuestion(
+    MultipleChoice(),
+    ("$x^2$", "\\(y\\)", "_z_"),
+    (
+        HardCase("$X^2$.", "$x^2$", "$x^2$", "an option that is mathematics itself"),
+        HardCase("(b) \\(y\\)", "\\(y\\)", "\\(y\\)", "letter and mathematics"),
+        HardCase("_Z_", "_z_", "_z_", "an option that is emphasis itself"),
+        HardCase("$(b)$", "\\(y\\)", "\\(y\\)", "mathematics around the letter"),
+    ),
+)
+
 UNLETTERED = HardQuestion(
     MultipleChoice(heading="\n", item="{choice}", separator=","),
     ("ape", "fan", "ewe"),
@@ -372,4 +420,4 @@ UNLETTERED = HardQuestion(
     ),
 )
 
-HARD_QUESTIONS = (NUMBERS, PLACES, PARTS, TWICE, ALIKE, LETTERS, FIGURES, YES_OR_NO, INFERENCE, UNLETTERED)
+HARD_QUESTIONS = (NUMBERS, PLACES, PARTS, TWICE, ALIKE, LETTERS, FIGURES, YES_OR_NO, INFERENCE, FORMULAS, UNLETTERED)
