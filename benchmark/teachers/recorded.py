@@ -123,7 +123,7 @@ class _Said:
     def text(self, choices: Sequence[str]) -> str:
         """The reply as the model would have sent it, if it was asked with these choices."""
         if self.answer is None and self.rationale and self.rationale in self.raw:
-            return split_answer(self.raw)[0] or ""
+            return _without_clauses(self.raw)
         said = self.raw if self.answer is None else answer_text(self.answer, choices)
         clause = f"{ANSWER_CLAUSE} {said}." if said else ""
         return f"{self.rationale} {clause}".strip()
@@ -159,6 +159,13 @@ def _read(path: Path) -> Mapping[str, tuple[_Said, ...]]:
 def _sample_order(sample: str) -> tuple[bool, int, str]:
     """Sorts the greedy sample first, then by number."""
     return sample != "greedy", len(sample), sample
+
+
+def _without_clauses(text: str) -> str:
+    """The text without the clauses that state an answer: what a recording calls null must not be read."""
+    while (reasoning := split_answer(text)[0] or "") != text:
+        text = reasoning
+    return text
 
 
 @lru_cache(maxsize=16)

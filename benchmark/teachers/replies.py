@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmark.tasks.closing import closing
 from benchmark.types import Reply, Request
 
 ANSWER_CLAUSE = "The answer is"
-"""The words before the answer, in the prompts' exemplars and for the parser."""
+"""The words before the answer, in the prompts' exemplars; `split_answer` also reads what others write instead."""
 NEXT_EXEMPLAR = "\nQ:"
 """The beginning of a further question that a base model invents after its answer."""
 
@@ -29,10 +30,9 @@ def before_next_exemplar(text: str) -> str:
 def split_answer(text: str) -> tuple[str | None, str | None]:
     """(rationale, answer text) of a few-shot reply; each is None if the reply does not contain it.
 
-    Cuts the text before an invented next question. The last answer clause counts.
+    Cuts the text before an invented next question. The last clause that states an answer counts, up to the end of the
+    text; words, marks and headings that only lead to it are no part of the rationale.
     """
     text = before_next_exemplar(text)
-    rationale, clause, answer = text.rpartition(ANSWER_CLAUSE)
-    if not clause:
-        return text or None, None
-    return rationale.strip() or None, answer.strip().removesuffix(".").strip() or None
+    found = closing(text)
+    return (text or None, None) if found is None else (found.reasoning or None, found.answer or None)

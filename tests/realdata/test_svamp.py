@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -104,27 +105,35 @@ def test_llama_scores_as_published(dataset: JsonlDataset, splits: Splits) -> Non
 
 @pytest.mark.parametrize("name", ["palm540b", "llama3chatqa8b"])
 def test_what_is_parsed_is_what_was_recorded(name: str, dataset: JsonlDataset, splits: Splits) -> None:
-    """Question by question: same answer, null stays unparsed, the rationale arrives whole."""
+    """Question by question: same answer, null stays unparsed, the rationale arrives whole.
+
+    15 of Llama's end in `Hence, the answer is` or `Hence,`, which belongs to the clause and not to the reasoning.
+    """
     recorded = {}
     for line in (DATA / "svamp" / f"teacher_{name}.jsonl").read_text().splitlines():
         row = json.loads(line)
         recorded[row["id"]] = row
     door = teacher(name).open(dataset)
-    unread = 0
+    unread, led = 0, 0
     for example in train_rows(splits):
         request = PromptLibrary().render("few_shot_cot", example.without_gold(), dataset)
         [reply] = asyncio.run(door.reply(request, 1))
         rationale, said = split_answer(reply.text)
         answer = None if said is None else dataset.task.parse(example.without_gold(), said)
         expected = recorded[example.id]
-        assert rationale == (expected["rationale"].strip() or None)
+        whole = expected["rationale"].strip()
+        if rationale != (whole or None):
+            assert re.fullmatch(
+                r",? ?hence,?(?: the answer is)?", whole.removeprefix(rationale or "").strip(), re.IGNORECASE
+            )
+            led += 1
         if expected["answer"] is None:
             assert answer is None
             unread += 1
         else:
             assert answer is not None
             assert abs(float(answer) - float(expected["answer"])) <= 1e-4
-    assert unread == (33 if name == "palm540b" else 0)
+    assert (unread, led) == ((33, 0) if name == "palm540b" else (0, 15))
 
 
 def test_a_template_that_loses_the_question_scores_nothing(

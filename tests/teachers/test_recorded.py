@@ -109,6 +109,14 @@ def test_null_answers_raw_and_missing_rationales(
     assert split_answer(reply.text) == (rationale, answer)
 
 
+def test_a_null_answer_stays_null_however_often_the_output_states_one(tmp_path: Path, dataset: JsonlDataset) -> None:
+    raw = "so. Thus the answer is 2. The answer is 2. #### 2\n\\boxed{2}"
+    [reply] = request_for(
+        teacher_of(tmp_path, [{"id": "q1", "rationale": "so.", "answer": None, "raw": raw}]), dataset, "q1"
+    )
+    assert split_answer(reply.text) == ("so.", None)
+
+
 def test_a_null_answer_is_wrong_even_where_raw_is_kept(tmp_path: Path, dataset: JsonlDataset) -> None:
     rows = [
         {"id": "q4", "rationale": "r", "answer": None, "raw": "(4 + 4)"},

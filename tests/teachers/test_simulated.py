@@ -467,10 +467,10 @@ def test_losing_the_question_is_told_apart_from_losing_the_clause(tmp_path: Path
 
 def test_a_corrupted_parser_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The teacher speaks as the exemplars do, so a parser that looks for other words reads nothing."""
-    from benchmark.teachers import replies
+    from benchmark.tasks import closing
 
     dataset = chain_sums(60)
-    monkeypatch.setattr(replies, "ANSWER_CLAUSE", "Answer:")
+    monkeypatch.setattr(closing, "_CLAUSE", re.compile("(?P<the>result)(?P<heading>:)"))
     assert accuracy(dataset, PromptLibrary()) == 0.0
 
 
