@@ -105,14 +105,6 @@ class Request:
                 f"a request in the role {self.role!r} asks for a contrast and for continuations; ask twice"
             )
 
-    def kept(self, text: str) -> str:
-        """The part of a written text that counts as the reply: all before the first text of `stop`.
-
-        With a `one_line` contrast, all before the first line feed.
-        """
-        ends = ("\n",) if self.contrast and self.contrast.one_line else self.stop
-        return text[: min((text.index(end) for end in ends if end in text), default=None)]
-
 
 @dataclass(frozen=True)
 class Reply:

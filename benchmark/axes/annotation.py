@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements, Task
-from benchmark.teachers.replies import NEXT_EXEMPLAR, before_next_exemplar, split_answer
-from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Reply, Request
+from benchmark.teachers.replies import NEXT_EXEMPLAR, own_words, split_answer
+from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Request
 
 FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
 """Values of `Reply.finish` after which asking again brings the same reply."""
+
+Strictness = Literal["strict", "flexible"]
+"""How a teacher's answer is read: `strict` reads the clause that states it, `flexible` also searches the whole text."""
 
 
 def _refuse_impossible(samples: int, temperature: float) -> None:
@@ -24,15 +27,19 @@ def _refuse_impossible(samples: int, temperature: float) -> None:
 class FewShotCot:
     """The teacher reasons after a few worked examples and states its own answer (Wei et al., 2022).
 
-    Above temperature 0, a sample whose answer the task cannot read is asked for again, once.
+    Above temperature 0, a sample whose answer cannot be read is asked for again, once.
     """
 
     samples: int = 1
     temperature: float = 0.0
+    reading: Strictness = "strict"
+    """`flexible`: where the strict reading finds no answer, the task's flexible reading of the whole reply decides."""
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
 
     def __post_init__(self) -> None:
         _refuse_impossible(self.samples, self.temperature)
+        if self.reading not in get_args(Strictness):
+            raise ValueError(f"reading={self.reading!r} must be strict or flexible")
 
     def requires(self) -> Requirements:
         """A teacher that takes the few-shot prompt."""
@@ -46,54 +53,69 @@ class FewShotCot:
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """One `rationale` annotation per sample; `answer` is None if the task can read no answer in the reply.
 
-        A sample that was asked for again keeps both replies, and its evidence has `asked_again`.
+        A sample that was asked for again keeps both replies, and its evidence has `asked_again`. Where only the
+        flexible reading found the answer, it has `read_flexibly`.
         """
         teacher, request = context.teachers[0], self._request(pick.question, context)
-        heard = [[reply] for reply in await ask(teacher, request, self.samples)]
-        again = [replies for replies in heard if self._asks_again(replies[0], pick.question, context.task)]
+        heard = [[Exchange(teacher, request, reply)] for reply in await ask(teacher, request, self.samples)]
+        again = [exchanges for exchanges in heard if self._asks_again(exchanges[0], pick.question, context.task)]
         if again:
             more = await ask(teacher, request, self.samples + len(again))
-            for replies, reply in zip(again, more[self.samples :], strict=True):
-                replies.append(reply)
+            for exchanges, reply in zip(again, more[self.samples :], strict=True):
+                exchanges.append(Exchange(teacher, request, reply))
             context.note(asked_again=len(again))
-        return [
-            _annotation(pick, sample, context, [Exchange(teacher, request, reply) for reply in replies])
-            for sample, replies in enumerate(heard)
-        ]
+        rows = [self._annotation(pick, sample, context.task, exchanges) for sample, exchanges in enumerate(heard)]
+        flexibly = sum("read_flexibly" in row.evidence for row in rows)
+        if flexibly:
+            context.note(read_flexibly=flexibly)
+        return rows
 
     def _request(self, question: Question, context: PlanContext) -> Request:
         request = context.prompt("few_shot_cot", question, temperature=self.temperature)
         return replace(request, stop=(NEXT_EXEMPLAR,))
 
-    def _asks_again(self, reply: Reply, question: Question, task: Task) -> bool:
+    def _asks_again(self, exchange: Exchange, question: Question, task: Task) -> bool:
         """Whether another reply may help: not at temperature 0, where the same request brings the same reply."""
-        unread = _stated_answer(reply, question, task) is None
-        return unread and self.temperature > 0 and reply.finish not in FINAL_WITHOUT_ANSWER
+        unread = self._read(exchange, question, task).answer is None
+        return unread and self.temperature > 0 and exchange.reply.finish not in FINAL_WITHOUT_ANSWER
+
+    def _read(self, exchange: Exchange, question: Question, task: Task) -> _Read:
+        text = own_words(exchange.reply, exchange.request)
+        rationale, stated = split_answer(text)
+        answer = None if stated is None else task.parse(question, stated)
+        if answer is not None or self.reading == "strict":
+            return _Read(rationale, answer)
+        return _Read(rationale, task.parse_flexibly(question, text), flexibly=True)
+
+    def _annotation(self, pick: Pick, sample: int, task: Task, exchanges: Sequence[Exchange]) -> Annotation:
+        """The annotation from the last reply of one sample."""
+        last = exchanges[-1]
+        read = self._read(last, pick.question, task)
+        return Annotation(
+            question=pick.question,
+            kind="rationale",
+            source=last.source,
+            rationale=read.rationale,
+            answer=read.answer,
+            sample=sample,
+            evidence={
+                **pick.evidence,
+                "confidence": last.reply.confidence,
+                "finish": last.reply.finish,
+                **({"asked_again": True} if len(exchanges) > 1 else {}),
+                **({"read_flexibly": True} if read.flexibly and read.answer is not None else {}),
+            },
+            exchanges=tuple(exchanges),
+        )
 
 
-def _stated_answer(reply: Reply, question: Question, task: Task) -> str | None:
-    stated = split_answer(reply.text)[1]
-    return None if stated is None else task.parse(question, stated)
+@dataclass(frozen=True)
+class _Read:
+    """What was read in a reply."""
 
-
-def _annotation(pick: Pick, sample: int, context: Context, exchanges: Sequence[Exchange]) -> Annotation:
-    """The annotation from the last reply of one sample."""
-    last = exchanges[-1].reply
-    return Annotation(
-        question=pick.question,
-        kind="rationale",
-        source=exchanges[-1].source,
-        rationale=split_answer(last.text)[0],
-        answer=_stated_answer(last, pick.question, context.task),
-        sample=sample,
-        evidence={
-            **pick.evidence,
-            "confidence": last.confidence,
-            "finish": last.finish,
-            **({"asked_again": True} if len(exchanges) > 1 else {}),
-        },
-        exchanges=tuple(exchanges),
-    )
+    rationale: str | None
+    answer: str | None
+    flexibly: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,8 @@ class SelfConsistentCot:
 
     samples: int = 8
     temperature: float = 0.7
+    reading: Strictness = "strict"
+    """As in `FewShotCot`."""
     kinds: ClassVar[frozenset[str]] = frozenset({"rationale", "sample"})
 
     def __post_init__(self) -> None:
@@ -114,10 +138,11 @@ class SelfConsistentCot:
                 f"samples={self.samples} must be at least 2, temperature={self.temperature} above 0: a majority needs "
                 "several different samples"
             )
+        _ = self._chains  # refuses another reading
 
     @property
     def _chains(self) -> FewShotCot:
-        return FewShotCot(self.samples, self.temperature)
+        return FewShotCot(self.samples, self.temperature, self.reading)
 
     def requires(self) -> Requirements:
         """A teacher that takes the few-shot prompt."""
@@ -174,7 +199,7 @@ class Rationalise:
                 question=question,
                 kind="rationale",
                 source=teacher,
-                rationale=before_next_exemplar(reply.text) or None,
+                rationale=own_words(reply, request) or None,
                 answer=gold,
                 sample=sample,
                 evidence={**pick.evidence, "gold_given": True, "finish": reply.finish},

@@ -9,7 +9,7 @@ from benchmark.evaluation.reading import Reading, read_both
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.tasks.dataset import Dataset, GradedTask
 from benchmark.teachers.prompts import PromptLibrary
-from benchmark.teachers.replies import before_next_exemplar, split_answer
+from benchmark.teachers.replies import own_words, split_answer
 from benchmark.teachers.teacher import OpenTeacher, Teacher
 from benchmark.types import Example, Json, Question, Reply, Request
 
@@ -81,7 +81,8 @@ def teacher_accuracy(
         return None
     replies = asyncio.run(ask_each(requests, lambda request: teacher.reply(request, 1), at_once))
     readings = [
-        _read(dataset, by_id[request.question_id], reply) for request, reply in zip(requests, replies, strict=True)
+        _read(dataset, by_id[request.question_id], own_words(reply, request))
+        for request, reply in zip(requests, replies, strict=True)
     ]
     return {
         "metric": "accuracy",
@@ -92,6 +93,6 @@ def teacher_accuracy(
     }
 
 
-def _read(dataset: Dataset, example: Example, reply: Reply) -> Reading:
-    _, stated = split_answer(reply.text)
-    return read_both(dataset.task, example, stated, before_next_exemplar(reply.text))
+def _read(dataset: Dataset, example: Example, text: str) -> Reading:
+    _, stated = split_answer(text)
+    return read_both(dataset.task, example, stated, text)

@@ -20,6 +20,7 @@ from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
+from benchmark.tasks.stopping import has_ended, reply_span
 from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ class Student:
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
         texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
         found = [
-            self._reply(request.kept(text), draft)
-            for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)
+            self._reply(request, text, draft) for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)
         ]
         self._book(found)
         return found
@@ -159,8 +159,10 @@ class Student:
         """The tokens to decode, with a token that ended a line: its text may begin before the line feed."""
         return draft.tokens if draft.end in (None, self._eos_id) else [*draft.tokens, draft.end]
 
-    def _reply(self, text: str, draft: Draft) -> Reply:
+    def _reply(self, request: Request, written: str, draft: Draft) -> Reply:
         """The reply that a draft holds; a contrasted draft counts the tokens of both rows."""
+        begins, ends = reply_span(request, written)
+        text = written[begins:ends]
         end = () if draft.end is None else (draft.end,)
         rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
@@ -169,7 +171,7 @@ class Student:
             prompt_tokens=sum(map(len, rows)),
             completion_tokens=len(rows) * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
-            log_probability=self._log_probability(text, draft),
+            log_probability=None if begins else self._log_probability(text, draft),
         )
 
     def _log_probability(self, text: str, draft: Draft) -> float | None:
@@ -200,14 +202,22 @@ class Student:
             chance=stream("generation", self.seed, *words) if request.temperature > 0 else None,
             opponent=opponent,
             nats=[] if log_probabilities else None,
-            holds_stop=self._stopped_by(request.stop) if request.stop else None,
+            holds_stop=self._stopped_by(request) if request.stop else None,
         )
         draft.limit = min(wanted, self.max_length - draft.width)
         return draft
 
-    def _stopped_by(self, stop: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        longest = max(len(text.encode()) for text in stop)  # a token holds at least a byte
-        return lambda tokens: any(text in self._decoded(tokens[-longest:]) for text in stop)
+    def _stopped_by(self, request: Request) -> Callable[[Sequence[int]], bool]:
+        """Says whether tokens end in a stop text. Once one did not end the reply, the whole text is read every time."""
+        longest = max(len(text.encode()) for text in request.stop)  # a token holds at least a byte
+        reads_all = False
+
+        def stopped(tokens: Sequence[int]) -> bool:
+            nonlocal reads_all
+            reads_all = reads_all or any(text in self._decoded(tokens[-longest:]) for text in request.stop)
+            return reads_all and has_ended(request, self._decoded(tokens))
+
+        return stopped
 
     def _opponent(self, request: Request, room: int) -> Opponent | None:
         if request.contrast is None:

@@ -5,21 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmark.tasks.closing import closing
+from benchmark.tasks.stopping import NEXT_EXEMPLAR as NEXT_EXEMPLAR  # for parts that need only this module
+from benchmark.tasks.stopping import has_ended, kept
 from benchmark.types import Reply, Request
 
 ANSWER_CLAUSE = "The answer is"
 """The words before the answer, in the prompts' exemplars; `split_answer` also reads what others write instead."""
-NEXT_EXEMPLAR = "\nQ:"
-"""The beginning of a further question that a base model invents after its answer."""
 
 
 def until_stop(reply: Reply, request: Request) -> Reply:
-    """The reply, cut before the first text that ends it (`Request.kept`).
+    """The reply without what does not count: a restated question, and all from the first text that ends it on.
 
-    If something was cut, `log_probability` becomes None; the token counts still include the cut text.
+    If something was cut, `log_probability` becomes None; the token counts still include the cut text. `finish` becomes
+    `stop` if a text of `Request.stop` ended the reply.
     """
-    kept = request.kept(reply.text)
-    return reply if kept == reply.text else replace(reply, text=kept, finish="stop", log_probability=None)
+    text = kept(request, reply.text)
+    if text == reply.text:
+        return reply
+    finish = "stop" if has_ended(request, reply.text) else reply.finish
+    return replace(reply, text=text, finish=finish, log_probability=None)
+
+
+def own_words(reply: Reply, request: Request) -> str:
+    """The reply's text without the question that it restates and without what it invents behind its answer."""
+    stopping = replace(request, stop=(*request.stop, NEXT_EXEMPLAR))
+    return before_next_exemplar(kept(stopping, reply.text))
 
 
 def before_next_exemplar(text: str) -> str:

@@ -100,6 +100,62 @@ def test_no_reply_is_lost_and_the_plan_is_never_exceeded(texts: list[str]) -> No
         assert {request.request for request in planned} == {asked for asked, _ in teacher.asked}
 
 
+# --- how strictly an answer is read ----------------------------------------------------------------------------------
+
+
+def test_a_flexible_reading_decides_where_the_strict_one_finds_nothing() -> None:
+    texts = (answer("2 sides"), "It must be 3", answer(4), UNREADABLE, answer("not clear"))
+    rows, calls, notes = annotated(FewShotCot(5, reading="flexible"), Scripted(texts))
+    assert [(row.rationale, row.answer) for row in rows] == [
+        ("So.", "2"),
+        ("It must be 3", "3"),
+        ("So.", "4"),
+        (UNREADABLE, None),
+        ("So.", None),
+    ]
+    assert [row.evidence.get("read_flexibly") for row in rows] == [True, True, None, None, None]
+    assert (calls, notes) == (5, {"read_flexibly": 2})
+    strict, _, notes = annotated(FewShotCot(5), Scripted(texts))
+    assert [row.answer for row in strict] == [None, None, "4", None, None]
+    assert [row.rationale for row in strict] == [row.rationale for row in rows]
+    assert notes == {}
+    assert not any("read_flexibly" in row.evidence for row in strict)
+
+
+def test_what_is_read_flexibly_is_not_asked_again() -> None:
+    texts = (answer("2 sides"), UNREADABLE, answer("3 sides"))
+    rows, calls, notes = annotated(FewShotCot(2, 0.7, "flexible"), Scripted(texts))
+    assert [(row.answer, row.evidence.get("asked_again")) for row in rows] == [("2", None), ("3", True)]
+    assert (calls, notes) == (3, {"asked_again": 1, "read_flexibly": 2})
+
+
+def test_a_flexible_answer_has_a_vote() -> None:
+    texts = (answer(1), answer("2 sides"), answer(2))
+    rows, _, notes = annotated(SelfConsistentCot(3, 0.7, "flexible"), Scripted(texts))
+    assert [(row.kind, row.answer) for row in rows] == [("sample", "1"), ("rationale", "2"), ("sample", "2")]
+    assert rows[1].evidence["votes"] == 2
+    assert notes == {"read_flexibly": 1}
+
+
+@pytest.mark.parametrize("annotator", [FewShotCot, SelfConsistentCot])
+def test_another_reading_is_refused(annotator: type[FewShotCot] | type[SelfConsistentCot]) -> None:
+    with pytest.raises(ValueError, match="reading='lax' must be strict or flexible"):
+        annotator(reading="lax")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("annotator", [FewShotCot(2), FewShotCot(2, reading="flexible"), Rationalise(2)])
+def test_a_restated_question_is_no_part_of_an_annotation(annotator: Annotator) -> None:
+    """A teacher that returns its texts uncut: what it restates is left out, what it invents ends it."""
+    [planned] = annotator.most_requests(POOL[0].without_gold(), context("annotation", DECLARED))
+    asked = planned.request.prompt.rpartition("\n\n")[2]
+    texts = (f"Sure!\n{asked} {answer(2)}\n\nQ: 1+1\nA: {answer(3)}", f"{answer(2)}\n\n{asked} {answer(4)}")
+    for row in annotated(annotator, Scripted(texts))[0]:
+        if isinstance(annotator, FewShotCot):
+            assert (row.rationale, row.answer) == ("So.", "2")
+        else:
+            assert row.rationale == answer(2)
+
+
 # --- majorities ------------------------------------------------------------------------------------------------------
 
 

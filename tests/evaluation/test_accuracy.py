@@ -167,6 +167,24 @@ def test_the_teachers_invented_questions_are_not_searched() -> None:
     assert measured == {"metric": "accuracy", "value": 0.0, "flexible_value": 1.0, "n": 10, "of": 10}
 
 
+def test_a_teacher_that_restates_its_question_is_read() -> None:
+    dataset = chain_sums()
+    rows = dataset.load().pool[:10]
+    gold = {row.id: row.answer for row in rows}
+
+    class Restates:
+        def covers(self, question_id: str) -> bool:
+            return True
+
+        async def reply(self, request: Request, samples: int) -> list[Reply]:
+            asked = request.prompt.rpartition("\n\n")[2]
+            right = f"So. **The final answer is {gold[request.question_id]}.**"
+            return [Reply(f"Sure!\n{asked} {right}\n\n{asked} The answer is 987.")]
+
+    measured = teacher_accuracy(Restates(), dataset, PromptLibrary(), rows)
+    assert measured == {"metric": "accuracy", "value": 1.0, "flexible_value": 1.0, "n": 10, "of": 10}
+
+
 def test_the_order_of_examples_is_kept_and_progress_is_told() -> None:
     student = FakeStudent({example.question: Reply(example.answer) for example in EXAMPLES})
     told: list[int] = []

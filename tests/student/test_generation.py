@@ -175,6 +175,32 @@ def test_eos_is_not_in_the_text_and_finish_says_stop(monkeypatch: pytest.MonkeyP
     assert (reply.text, reply.finish, reply.completion_tokens) == ("ok", "stop", 2)
 
 
+@pytest.mark.parametrize(
+    ("written", "reply", "finish"),
+    [
+        ("Sure!\nQ: 1+2\nA: 3. The answer is 3.|\nQ:|", "3. The answer is 3.", "stop"),
+        ("Q: 4+3\nA: 7\n\nQ: 1+2\nA: so 3|\nQ: 5|", "so 3", "stop"),
+        ("Sure!\nQ: 1+2\nA: so 3.", "so 3.", "length"),
+        ("The answer is 3.|\nQ:|", "The answer is 3.", "stop"),
+        ("Hm.|\nQ: 1+3|", "Hm.", "stop"),
+        ("Hm.|\nQ: 9|", "Hm.", "stop"),
+    ],
+)
+def test_a_restated_question_ends_no_text_and_is_no_part_of_it(
+    written: str, reply: str, finish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the bars stands what is written and cut; not one token more is asked for."""
+    student = shared_student()
+    ids = student.tokenizer(written.replace("|", ""), add_special_tokens=False)["input_ids"]
+    step = iter(ids)
+    monkeypatch.setattr(generation, "_choose", lambda logits, drafts: [next(step)] * len(drafts))
+    request = Request("few_shot_cot", "Q: 4+3\nA: 7\n\nQ: 1+2\nA:", "q", max_new_tokens=len(ids), stop=("\nQ:",))
+    [said] = student.replies([(request, 0)], log_probabilities=True)
+    assert (said.text, said.finish, said.completion_tokens) == (reply, finish, len(ids))
+    assert next(step, None) is None
+    assert (said.log_probability is None) == (not written.startswith(reply))
+
+
 def test_text_cut_at_the_cap_is_reported_as_length_and_long_prompts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     student = student_of(shared_student().network, max_length=20, max_new_tokens=6)
     x = student.tokenizer.convert_tokens_to_ids("x")

@@ -201,6 +201,26 @@ def test_texts_that_end_a_request_go_to_raw_completion_alone(server: FaultServer
         assert server.bodies[-1].get("stop") == sent
 
 
+def test_a_chat_that_restates_its_question_is_read_behind_it(server: FaultServer, hours: Hours) -> None:
+    server.script = [
+        Step(texts=["Sure!\n\nQ: What is two and two?\nA: Four."]),
+        Step(texts=["Q: What is two and two?\nA: Four. The answer is 4.\n\nQ: And three?"]),
+        Step(texts=["The answer is 4.\n\nQ: What is two and two?\nA: The answer is 5."]),
+        Step(texts=["Four. The answer is 4."]),
+    ]
+    live = opened(server, hours, logprobs=True)
+    replies = [asked(live, replace(ASK, stop=("\nQ:",)))[0] for _ in range(4)]
+    assert [reply.text for reply in replies] == [
+        "Four.",
+        "Four. The answer is 4.\n",
+        "The answer is 4.\n",
+        "Four. The answer is 4.",
+    ]
+    assert [reply.finish for reply in replies] == ["stop"] * 4
+    assert [reply.log_probability is None for reply in replies] == [True, True, True, False]
+    assert sum(reply.completion_tokens for reply in replies) == server.completion_tokens
+
+
 @pytest.mark.parametrize("api", ["chat", "completions"])
 def test_a_server_that_writes_on_is_read_up_to_the_first_text_that_ends_the_request(
     api: str, server: FaultServer, hours: Hours, store: Any
