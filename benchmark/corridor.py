@@ -20,6 +20,7 @@ from benchmark.running.examination import Examination
 from benchmark.running.purchase_journal import PurchaseJournal, buyer_mark
 from benchmark.running.record_content import result
 from benchmark.running.resumable_state import ResumableState, round_folder
+from benchmark.running.unread import why_nothing_is_learnt
 from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
@@ -85,8 +86,11 @@ class CellRun:
         state.enter("weighting")
         weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
         state.annotations = reweighted([*state.annotations, *new], dict(weights))
-        kept = _kept(state.annotations)
+        kept = [row for row in state.annotations if row.weight > 0]
         examples = method.format.examples(kept, self.cell.dataset.task)
+        if not examples:
+            self.purchases.forget(round_.index)
+            raise ValueError(why_nothing_is_learnt(method.format, state.annotations, self.cell.dataset.task))
         self._train(examples, context)
         self._count_unused(kept, examples)
         evaluation = self.examination.validate()
@@ -159,7 +163,7 @@ class CellRun:
         further = [self.examination.test_further(dataset) for dataset in self.cell.extra_datasets]
         reference = self.examination.teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
-        return result(self.cell, self.state, test, samples, further, reference, traffic, self.meter.is_estimated)
+        return result(self.cell, self.state, test, samples, further, reference, traffic, self.meter)
 
     def _context(self, round_: Round) -> CellContext:
         state, models = self.state, self.models
@@ -183,17 +187,6 @@ class CellRun:
     def _log(self, metrics: dict[str, float], step: int) -> None:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
-
-
-def _kept(annotations: Sequence[Annotation]) -> list[Annotation]:
-    """The annotations of non-zero weight. Raises ValueError where the weighting has dropped every one of them."""
-    kept = [row for row in annotations if row.weight > 0]
-    if annotations and not kept:
-        raise ValueError(
-            f"the weighting dropped all {len(annotations)} annotations (the last one because: "
-            f"{annotations[-1].reason or 'it gave no reason'}); nothing is left to train on"
-        )
-    return kept
 
 
 def _in_round(activity: str, round_: Round) -> str:

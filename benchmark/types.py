@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Json = Any
 """A value that `json.dumps` accepts."""
+Thinking = Literal["strip", "keep", "only"]
+"""A reasoning model's trace in a rationale is left out, stands before the reply's own rationale, or in its place."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ class Reply:
 
     text: str
     finish: str = "stop"
-    """`stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt) or `content_filter`
-    (the model or its provider refused: the text is empty, and a second try would be refused too)."""
+    """`stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt), `content_filter`
+    (the model or its provider refused: the text is empty, and a second try would be refused too) or `unreadable` (a
+    server answered in a form without a text)."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     confidence: float | None = None
@@ -132,6 +135,18 @@ class Reply:
     """True if the token counts are estimated from the texts."""
     shares_prompt: bool = False
     """True if the prompt was already charged with an earlier sample of this request."""
+    trace: str | None = None
+    """What a reasoning model thought before `text`; equal to it if the model gave nothing else. None without a trace.
+    The token counts include it."""
+    thinking: Thinking = "strip"
+    """What becomes of the trace in a rationale: the teacher's setting."""
+    said: str = ""
+    """What the server sent, shortened, if no text could be read from it; empty otherwise."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has neither a text, nor a trace, nor scores of continuations."""
+        return not self.text.strip() and self.trace is None and self.continuation_log_probabilities is None
 
 
 @dataclass(frozen=True)

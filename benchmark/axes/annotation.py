@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requirements, Task
-from benchmark.teachers.replies import NEXT_EXEMPLAR, own_words, split_answer
+from benchmark.teachers.replies import (
+    CONTENT_FILTER,
+    NEXT_EXEMPLAR,
+    UNREADABLE,
+    own_words,
+    rationale_with_trace,
+    split_answer,
+)
 from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Request
 
-FINAL_WITHOUT_ANSWER = frozenset({"content_filter", "not_asked"})
+FINAL_WITHOUT_ANSWER = frozenset({CONTENT_FILTER, "not_asked", UNREADABLE})
 """Values of `Reply.finish` after which asking again brings the same reply."""
 
 Strictness = Literal["strict", "flexible"]
@@ -81,9 +88,11 @@ class FewShotCot:
 
     def _read(self, exchange: Exchange, question: Question, task: Task) -> _Read:
         text = own_words(exchange.reply, exchange.request)
-        rationale, stated = split_answer(text)
+        said, stated = split_answer(text)
+        rationale = rationale_with_trace(exchange.reply, said)
         answer = None if stated is None else task.parse(question, stated)
-        if answer is not None or self.reading == "strict":
+        is_trace = exchange.reply.trace == exchange.reply.text  # which holds many numbers before the answer
+        if answer is not None or self.reading == "strict" or is_trace:
             return _Read(rationale, answer)
         return _Read(rationale, task.parse_flexibly(question, text), flexibly=True)
 
@@ -199,7 +208,7 @@ class Rationalise:
                 question=question,
                 kind="rationale",
                 source=teacher,
-                rationale=own_words(reply, request) or None,
+                rationale=rationale_with_trace(reply, own_words(reply, request) or None),
                 answer=gold,
                 sample=sample,
                 evidence={**pick.evidence, "gold_given": True, "finish": reply.finish},

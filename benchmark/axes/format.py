@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from benchmark.contract import Requirements, Task
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
 TAUGHT_KINDS = frozenset({"rationale", "gold"})
@@ -66,6 +67,9 @@ class RationaleThenAnswer:
 
     answer_marker: str = "#"
     """The text between rationale and answer."""
+    thinking: Literal["keep", "strip", "answer_only"] = "keep"
+    """What the student learns of a rationale with a trace (`teacher.thinking=keep`): all of it, or all but the trace;
+    with `answer_only` it learns no rationale at all. At test its answer is read after its trace in any case."""
     roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer", "answer_given"})
     answer_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
 
@@ -92,25 +96,31 @@ class RationaleThenAnswer:
         return self.read(text)[0] + self.answer_marker
 
     def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
-        """One example per rationale or gold label that has both a rationale and an answer."""
+        """One example per rationale or gold label that has an answer and, unless it is not learnt, a rationale."""
         return [
             TrainingExample(
                 group=row.question.id,
                 task="rationale_and_answer",
                 prompt=self.request(row.question, "rationale_and_answer", task).prompt,
                 target=(
-                    Span(f"{row.rationale}{self.answer_marker}", name="rationale"),
+                    Span(f"{reasoning}{self.answer_marker}", name="rationale"),
                     Span(row.answer, name="answer"),
                 ),
                 weight=row.weight,
                 annotations=(row.id,),
             )
-            for row in annotations
+            for row, reasoning in ((row, self._learnt(row.rationale or "")) for row in annotations)
             if row.kind in TAUGHT_KINDS
-            and row.rationale
+            and (reasoning or self.thinking == "answer_only")
             and row.answer is not None
             and self.answer_marker not in row.answer
         ]
+
+    def _learnt(self, rationale: str) -> str:
+        """The part of a rationale that the student learns to write."""
+        if self.thinking == "answer_only":
+            return ""
+        return rationale if self.thinking == "keep" else without_trace(rationale)
 
     def terms(self) -> Mapping[str, Term]:
         """One mean over all target tokens."""

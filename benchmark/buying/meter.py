@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from benchmark.buying.reply_counts import ReplyCounts, count_replies
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
 from benchmark.errors import TeacherError
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.replies import thought_apart, until_stop
 from benchmark.teachers.stored_teacher import FAILED, Delivery, StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
-from benchmark.types import PlannedRequest, Reply, Request, Usage
+from benchmark.types import PlannedRequest, Reply, Request, Thinking, Usage
 
 TEACHER = "teacher"
 """Name of the ledger's line for all teachers together."""
@@ -35,21 +37,32 @@ class Supplier:
     """The number of questions that it is asked about at once."""
     stored: StoredTeacher | None = None
     """The same teacher behind the store, which knows what was paid; None where its replies cost nothing to get."""
+    thinking: Thinking = "strip"
+    """What becomes of the traces in its replies. The store keeps replies as they came: another setting buys nothing."""
 
     def __post_init__(self) -> None:
         if isinstance(self.teacher, StoredTeacher) and self.stored is None:
             raise ValueError("a teacher behind the store must say what was paid; use Supplier.behind_store")
 
     @classmethod
-    def behind_store(cls, teacher: StoredTeacher, price: Price, concurrency: int = 1) -> Supplier:
+    def behind_store(
+        cls, teacher: StoredTeacher, price: Price, concurrency: int = 1, thinking: Thinking = "strip"
+    ) -> Supplier:
         """A supplier whose replies are paid for and kept."""
-        return cls(teacher, price, concurrency, teacher)
+        return cls(teacher, price, concurrency, teacher, thinking)
 
     async def deliver(self, request: Request, samples: int, known: int) -> list[Delivery]:
-        """The replies number `known` to `samples - 1`, counted from 0: those that the caller lacks."""
+        """The replies number `known` to `samples - 1`, counted from 0: those that the caller lacks.
+
+        Their traces stand apart from their texts, which end where a text of `Request.stop` ends them.
+        """
         if self.stored is not None:
-            return await self.stored.deliver(request, samples - known, known)
-        return [Delivery(reply) for reply in (await self.teacher.reply(request, samples))[known:]]
+            delivered = await self.stored.deliver(request, samples - known, known)
+        else:
+            delivered = [Delivery(reply) for reply in (await self.teacher.reply(request, samples))[known:]]
+        return [
+            replace(each, reply=until_stop(thought_apart(each.reply, self.thinking), request)) for each in delivered
+        ]
 
     def charge(self, replies: Sequence[Reply]) -> Usage:
         """Cost of replies that were requested together, as if this cell had bought them itself."""
@@ -202,8 +215,19 @@ class Meter:
     @property
     def is_estimated(self) -> bool:
         """Whether the tokens of any charged reply were estimated."""
-        charged = (self.got(request, samples) for request, samples in self._charged.items())
-        return any(reply.tokens_are_estimated for replies in charged for reply in replies)
+        return any(reply.tokens_are_estimated for replies in self._replies().values() for reply in replies)
+
+    @property
+    def reply_counts(self) -> dict[str, ReplyCounts]:
+        """Teacher -> what came of the replies that this cell was charged for, earlier attempts included."""
+        return {who: count_replies(replies) for who, replies in sorted(self._replies().items())}
+
+    def _replies(self) -> dict[str, list[Reply]]:
+        """Teacher -> all replies that the cell was charged for."""
+        charged: dict[str, list[Reply]] = {}
+        for (who, request), samples in self._charged.items():
+            charged.setdefault(who, []).extend(self.got((who, request), samples))
+        return charged
 
     @property
     def asked(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ from benchmark.evaluation.answer_path import follow, last_text
 from benchmark.evaluation.reading import read_both
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import GradedTask
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Example, Prediction, Reply
 
 
@@ -91,7 +92,8 @@ def metric_of(task: Task) -> str:
 
 
 def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: Task) -> Prediction:
-    last = replies[-1].text
+    written = replies[-1].text
+    last = without_trace(written)
     asked = form.request(example.without_gold(), form.answer_path[-1], task, last_text(replies[:-1]))
     rationale, answer_text = form.read(last)
     read = read_both(task, example, answer_text, last)
@@ -99,7 +101,7 @@ def _prediction(example: Example, replies: Sequence[Reply], form: Format, task: 
     return Prediction(
         example_id=example.id,
         prompt=asked.prompt,
-        text=last,
+        text=written,
         rationale=rationale or earlier,
         answer=read.answer,
         gold=example.answer,

@@ -15,6 +15,7 @@ from benchmark.evaluation.answer_path import follow, last_text
 from benchmark.evaluation.settings import OptionLikelihood
 from benchmark.student.options import OptionRequest
 from benchmark.student.student import Student
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Example, Prediction, Question, Reply
 
 
@@ -121,7 +122,7 @@ def _prediction(
         example_id=example.id,
         prompt=prompt,
         text=text,
-        rationale=form.read(text)[0] or "\n".join(reply.text for reply in earlier),
+        rationale=form.read(without_trace(text))[0] or "\n".join(reply.text for reply in earlier),
         answer=answer,
         gold=example.answer,
         correct=correct,

@@ -9,7 +9,7 @@ from benchmark.evaluation.reading import Reading, read_both
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.tasks.dataset import Dataset, GradedTask
 from benchmark.teachers.prompts import PromptLibrary
-from benchmark.teachers.replies import own_words, split_answer
+from benchmark.teachers.replies import own_words, split_answer, thought_apart
 from benchmark.teachers.teacher import OpenTeacher, Teacher
 from benchmark.types import Example, Json, Question, Reply, Request
 
@@ -81,7 +81,7 @@ def teacher_accuracy(
         return None
     replies = asyncio.run(ask_each(requests, lambda request: teacher.reply(request, 1), at_once))
     readings = [
-        _read(dataset, by_id[request.question_id], own_words(reply, request))
+        _read(dataset, by_id[request.question_id], own_words(thought_apart(reply, "strip"), request))
         for request, reply in zip(requests, replies, strict=True)
     ]
     return {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from benchmark.contract import Format, Task
 from benchmark.evaluation.answer_path import follow, last_text
 from benchmark.student.student import Student
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Example, Reply, SampledAnswer
 
 
@@ -77,7 +78,7 @@ def draw(
 
 def _read(example: Example, replies: Sequence[Reply], sample: int, form: Format, task: Task) -> SampledAnswer:
     text = last_text(replies)
-    answer = task.parse(example.without_gold(), form.read(text)[1])
+    answer = task.parse(example.without_gold(), form.read(without_trace(text))[1])
     return SampledAnswer(
         example_id=example.id,
         sample=sample,

@@ -127,6 +127,11 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
             yield f"it asks the teacher in the role {', '.join(unplayable)}; teacher={name} cannot answer in that role"
         for role in sorted(needs.teacher_roles - set(unplayable)):
             prompts.fingerprint(role)
+        if cell.budget.counts_tokens and not teacher.capabilities.caps_replies:
+            yield (
+                f"teacher={name} is sent no cap of tokens (teacher.parameter_names.max_tokens=null), so that a budget "
+                "in tokens or dollars cannot be kept; give budget.questions or budget.calls"
+            )
         if needs.teacher_probabilities and not teacher.capabilities.shows_probabilities:
             yield (
                 f"it reads the teacher's probabilities, but teacher={name} answers in text only; choose "

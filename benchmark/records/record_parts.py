@@ -248,6 +248,27 @@ class TeacherTraffic(RecordPart):
     """Requests that broke off: the server may have charged them, and no ledger holds them."""
 
 
+class TeacherReplies(RecordPart):
+    """What came of one teacher's replies in annotation: all that the cell was charged for."""
+
+    replies: int
+    """Their number."""
+    empty: int = 0
+    """Without any text or trace."""
+    unreadable: int = 0
+    """Of a form in which no text was found."""
+    cut: int = 0
+    """Cut at a cap of tokens."""
+    refused: int = 0
+    """Refused by the model or its provider."""
+    with_trace: int = 0
+    """With a trace, thought before the text."""
+    unclosed_traces: int = 0
+    """With a trace and nothing after it."""
+    example: str = ""
+    """One empty or unreadable reply as the server sent it, shortened."""
+
+
 class TrainingRecord(RecordPart):
     """What all fits of the cell did together; 0 for a student that was not trained."""
 

@@ -29,6 +29,7 @@ from benchmark.records.record_parts import (
     RoundRecord,
     Rows,
     TeacherReference,
+    TeacherReplies,
     TeacherTraffic,
     TestScore,
     TrainingRecord,
@@ -55,6 +56,7 @@ __all__ = [
     "RecordPart",
     "RoundRecord",
     "TeacherReference",
+    "TeacherReplies",
     "TeacherTraffic",
     "TestScore",
     "TrainingRecord",
@@ -102,6 +104,8 @@ class CellResult(RecordPart):
     """The cell's own test set first, then the test sets of `evaluation.extra`."""
     teacher_reference: TeacherReference | None
     """None where no teacher was asked or its accuracy was not measured."""
+    teacher_replies: dict[str, TeacherReplies] = Field(default_factory=dict)
+    """By teacher: what came of its replies in annotation; absent where no teacher was asked."""
     teacher_traffic: dict[str, TeacherTraffic] = Field(default_factory=dict)
     """By teacher; absent where no live teacher was configured."""
     train: TrainingRecord

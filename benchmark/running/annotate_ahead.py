@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, cast
 
 from benchmark.buying.meter import TEACHER, Answered, Meter, QuestionMeter, Supplier, local_models
 from benchmark.buying.purchase import Bought
+from benchmark.buying.reply_counts import ReplyCounts
 from benchmark.buying.round_purchase import RoundPurchase
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext, context_of
@@ -25,9 +27,11 @@ from benchmark.errors import ConfigError
 from benchmark.evaluation.reference import ask_each, reference_asks, reference_teacher
 from benchmark.running.cell_models import load_assistant, open_teachers
 from benchmark.running.isolation import isolated
+from benchmark.running.unread import of_unread
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
-from benchmark.teachers.stored_teacher import is_final
+from benchmark.teachers.replies import CONTENT_FILTER
+from benchmark.teachers.stored_teacher import EMPTY, is_final
 from benchmark.teachers.traffic import traffic_of, traffic_since
 from benchmark.types import Annotation, Json, Pick, Reply, Request, Usage
 
@@ -44,8 +48,13 @@ class AnnotatedAhead:
     """Calls, tokens and US dollars paid for now."""
     held_calls: int = 0
     """Calls that cost nothing, because the store held their replies."""
-    unkept: int = 0
-    """Replies that are not final (cut, or filtered): the store keeps none of them, and a run asks again."""
+    unkept: Counter[str] = field(default_factory=Counter)
+    """What is wrong -> replies that are not final (cut, refused, empty, unreadable): the store keeps none of them, and
+    a run asks again."""
+    replies: ReplyCounts = field(default_factory=ReplyCounts)
+    """What came of all replies."""
+    unread: str | None = None
+    """How many annotations state no answer that the task can read, with a quote; None if there are none."""
     waits: list[str] = field(default_factory=list)
     """What cannot be bought before a student is trained."""
     needless: str | None = None
@@ -164,6 +173,7 @@ class AheadOfTimeBuyer:
         local = {name: model for name, model in self.local.items() if name in asked}
         self.round_meter = Meter(suppliers, Ledger(), roles, local, cell.longest_local_reply)
         self.reference_meter = Meter(suppliers, Ledger())
+        self._annotations: list[Annotation] = []
 
     def buy_first_round(self) -> None:
         """Buys what the first round of a run asks the teacher."""
@@ -196,6 +206,7 @@ class AheadOfTimeBuyer:
 
             def keep(bought: Bought, answered: Sequence[Answered]) -> Bought:
                 self.done.questions += 1
+                self._annotations += bought.annotations
                 self._count_unkept(answered)
                 advance(1)
                 return bought
@@ -230,11 +241,18 @@ class AheadOfTimeBuyer:
             self.done.held_calls += meter.ledger.total().calls - _spent(meter).calls
             meter.settle()
             self.done.bought += replace(_spent(meter), questions=0)
+            self.done.replies += sum(meter.reply_counts.values(), start=ReplyCounts())
+        self.done.unread = of_unread(self._annotations, self.cell.dataset.task)
 
     def _count_unkept(self, answered: Sequence[Answered]) -> None:
         for row in answered:
             if self.suppliers[row.who].stored is not None:
-                self.done.unkept += sum(not is_final(row.request, reply) for reply in row.replies)
+                self.done.unkept.update(_outcome(reply) for reply in row.replies if not is_final(row.request, reply))
+
+
+def _outcome(reply: Reply) -> str:
+    """What is wrong with a reply that is not final, in a word for people."""
+    return {"stop": EMPTY, "length": "cut at the length cap", CONTENT_FILTER: "refused"}.get(reply.finish, reply.finish)
 
 
 def _spent(meter: Meter) -> Usage:

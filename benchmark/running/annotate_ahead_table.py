@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.buying.reply_counts import ReplyCounts
 from benchmark.cell.names import Names
 from benchmark.console.markdown_table import markdown_table, number, usd
 from benchmark.types import Json
@@ -20,10 +21,7 @@ LEGEND = (
     "bought, held: calls paid for now, and calls whose replies cost nothing since the store held them; those for the "
     "teacher's own accuracy at test are among them"
 )
-UNKEPT = (
-    "replies did not end by themselves (cut at the length cap, or filtered) and are kept by no store: a run asks for "
-    "them again; where they were cut, raise the teacher's length cap"
-)
+UNKEPT = "replies are kept by no store, and a run asks for them again"
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,26 @@ def _notes(done: Sequence[AnnotatedAhead]) -> Iterator[str]:
     for what, reasons in said.items():
         for reason, count in Counter(reasons).items():
             yield f"{what}: {reason} ({_cells(count)})" if len(done) > 1 else f"{what}: {reason}"
-    if unkept := sum(each.unkept for each in done):
-        yield f"{number(unkept)} {UNKEPT}"
+    yield from _notes_on_replies(done)
     for name in dict.fromkeys(name for each in done for name in each.traffic):
         trouble = _trouble([each.traffic[name] for each in done if name in each.traffic])
         if trouble:
             yield f"teacher={name}: {trouble}"
+
+
+def _notes_on_replies(done: Sequence[AnnotatedAhead]) -> Iterator[str]:
+    """What no store keeps, what the task cannot read, and how many replies have a trace."""
+    unkept = sum((each.unkept for each in done), Counter[str]())
+    replies = sum((each.replies for each in done), ReplyCounts())
+    if unkept:
+        cut = "; where they were cut, raise the teacher's length cap" if replies.cut else ""
+        example = f"; one of them: {replies.example}" if replies.example else ""
+        yield f"{number(unkept.total())} {UNKEPT}: {_listed(unkept)}{cut}{example}"
+    yield from dict.fromkeys(each.unread for each in done if each.unread)
+    if replies.with_trace:
+        nothing_else = f", {number(replies.unclosed_traces)} of them nothing else" if replies.unclosed_traces else ""
+        share = f"{number(replies.with_trace)} of {number(replies.replies)} replies have a trace"
+        yield f"{share}{nothing_else}; teacher.thinking says what becomes of it"
 
 
 def _trouble(traffic: Sequence[Json]) -> str:

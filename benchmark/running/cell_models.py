@@ -95,12 +95,13 @@ def supplier_of(
     opened: OpenTeacher, teacher: Teacher, store: TeacherStore | None, dataset: Dataset, buyer: str
 ) -> Supplier:
     """The opened teacher, behind the store where its replies cost something to get."""
-    at_once = teacher.concurrency + teacher.capabilities.waiting_requests
+    able = teacher.capabilities
+    at_once = teacher.concurrency + able.waiting_requests
     if store is None or not teacher.stored:
-        return Supplier(opened, teacher.price, at_once)
-    shared = teacher.capabilities.samples_share_a_request
-    stored = StoredTeacher(opened, teacher_identity(teacher, dataset), teacher.name, store, buyer, shared)
-    return Supplier.behind_store(stored, teacher.price, at_once)
+        return Supplier(opened, teacher.price, at_once, thinking=able.thinking)
+    identity = teacher_identity(teacher, dataset)
+    stored = StoredTeacher(opened, identity, teacher.name, store, buyer, able.samples_share_a_request)
+    return Supplier.behind_store(stored, teacher.price, at_once, able.thinking)
 
 
 def load_assistant(cell: Cell) -> Student | None:

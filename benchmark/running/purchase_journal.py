@@ -62,6 +62,13 @@ class PurchaseJournal:
 
         return kept
 
+    def forget(self, round_index: int) -> None:
+        """Drops the purchases of a round that nothing can be learnt from: the next attempt asks again what was lost.
+
+        What the store kept costs nothing then, and what was paid for nothing is booked as spent.
+        """
+        self.journal.forget(_file(round_index))
+
     def _rows(self, round_index: int) -> list[Json]:
         rows = self.journal.lines(_file(round_index))
         for row in rows:

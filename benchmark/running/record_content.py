@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchmark.buying.meter import Meter
 from benchmark.cell.cell import Cell
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.evaluation.extra import ExtraTest
@@ -21,6 +22,7 @@ from benchmark.records.schema import (
     Outcomes,
     RoundRecord,
     TeacherReference,
+    TeacherReplies,
     TeacherTraffic,
     TestScore,
     TrainingRecord,
@@ -49,7 +51,7 @@ def result(
     extra: Sequence[ExtraTest],
     reference: dict[str, Any] | None,
     traffic: dict[str, Any],
-    cost_is_estimated: bool,
+    meter: Meter,
 ) -> CellResult:
     """What the corridor found out, for the record.
 
@@ -61,19 +63,23 @@ def result(
         extra: The student on each further test set.
         reference: The teacher's own score on the test questions; None where it was not measured.
         traffic: What went to the servers of live teachers, by teacher; the record leaves it out where there is none.
-        cost_is_estimated: Whether the ledger holds tokens that were estimated and not counted.
+        meter: What it asked its teachers: what came of the replies, and whether their tokens were estimated.
 
     Raises:
         ValueError: a value is nothing that a record can hold, such as a note that is NaN; the message names it.
     """
-    servers = {name: TeacherTraffic(**counts) for name, counts in traffic.items()}
+    optional: dict[str, Any] = {}
+    if counts := meter.reply_counts:
+        optional["teacher_replies"] = {name: TeacherReplies(**vars(each)) for name, each in counts.items()}
+    if traffic:
+        optional["teacher_traffic"] = {name: TeacherTraffic(**each) for name, each in traffic.items()}
     return CellResult(
         uses_gold=cell.method.requires().gold,
         rounds=tuple(map(_round, state.history)),
-        cost_estimated=cost_is_estimated,
+        cost_estimated=meter.is_estimated,
         test=(_test_score(cell.dataset.name, test, samples), *map(_extra_score, extra)),
         teacher_reference=None if reference is None else TeacherReference(**reference),
-        **({"teacher_traffic": servers} if servers else {}),
+        **optional,
         train=_training(state.fits),
         counters=dict(sorted({**state.counters, **_cuts(state)}.items())),
     )

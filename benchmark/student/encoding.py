@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from benchmark.tasks.thinking import is_tag, opens_trace
 from benchmark.types import Request, TrainingExample
 
 if TYPE_CHECKING:
@@ -70,6 +71,22 @@ class Encoder:
             [*prompt, *prefix]
             for prompt, prefix in zip(self.prompts([a.prompt for a in requests]), prefixes, strict=True)
         ]
+
+    def texts(self, rows: list[list[int]]) -> list[str]:
+        """The text of each row of token ids, without special tokens; but tags around a trace stay, special or not."""
+        special = _special_ids(self.tokenizer)
+        tags = {number for number, text in special.items() if is_tag(text)}
+        if not tags:
+            return self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        hidden = special.keys() - tags
+        return self.tokenizer.batch_decode([[token for token in row if token not in hidden] for row in rows])
+
+    @property
+    def begins_in_trace(self) -> bool:
+        """Whether the chat template opens a trace, so that a reply is without the tag."""
+        if not self.tokenizer.chat_template:
+            return False
+        return opens_trace(str(self.tokenizer.decode(self.prompts(["a question"])[0][-32:])))
 
     @property
     def line_end_ids(self) -> frozenset[int]:
@@ -165,6 +182,13 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], add: bool, sp
 def _line_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
     return frozenset(number for number, text in enumerate(texts) if "\n" in text)
+
+
+@lru_cache(maxsize=4)
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """Id -> text of every token that `skip_special_tokens` would skip."""
+    added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return {**dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)), **added}
 
 
 def _open(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:

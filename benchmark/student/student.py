@@ -20,7 +20,7 @@ from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
-from benchmark.tasks.stopping import has_ended, reply_span
+from benchmark.tasks.stopping import has_ended, kept
 from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Student:
         ]
         with self.evaluation():
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
-        texts = self.tokenizer.batch_decode([self._visible(draft) for draft in drafts], skip_special_tokens=True)
+        texts = self.encoder.texts([self._visible(draft) for draft in drafts])
         found = [
             self._reply(request, text, draft) for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)
         ]
@@ -161,8 +161,7 @@ class Student:
 
     def _reply(self, request: Request, written: str, draft: Draft) -> Reply:
         """The reply that a draft holds; a contrasted draft counts the tokens of both rows."""
-        begins, ends = reply_span(request, written)
-        text = written[begins:ends]
+        text = kept(request, written)
         end = () if draft.end is None else (draft.end,)
         rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
@@ -171,7 +170,7 @@ class Student:
             prompt_tokens=sum(map(len, rows)),
             completion_tokens=len(rows) * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
-            log_probability=None if begins else self._log_probability(text, draft),
+            log_probability=self._log_probability(text, draft) if written.startswith(text) else None,
         )
 
     def _log_probability(self, text: str, draft: Draft) -> float | None:
@@ -184,7 +183,7 @@ class Student:
         return round(sum(draft.nats[:kept]), 3)
 
     def _decoded(self, tokens: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return self.encoder.texts([list(tokens)])[0]
 
     def _draft(self, request: Request, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
         if request.continuations:

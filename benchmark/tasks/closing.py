@@ -26,7 +26,8 @@ _BOX_FOLLOWS = re.compile(
     r"(?:\A|[\n:,.;!?]|(?<![<>!≤≥≠])=|(?<![\\\w])[^\W\d_]{1,30})(?:[\s$*_`€£&]|\\\(|\\\[)*\Z"  # no sign, no operator
 )
 _UNSURE = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|or|either|between|wrong|incorrect|instead|suppose|assume|example|would|was|were)\b"
+    r"\b(?:not|never|neither|nor|cannot|or|either|between|wrong|incorrect|instead|suppose|assume|example|would|was|were"
+    r"|negative|minus|half|third|quarter|double|twice|thought|initially|originally)\b"
     r"|n['’]t\b|\\boxed",
     re.IGNORECASE,
 )

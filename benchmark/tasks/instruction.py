@@ -12,7 +12,7 @@ from benchmark.types import Example, Question
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-EXTRACTOR_VERSION = 1
+EXTRACTOR_VERSION = 2
 """Goes up whenever the same text is read differently than before."""
 
 

@@ -16,7 +16,7 @@ _SHELL = re.compile(
 )
 _MOST_SHELLS = 6
 _BRACE = re.compile(r"(?<!\\)[{}]")
-_BETWEEN_GROUPS = re.compile(r"(?<=[0-9])(?:\{?,?\\[,!;: ]\}?|[~'’\u2009\u202f\u00a0])(?=[0-9])")
+_BETWEEN_GROUPS = re.compile(r"(?<=[0-9])(?:\{?,?\\[,!;: ]\}?|[~'’\u00b4`\u2009\u202f\u00a0])(?=[0-9])")
 """What separates groups of digits beside a comma: LaTeX's spaces, an apostrophe (Swiss), spaces that do not break."""
 _MARK = re.compile(
     r"\banswer\b[*_]{0,3}\s*(?::|=|(?:is|was|would be|will be)\b)"

@@ -7,18 +7,39 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from benchmark.tasks.closing import closing
+from benchmark.tasks.thinking import behind_trace
 from benchmark.types import Request
 
 NEXT_EXEMPLAR = "\nQ:"
 """The beginning of a further question that a base model invents after its answer."""
 _QUESTION = re.compile(r"^[*_]{0,3}Q:", re.MULTILINE)
+_SPEAKER = re.compile(
+    r"\n[^\S\n]{0,9}(?:#{1,6}[^\S\n]{1,3})?[*_]{0,3}(?:Q|q|(?:Next )?Question|Problem|Human|User|Instruction)"
+    r"(?: ?[0-9]{1,3})?[*_]{0,3}:"
+)
+"""The beginning of a further turn in other words; behind an answer it ends the reply."""
 _IGNORED = re.compile(r"[\s*_`]+")
 _LABEL = re.compile(r"\w{1,20}:")
 _UNFINISHED = -1
 
 
-def reply_span(request: Request, text: str) -> tuple[int, int | None]:
-    """Where the reply begins and ends in a written text; the end is None if no text of `stop` ends it.
+def kept(request: Request, text: str) -> str:
+    """The part of a written text that counts as the reply, and the trace before it; nothing in a trace ends a reply."""
+    behind = behind_trace(text)
+    if behind is None:
+        return text
+    start, end = _reply_span(request, text[behind:])
+    return text[:behind] + text[behind:][start:end]
+
+
+def has_ended(request: Request, text: str) -> bool:
+    """Whether a stop text ends a text that may still be written; a question that is being restated does not."""
+    behind = behind_trace(text)
+    return behind is not None and _reply_span(request, text[behind:])[1] is not None
+
+
+def _reply_span(request: Request, text: str) -> tuple[int, int | None]:
+    """Where the reply begins and ends in a text without a trace; the end is None if no text of `stop` ends it.
 
     With a `one_line` contrast, the first line feed ends it. A `Q:` that only restates the prompt's last question, alone
     or with the exemplars before it, ends no reply if no answer stands before it: the reply begins behind it.
@@ -32,17 +53,6 @@ def reply_span(request: Request, text: str) -> tuple[int, int | None]:
     return start, min((end for end in (next_question, other) if end is not None), default=None)
 
 
-def kept(request: Request, text: str) -> str:
-    """The part of a written text that counts as the reply."""
-    start, end = reply_span(request, text)
-    return text[start:end]
-
-
-def has_ended(request: Request, text: str) -> bool:
-    """Whether a stop text ends a text that may still be written; a question that is being restated does not."""
-    return reply_span(request, text)[1] is not None
-
-
 def _first(stops: Iterable[str], text: str, start: int) -> int | None:
     return min((place for place in (text.find(stop, start) for stop in stops) if place >= 0), default=None)
 
@@ -52,16 +62,25 @@ def _between_questions(prompt: str, text: str) -> tuple[int, int | None]:
     start = 0
     for question in _QUESTION.finditer(text):
         place = question.start()
-        behind = _behind_restated(prompt, text, place) if place >= start else start
-        if behind is not None and place >= start and _answers(text[start:place]):
-            behind = None
+        if place < start:
+            continue  # it stands inside of a copy
+        behind = None if _answers(text[start:place]) else _behind_restated(prompt, text, place)
         if behind == _UNFINISHED:
             return start, None
         if behind is not None:
             start = behind
-        elif text.startswith(NEXT_EXEMPLAR, place - 1) and place > 0:
-            return start, max(start, place - 1)
-    return start, None
+        elif place > 0:
+            return start, _end_of_answer(text, start, max(start, place - 1))
+    return start, _end_of_answer(text, start, None)
+
+
+def _end_of_answer(text: str, start: int, end: int | None) -> int | None:
+    """`end`, or where a further turn begins before it, if an answer stands before that."""
+    for turn in _SPEAKER.finditer(text, start, len(text) if end is None else end):
+        if _answers(text[start : turn.start()]):
+            return turn.start()
+        start = turn.end()
+    return end
 
 
 def _answers(text: str) -> bool:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.tasks.thinking import split_thinking
+from benchmark.teachers.messages import text_and_trace
+from benchmark.teachers.replies import CONTENT_FILTER, UNREADABLE, is_encodable
 from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Json, Reply
 
-CONTENT_FILTER = "content_filter"
 TOO_FEW_CHOICES = "too few choices"
 FINISHES = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
     **dict.fromkeys(("length", "max_tokens"), "length"),
+    **dict.fromkeys(("safety", "recitation", "prohibited_content", "blocklist", "refusal"), CONTENT_FILTER),
 }
 """A server's `finish_reason`, in small letters -> `Reply.finish`."""
 REFUSED_PROMPT_CODES = frozenset(
-    {CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"}
+    {
+        *(CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "responsibleaipolicyviolation"),
+        *("data_inspection_failed", "datainspectionfailed", "moderation_blocked", "sensitive_words_detected", "1301"),
+    }
 )
-"""Error codes of providers whose filter refuses a prompt; OpenAI uses `invalid_prompt`."""
+"""Codes and types, in small letters, of errors of providers whose filter refuses a prompt."""
+LASTING_CODES = ("model_not_found", "invalid_api_key", "invalid_request_error", "insufficient_quota")
+"""Codes of errors that sending again does not cure."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +43,38 @@ class Tokens:
         return Tokens(self.prompt + other.prompt, self.completion + other.completion)
 
 
-class UnreadableReply(Exception):
-    """A server's JSON holds no usable reply.
+class NoReply(Exception):
+    """A server's JSON holds an error, or fewer replies than were asked for.
 
-    `reason` says why in a few words; `tokens` is what the server charged (None: unknown); `said` holds the server's own
-    words (None: none), which may contain the key.
+    `reason` says which in a few words; `tokens` is what the server charged (None: unknown); `error` is the server's
+    error (None: none), whose words may contain the key.
     """
 
-    def __init__(self, reason: str, tokens: Tokens | None = None, said: Json = None) -> None:
+    def __init__(self, reason: str, tokens: Tokens | None = None, error: Json = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.tokens = tokens
-        self.said = said
+        self.error = error
 
 
 @dataclass(frozen=True)
 class _Choice:
+    """One reply, as the server gave it."""
+
     text: str
     finish: str
-    log_probabilities: tuple[float, ...] | None
+    trace: str | None = None
+    log_probabilities: tuple[float, ...] | None = None
+    said: str = ""
+    """The JSON without a usable text; empty if there is one. It may contain the key."""
 
     @property
     def weight(self) -> int:
-        """Its tokens, as a weight: the number of its log-probabilities, or else estimated from the text."""
-        return estimated_tokens(self.text) if self.log_probabilities is None else len(self.log_probabilities)
+        """Its tokens, as a weight: the number of its log-probabilities, or else estimated from what was written."""
+        if self.log_probabilities is not None:
+            return len(self.log_probabilities)
+        trace = "" if self.trace in (None, self.text) else str(self.trace)
+        return estimated_tokens(trace + self.text)
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,11 @@ class Answer:
     tokens: Tokens
     estimated: bool
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether none of its replies has a known form."""
+        return all(reply.finish == UNREADABLE for reply in self.replies)
+
 
 def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
     """The tokens that the server charged for a request; None if it does not report them."""
@@ -79,32 +102,32 @@ def usage_of(payload: Mapping[str, Json]) -> Tokens | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
         return None
-    return Tokens(prompt, completion)
+    total = usage.get("total_tokens")
+    thought = total - prompt if isinstance(total, int) else 0  # some servers count a trace in the total alone
+    return Tokens(prompt, max(completion, thought))
 
 
 def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answer:
     """The first `samples` replies in a server's JSON, of the chat or the completion form.
 
-    All replies but the first share the prompt, which is charged once. If tokens must be estimated, a reply has at most
-    `cap`. Raises UnreadableReply if the JSON has another form or fewer replies.
+    A reply of another form has no text, `finish` is `unreadable`, and `said` holds its JSON. All replies but the first
+    share the prompt, which is charged once. If tokens must be estimated, a reply has at most `cap`. Raises NoReply for
+    an error in the JSON, and for fewer replies than `samples`.
     """
-    if not isinstance(payload, Mapping):
-        raise UnreadableReply("malformed reply")
-    charged = usage_of(payload)
-    choices = payload.get("choices")
-    if not choices and payload.get("error"):
-        raise UnreadableReply("error in the reply", charged, words_of(payload["error"]))
-    if not isinstance(choices, list):
-        raise UnreadableReply("malformed reply", charged)
-    if not choices:
-        raise UnreadableReply("no choices", charged)
-    if len(choices) < samples:
-        raise UnreadableReply(TOO_FEW_CHOICES, charged)
-    try:
+    charged = usage_of(payload) if isinstance(payload, Mapping) else None
+    choices = payload.get("choices") if isinstance(payload, Mapping) else None
+    if isinstance(payload, Mapping) and not choices and payload.get("error"):
+        raise NoReply("error in the reply", charged, payload["error"])
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, Mapping) and choice.get("error"):
+            raise NoReply("error in the reply", charged, choice["error"])
+    if not isinstance(choices, list) or not choices:
+        read = [_Choice("", UNREADABLE, said=_as_text(payload))] * samples
+    elif len(choices) < samples:
+        raise NoReply(TOO_FEW_CHOICES, charged)
+    else:
         read = [_choice(choice) for choice in choices[:samples]]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UnreadableReply("malformed reply", charged) from error
-    completion = sum(min(cap, estimated_tokens(choice.text)) for choice in read)
+    completion = sum(min(cap, choice.weight) for choice in read)
     tokens = Tokens(estimated_tokens(prompt_text), completion) if charged is None else charged
     shares = _shares(tokens.completion, [choice.weight for choice in read])
     replies = tuple(
@@ -116,6 +139,8 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
             log_probability=None if choice.log_probabilities is None else sum(choice.log_probabilities),
             tokens_are_estimated=charged is None,
             shares_prompt=i > 0,
+            trace=choice.trace,
+            said=choice.said,
         )
         for i, (choice, share) in enumerate(zip(read, shares, strict=True))
     )
@@ -124,13 +149,32 @@ def read_answer(payload: Json, prompt_text: str, samples: int, cap: int) -> Answ
 
 def words_of(error: Json) -> Json:
     """The `message` of an error; the error itself if it has none."""
-    return error.get("message", error) if isinstance(error, Mapping) else error
+    return error.get("message") or error if isinstance(error, Mapping) else error
+
+
+def is_lasting(error: Json, passing: Collection[int]) -> bool:
+    """Whether an error that came with HTTP 200 would come again: its code is a status of 4xx that is not `passing`."""
+    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    return code in LASTING_CODES or (re.fullmatch("4[0-9]{2}", code) is not None and int(code) not in passing)
+
+
+def json_of(text: str) -> Json:
+    """The JSON that a server sent as plain text; the text if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def refuses_prompt(error: Json) -> bool:
     """Whether an error says that a filter refused the prompt. Azure's code can be one level deeper."""
-    found = [error, *(error.get(name) for name in ("innererror", "inner_error"))] if isinstance(error, Mapping) else []
-    return any(isinstance(each, Mapping) and str(each.get("code")) in REFUSED_PROMPT_CODES for each in found)
+    if not isinstance(error, Mapping):
+        return False
+    parts = [part for part in (error, error.get("innererror"), error.get("inner_error")) if isinstance(part, Mapping)]
+    codes = {str(part.get(name)).lower() for part in parts for name in ("code", "type")}
+    metadata = error.get("metadata")
+    flagged = isinstance(metadata, Mapping) and "flagged_input" in metadata  # OpenRouter, with HTTP 403
+    return flagged or bool(codes & REFUSED_PROMPT_CODES)
 
 
 def filtered(samples: int) -> Json:
@@ -139,30 +183,41 @@ def filtered(samples: int) -> Json:
     return {"choices": choices, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
 
 
-def _choice(choice: Mapping[str, Any]) -> _Choice:
+def _choice(choice: Json) -> _Choice:
     """One reply. Its text is empty if it was filtered or refused, so that no student learns from it."""
-    finish = choice.get("finish_reason") or "stop"
-    if "message" in choice:
-        message = choice["message"]
-        text = message.get("content") or ""
-        finish = CONTENT_FILTER if message.get("refusal") else finish
-    else:
-        text = choice["text"]
-    if not isinstance(text, str) or not isinstance(finish, str):
-        raise TypeError("text and finish_reason must be texts")
-    finish = FINISHES.get(finish.lower(), finish)
-    return _Choice("" if finish == CONTENT_FILTER else text, finish, _log_probabilities(choice.get("logprobs")))
+    try:
+        finish = choice.get("finish_reason") or "stop"
+        ended = finish.lower().partition(":")[0].strip()
+        finish = CONTENT_FILTER if ended == CONTENT_FILTER else FINISHES.get(ended, finish)
+        text, trace, refused = text_and_trace(choice["message"]) if "message" in choice else (choice["text"], "", False)
+        log_probabilities = _log_probabilities(choice.get("logprobs"))
+        if not is_encodable(text) or not is_encodable(trace):
+            raise ValueError("a lone surrogate, which no file can hold")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return _Choice("", UNREADABLE, said=_as_text(choice))
+    if refused or finish == CONTENT_FILTER:
+        return _Choice("", CONTENT_FILTER, said=_as_text(choice))
+    if not text.strip() and finish == "stop":  # a server that takes a whole reply for reasoning leaves nothing else
+        thought = split_thinking(trace)
+        text, trace = thought.reply, thought.trace or thought.reply
+    thought = split_thinking(text)
+    said = "" if thought.reply.strip() or thought.trace or trace else _as_text(choice)
+    return _Choice(text, finish, trace or None, log_probabilities, said)
+
+
+def _as_text(value: Json) -> str:
+    """JSON in ASCII, which can be printed and kept whatever the server sent."""
+    return (value or "an empty body") if isinstance(value, str) and value.isascii() else json.dumps(value)
 
 
 def _log_probabilities(found: Mapping[str, Any] | None) -> tuple[float, ...] | None:
-    """The natural log-probabilities of the reply's tokens; None if the server gives none."""
-    if not found:
+    """The natural log-probabilities of the reply's tokens; None if the server gives none that can be read."""
+    try:
+        content = (found or {}).get("content") or ()
+        values = (found or {}).get("token_logprobs") or [token["logprob"] for token in content]
+        return tuple(map(float, values)) or None
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if found.get("content"):
-        return tuple(float(token["logprob"]) for token in found["content"])
-    if found.get("token_logprobs"):
-        return tuple(float(value) for value in found["token_logprobs"])
-    return None
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:

@@ -13,9 +13,11 @@ from benchmark.student.encoding import Encoder
 from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.thinking import OPENING
 from benchmark.teachers.gathering import Gatherer
+from benchmark.teachers.replies import until_stop
 from benchmark.teachers.teacher import TOKENS_PER_HELD_TOKEN, Capabilities, OpenTeacher, Price, replies_written
-from benchmark.types import PlannedRequest, Reply, Request, Usage
+from benchmark.types import PlannedRequest, Reply, Request, Thinking, Usage
 
 if TYPE_CHECKING:
     from benchmark.student.student import Student
@@ -37,7 +39,6 @@ class TransformersTeacher:
     """
 
     stored: ClassVar[bool] = True
-    capabilities: ClassVar[Capabilities] = Capabilities(shows_probabilities=True, shows_distributions=True)
     name: str
     path: str | None = field(metadata=NOT_SCIENCE)
     """A folder with the model, or its name on the hub."""
@@ -45,6 +46,9 @@ class TransformersTeacher:
     """Tokens of prompt and reply together; a longer request is refused."""
     max_new_tokens: int
     """The most tokens of a reply, unless the request has its own cap."""
+    thinking: Thinking = field(default="strip", metadata={"store": False})
+    """What becomes of a trace before the reply: `strip` leaves it out of rationales, `keep` puts it, between tags,
+    before them, and `only` makes it the rationale."""
     seed: int = 0
     """Seed of the sampling above temperature 0."""
     precision: Precision = "32-true"
@@ -64,6 +68,11 @@ class TransformersTeacher:
     def source(self) -> PretrainedStudent:
         """The folder or hub repository of the model, with its length limits."""
         return _TeacherModel(self.name, self.path, self.max_length, self.max_new_tokens, revision=self.revision)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It shows probabilities and distributions besides texts."""
+        return Capabilities(shows_probabilities=True, shows_distributions=True, thinking=self.thinking)
 
     @property
     def roles(self) -> Collection[str] | None:
@@ -127,7 +136,15 @@ class _InProcess:
         return list(await asyncio.gather(*(self._write(each) for each in wanted)))
 
     def _written(self, wanted: Sequence[tuple[Request, int]]) -> list[Reply]:
-        return self.teacher.model().replies(wanted, log_probabilities=True)
+        model = self.teacher.model()
+        if not self._encoder.begins_in_trace:
+            return model.replies(wanted, log_probabilities=True)
+        # Without the tag of the template, a trace that is cut would look like a reply, and one with `Q:` would be cut.
+        unstopped = [(replace(request, stop=()), sample) for request, sample in wanted]
+        return [
+            until_stop(reply if request.prefix else replace(reply, text=OPENING + reply.text), request)
+            for (request, _), reply in zip(wanted, model.replies(unstopped, log_probabilities=True), strict=True)
+        ]
 
     def _scored(self, requests: Sequence[Request]) -> list[Reply]:
         return self.teacher.model().score(requests)

@@ -12,13 +12,19 @@ from benchmark.errors import ConfigError, TeacherError
 from benchmark.teachers.completions import (
     TOO_FEW_CHOICES,
     Answer,
+    NoReply,
     Tokens,
-    UnreadableReply,
     filtered,
+    is_lasting,
+    json_of,
     read_answer,
     refuses_prompt,
+    words_of,
 )
+from benchmark.teachers.connection_faults import connection_fault, unusable_environment
 from benchmark.teachers.pacing import Clock, RateLimit, back_off_seconds, retry_after_seconds
+from benchmark.teachers.parameters import renamed
+from benchmark.teachers.refusals import PATHS, UNKNOWN_MODEL_STATUS, Refusals, is_overflow, is_page
 from benchmark.teachers.replies import until_stop
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
@@ -35,14 +41,12 @@ if TYPE_CHECKING:
 
 NO_KEY = "none-needed"
 """The key sent to servers that need none; without it, the package `openai` would send the user's OPENAI_API_KEY."""
-PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
-UNKNOWN_MODEL_STATUS = (400, 404, 422)
-"""HTTP statuses that servers return for a model that they do not have, and for other wrong requests."""
+NEVER_STATUS = (501, 505)
+UNKNOWN_IN_A_ROW = 3
+"""After so many answers of an unknown form, one after the other, nothing more is paid for."""
 TEMPLATE_TOKENS = {"chat": 256, "completions": 8}
 """The most tokens that a server is assumed to add to a prompt: turn markers, the template's system prompt, BOS."""
-LONGEST_QUOTE, LONGEST_LIST = 300, 20
-OVERFLOW_WORDS = ("context length", "context window", "context size", "context_length", "maximum context", "too long")
 
 
 class _Fault(Exception):
@@ -70,8 +74,18 @@ class _Connection:
 
     loop: asyncio.AbstractEventLoop
     client: AsyncOpenAI
-    room: asyncio.Semaphore
     held: AsyncGenerator[None, None]
+    """Closes the client when the loop ends."""
+    room: asyncio.Semaphore
+    """Places for requests in flight."""
+    closed_places: int = 0
+    """Places that open when the first readable answer has come."""
+
+    def open_up(self) -> None:
+        """Opens all places."""
+        for _ in range(self.closed_places):
+            self.room.release()
+        self.closed_places = 0
 
 
 class LiveTeacher:
@@ -84,6 +98,11 @@ class LiveTeacher:
         self._requests = RateLimit(teacher.requests_per_minute, clock)
         self._tokens = RateLimit(teacher.tokens_per_minute, clock)
         self._connection: _Connection | None = None
+        self.refusals = Refusals(teacher)
+        self._is_readable = False
+        self._unknown_in_a_row = 0
+        self._ended: ConfigError | TeacherError | None = None
+        """Why nothing more is sent; None as long as requests go out."""
 
     def covers(self, question_id: str) -> bool:
         """True: a live model can be asked about anything."""
@@ -104,22 +123,21 @@ class LiveTeacher:
         """
         refuse_without_probabilities(self.teacher.name, request)
         if request.prefix and self.teacher.api == "chat":
-            raise self._refusal(
-                "begun reply",
-                f"a chat cannot continue a reply that is begun, which the prompt {request.role} asks for; choose "
-                "teacher.api=completions",
-            )
+            raise self.refusals.begun_reply(request.role)
         self._refuse_what_does_not_fit(request)
         connection = await self._connected()
         sizes = [samples] if self.teacher.n_per_request else [1] * samples
         answers = await _all_or_none([self._answer(connection, request, size) for size in sizes])
-        return [until_stop(reply, request) for answer in answers for reply in answer]
+        replies = [reply for answer in answers for reply in answer]
+        # A chat was sent no texts that end it: it is kept whole, and cut where it is read.
+        return replies if self.teacher.api == "chat" else [until_stop(reply, request) for reply in replies]
 
     def _refuse_what_does_not_fit(self, request: Request) -> None:
         """Raises ConfigError if prompt and reply may not fit into `context_window`."""
         window, prompt = self.teacher.context_window, estimated_tokens(self._prompt(request))
         if window is not None and prompt + self._cap(request) > window:
-            raise self._overflow(request, f"about {prompt} tokens of prompt, teacher.context_window={window}")
+            detail = f"about {prompt} tokens of prompt, teacher.context_window={window}"
+            raise self.refusals.overflow(request, self._cap(request), detail)
 
     # --- one request and its retries ----------------------------------------------------------------------------------
 
@@ -135,7 +153,8 @@ class LiveTeacher:
                     wasted += self._book_fault(fault)
                     wait = self._wait_after(fault, attempt, wasted)
                     await self._clock.sleep(wait)
-                except ConfigError as error:
+                except (ConfigError, TeacherError) as error:
+                    self._end(error)
                     raise error from _unanswered(wasted)
         first, *others = answer.replies
         return [_with_waste(first, wasted), *others]
@@ -151,14 +170,14 @@ class LiveTeacher:
         """Seconds until the next attempt. Raises the final error if there is no further attempt."""
         teacher = self.teacher
         if fault.final is not None:
-            raise fault.final from _unanswered(wasted)
+            raise self._end(fault.final) from _unanswered(wasted)
         if attempt == teacher.max_retries:
             detail = f"{_times(attempt + 1)}: {fault.reason}{fault.detail}"
-            raise self._silence(fault.reason, detail) from _unanswered(wasted)
+            raise self._end(self.refusals.silence(fault.reason, detail)) from _unanswered(wasted)
         asked, longest = fault.wait or 0.0, teacher.longest_wait_seconds
         if asked > longest:
             detail = f"and asks to wait {asked:.0f} s, longer than teacher.longest_wait_seconds={longest:g}"
-            raise self._silence(fault.reason, detail) from _unanswered(wasted)
+            raise self._end(self.refusals.silence(fault.reason, detail)) from _unanswered(wasted)
         self.traffic.retries[fault.reason] += 1
         # Added to the server's wait: otherwise all waiting requests would come back at the same moment.
         return asked + back_off_seconds(attempt, self._clock)
@@ -168,88 +187,108 @@ class LiveTeacher:
         most = estimated_tokens(prompt) + samples * self._cap(request)
         await self._requests.take(1)
         await self._tokens.take(most)
+        if self._ended is not None:
+            raise type(self._ended)(str(self._ended))
         self.traffic.requests += 1
         try:
             payload = await self._sent(connection, request, body, samples)
             answer = read_answer(payload, prompt, samples, self._cap(request))
-        except UnreadableReply as problem:
-            detail = f" (HTTP 200: {self._quoted(problem.said)})" if problem.said else ""
-            final = self._too_few(samples) if problem.reason == TOO_FEW_CHOICES else None
-            raise _Fault(problem.reason, tokens=problem.tokens, detail=detail, final=final) from None
+        except NoReply as problem:
+            raise self._without_reply(problem, samples) from None
+        answer = replace(answer, replies=tuple(map(self._with_quote, answer.replies)))
+        self._refuse_unknown_shapes(connection, answer)
         self.traffic.book(answer.tokens)
         self.traffic.estimated_requests += answer.estimated
         self._tokens.correct(most, answer.tokens.prompt + answer.tokens.completion)
         return answer
 
+    def _without_reply(self, problem: NoReply, samples: int) -> _Fault:
+        """Final if the server ignores `n`, or gives the code of an error that no retry cures."""
+        if problem.reason == TOO_FEW_CHOICES:
+            return _Fault(problem.reason, tokens=problem.tokens, final=self.refusals.too_few(samples))
+        detail = f" (HTTP 200: {self.refusals.quoted(words_of(problem.error))})"
+        lasting = is_lasting(problem.error, RETRIED_STATUS)
+        final = self.refusals.refusal(problem.reason, f"it refuses the request{detail}") if lasting else None
+        return _Fault(problem.reason, tokens=problem.tokens, detail=detail, final=final)
+
+    def _end(self, error: ConfigError | TeacherError) -> ConfigError | TeacherError:
+        """The error. If no request was answered yet, none of those that wait is sent: it would end as this one did."""
+        if not self._is_readable:
+            self._ended = error
+        return error
+
+    def _with_quote(self, reply: Reply) -> Reply:
+        return replace(reply, said=self.refusals.quoted(reply.said)) if reply.said else reply
+
+    def _refuse_unknown_shapes(self, connection: _Connection, answer: Answer) -> None:
+        """Raises _Fault after `UNKNOWN_IN_A_ROW` answers of an unknown form, one after the other.
+
+        The first request goes alone, so that no more than so many are paid for where no reply can be read.
+        """
+        if not answer.is_unreadable:
+            self._unknown_in_a_row = 0
+            connection.open_up()
+            self._is_readable = True
+            return
+        self._unknown_in_a_row += 1
+        if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
+            final = self.refusals.of_shape(self._unknown_in_a_row, answer.replies[0].said)
+            self._is_readable = False
+            raise _Fault("unknown form", tokens=answer.tokens, final=final)
+
     async def _sent(self, connection: _Connection, request: Request, body: Json, samples: int) -> Json:
-        """The server's JSON. No exception of the package `openai` leaves this method: it would hold the key."""
+        """The server's JSON, or its text if it is no JSON.
+
+        No exception of the package `openai` leaves this method: it would hold the key.
+        """
         import openai
 
         try:
             async with asyncio.timeout(self.teacher.timeout_seconds):
-                return await connection.client.post(PATHS[self.teacher.api], body=body, cast_to=object)
+                sent = await connection.client.post(PATHS[self.teacher.api], body=body, cast_to=object)
         except (TimeoutError, openai.APITimeoutError):
             raise _Fault("time-out", detail=f" after {self.teacher.timeout_seconds:g} s") from None
         except openai.APIConnectionError as error:
-            if type(error.__cause__).__name__.startswith("Connect"):  # of httpx: nothing was sent
-                raise _Fault("no connection", tokens=Tokens()) from None
-            raise _Fault("connection cut") from None
+            raise self._of_connection(error) from None
         except openai.APIStatusError as error:
-            return await self._after_status(connection, request, error, samples)
-        except ValueError:  # not JSON, or not even text
-            raise UnreadableReply("malformed reply") from None
+            return await self._after_status(connection, request, body, error, samples)
+        except ValueError as error:  # not JSON, or not even text
+            sent = getattr(error, "doc", "") or ascii(getattr(error, "object", b""))
+        if isinstance(sent, str) and is_page(sent):
+            raise self.refusals.of_page(sent)
+        return json_of(sent) if isinstance(sent, str) else sent
+
+    def _of_connection(self, error: Exception) -> Exception:
+        """A _Fault if a retry may help, else the final error."""
+        fault = connection_fault(error, str(self.teacher.base_url))
+        if not fault.cures_itself:
+            return self.refusals.refusal(fault.reason, fault.detail)
+        detail = f" ({fault.detail})" if fault.detail else ""
+        return _Fault(fault.reason, tokens=Tokens() if fault.nothing_sent else None, detail=detail)
 
     # --- what a status means ------------------------------------------------------------------------------------------
 
     async def _after_status(
-        self, connection: _Connection, request: Request, error: APIStatusError, samples: int
+        self, connection: _Connection, request: Request, body: Json, error: APIStatusError, samples: int
     ) -> Json:
         """A reply without text for a prompt that a filter refused.
 
         Otherwise raises _Fault if a retry may help, and the final error if not.
         """
-        status, said = error.status_code, self._said(error)
+        status, said = error.status_code, _error_of(error)
+        quoted = self.refusals.quoted(words_of(said))
         if status == 429 and error.code == "insufficient_quota":
-            raise self._silence("no credit", f"there is no credit left: {said}") from None
-        if status in RETRIED_STATUS or status >= 500:
+            raise self.refusals.silence("no credit", f"there is no credit left: {quoted}") from None
+        if status in RETRIED_STATUS or (status >= 500 and status not in NEVER_STATUS):
             wait = retry_after_seconds(error.response.headers.get("retry-after"), self._clock)
             reason = RETRIED_STATUS.get(status, "server error")
-            raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {said})") from None
-        if status == 400 and refuses_prompt(error.body):
+            raise _Fault(reason, wait, Tokens(), f" (HTTP {status}: {quoted})") from None
+        if status in (400, 403, 422, 451) and refuses_prompt(error.body):
             return filtered(samples)
-        raise await self._final(connection, request, status, said) from None
-
-    async def _final(self, connection: _Connection, request: Request, status: int, said: str) -> ConfigError:
-        variable = self.teacher.api_key_variable
-        if status in (401, 403) and variable is None:
-            return self._refusal(
-                "key",
-                f"it asks for a key (HTTP {status}); give teacher.api_key_variable=NAME of the variable that holds it",
-            )
-        if status in (401, 403):
-            return self._refusal("key", f"it refuses the key in the environment variable {variable} (HTTP {status})")
-        if status in (400, 413) and any(word in said.lower() for word in OVERFLOW_WORDS):
-            return self._overflow(request, said)
-        detail = f"(HTTP {status}: {said})"
+        if is_overflow(status, quoted):
+            raise self.refusals.overflow(request, self._cap(request), quoted) from None
         known = await self._models(connection) if status in UNKNOWN_MODEL_STATUS else []
-        if known and self.teacher.model not in known:
-            return self._refusal("not found", f"{self._what_there_is(known)} {detail}")
-        if status == 404:
-            return self._refusal("not found", self._unknown_path(detail))
-        return self._refusal(f"HTTP {status}", f"it refuses the request {detail}")
-
-    def _what_there_is(self, known: Sequence[str]) -> str:
-        """The message for a model that the server does not list."""
-        more = f" and {len(known) - LONGEST_LIST} more" if len(known) > LONGEST_LIST else ""
-        return f"it has no model {self.teacher.model!r}; it has {', '.join(known[:LONGEST_LIST])}{more}"
-
-    def _unknown_path(self, detail: str) -> str:
-        """The message for a 404 if the server lists the model, or gives no list."""
-        other = next(api for api in PATHS if api != self.teacher.api)
-        return (
-            f"it does not know {PATHS[self.teacher.api]} or the model {self.teacher.model!r} {detail}; most addresses "
-            f"end in /v1, and some servers know only teacher.api={other}"
-        )
+        raise self.refusals.of_status(status, said, known, body) from None
 
     async def _models(self, connection: _Connection) -> list[str]:
         """Names of the models that the server lists; empty if it gives no list."""
@@ -262,40 +301,6 @@ class LiveTeacher:
         except (openai.APIError, TimeoutError, ValueError, TypeError, KeyError):
             return []
 
-    def _said(self, error: APIStatusError) -> str:
-        """The server's words about a request that it refused."""
-        return self._quoted(error.body.get("message") if isinstance(error.body, dict) else error.response.text)
-
-    def _quoted(self, words: Json) -> str:
-        """The server's own words in one line, without the key."""
-        line = " ".join(str(words or "no reason given").split())
-        key = os.environ.get(self.teacher.api_key_variable or "")
-        return (line.replace(key, "[key]") if key else line)[:LONGEST_QUOTE]
-
-    def _overflow(self, request: Request, detail: str) -> ConfigError:
-        return self._refusal(
-            "context overflow",
-            f"the {request.role} prompt of question {request.question_id!r} and {self._cap(request)} new tokens "
-            "do not fit into "
-            f"the window of {self.teacher.model} ({detail}); lower teacher.max_tokens, serve the model with a longer "
-            "window, or choose another one",
-        )
-
-    def _too_few(self, samples: int) -> ConfigError:
-        detail = f"fewer than the {samples} samples asked for came back; give teacher.n_per_request=false"
-        return self._refusal(TOO_FEW_CHOICES, detail)
-
-    def _refusal(self, reason: str, detail: str) -> ConfigError:
-        self.traffic.failures[reason] += 1
-        return ConfigError(f"teacher={self.teacher.name} at {self.teacher.base_url}: {detail}")
-
-    def _silence(self, reason: str, detail: str) -> TeacherError:
-        self.traffic.failures[reason] += 1
-        return TeacherError(
-            f"teacher={self.teacher.name} at {self.teacher.base_url} gave no answer, {detail}; replies bought so far "
-            "are kept, and the same command resumes"
-        )
-
     # --- what is sent -------------------------------------------------------------------------------------------------
 
     def _body(self, request: Request, samples: int) -> dict[str, Json]:
@@ -303,7 +308,7 @@ class LiveTeacher:
         body: dict[str, Json] = {
             "model": teacher.model,
             "temperature": request.temperature,
-            teacher.token_cap_name: self._cap(request),
+            "max_tokens": self._cap(request),
         }
         if teacher.api == "chat":
             system = [] if teacher.system_prompt is None else [{"role": "system", "content": teacher.system_prompt}]
@@ -318,7 +323,7 @@ class LiveTeacher:
             body["logprobs"] = True if teacher.api == "chat" else 1
         if samples > 1:
             body["n"] = samples
-        return body
+        return renamed(body, teacher.names)
 
     def _stop(self, request: Request) -> list[str]:
         """The texts that end a reply. Only raw completion gets the texts of the request: a chat ends by itself."""
@@ -336,8 +341,9 @@ class LiveTeacher:
         """The connection of the running event loop, as every purchase runs its own loop."""
         loop, found = asyncio.get_running_loop(), self._connection
         if found is None or found.loop is not loop:
-            client = self._client()
-            found = _Connection(loop, client, asyncio.Semaphore(self.teacher.concurrency), _held_open(client))
+            client, places = self._client(), self.teacher.concurrency
+            first = places if self._is_readable else 1
+            found = _Connection(loop, client, _held_open(client), asyncio.Semaphore(first), places - first)
             self._connection = found
             await anext(found.held)
         return found
@@ -346,8 +352,10 @@ class LiveTeacher:
         from openai import AsyncOpenAI
 
         key = os.environ.get(self.teacher.api_key_variable or "") or NO_KEY
-        # Retries and time-outs are handled here, so that they are counted.
-        client = AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
+        try:  # retries and time-outs are handled here, so that they are counted
+            client = AsyncOpenAI(api_key=key, base_url=self.teacher.base_url, max_retries=0, timeout=None)
+        except (OSError, ImportError, ValueError) as error:
+            raise self.refusals.refusal("environment", unusable_environment(error)) from None
         if self.teacher.api_key_variable is None:  # the package also reads these from the environment
             client.organization = client.project = None
             client._custom_headers = {}
@@ -378,6 +386,11 @@ def _with_waste(reply: Reply, wasted: Tokens) -> Reply:
 
 def _unanswered(charged: Tokens) -> Unanswered | None:
     return None if charged == Tokens() else Unanswered(charged.prompt, charged.completion)
+
+
+def _error_of(error: APIStatusError) -> Json:
+    """What the server said of a request that it refused: its error, or else the whole body."""
+    return error.body if error.body else error.response.text
 
 
 def _times(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
@@ -14,10 +14,16 @@ from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.pacing import Clock
+from benchmark.teachers.parameters import left_out, refuse_unusable
 from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price
 from benchmark.teachers.traffic import Traffic
+from benchmark.types import Thinking
 
 NOT_SCIENCE = {"identity": False}
+NOT_IN_STORE = {"store": False}
+"""It changes results, but not what is asked: a reply that was bought before holds for every value."""
+IN_STORE_IF_SET = {"store": "if set"}
+"""It changes replies. Replies that were bought before the setting existed were bought without it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class OpenAICompatibleTeacher:
     """Whether the server can write several samples for one request; the prompt is then charged once."""
     token_cap_name: Literal["max_tokens", "max_completion_tokens"] = field(default="max_tokens", metadata=NOT_SCIENCE)
     """The server's name for the length cap."""
+    parameter_names: Mapping[str, str | None] = field(default_factory=dict, hash=False, metadata=NOT_SCIENCE)
+    """A parameter (one of `PARAMETERS`) -> the server's name for it; null leaves it out, for models that refuse it."""
+    left_out: tuple[str, ...] = field(init=False, metadata=IN_STORE_IF_SET)
+    """The parameters that `parameter_names` leaves out: the server's own values hold."""
+    thinking: Thinking = field(default="strip", metadata=NOT_IN_STORE)
+    """What becomes of a trace before the reply: `strip` leaves it out of rationales, `keep` puts it, between tags,
+    before them, and `only` makes it the rationale. It is paid for and kept in any case."""
     concurrency: int = field(default=32, metadata=NOT_SCIENCE)
     """The most requests in flight."""
     requests_per_minute: float | None = field(default=None, metadata=NOT_SCIENCE)
@@ -74,6 +87,8 @@ class OpenAICompatibleTeacher:
     """Counts of requests, retries and tokens in this process."""
 
     def __post_init__(self) -> None:
+        refuse_unusable(self.names)
+        object.__setattr__(self, "left_out", left_out(self.names))
         _refuse_what_is_no_variable(self.api_key_variable)
         _refuse_what_is_no_address(self.base_url)
         for name in (
@@ -92,6 +107,11 @@ class OpenAICompatibleTeacher:
             raise ValueError("api=completions sends the prompt as it is; give system_prompt=null or api=chat")
 
     @property
+    def names(self) -> Mapping[str, str | None]:
+        """A parameter -> the name under which it is sent; None if it is left out."""
+        return {"max_tokens": self.token_cap_name, **self.parameter_names}
+
+    @property
     def roles(self) -> Collection[str] | None:
         """None: it takes any prompt."""
         return None
@@ -103,6 +123,8 @@ class OpenAICompatibleTeacher:
             continues_replies=self.api == "completions",
             samples_share_a_request=self.n_per_request,
             waiting_requests=self.concurrency // 4,
+            caps_replies="max_tokens" not in self.left_out,
+            thinking=self.thinking,
         )
 
     def open(self, dataset: Dataset) -> OpenTeacher:
@@ -129,6 +151,7 @@ class OpenAICompatibleTeacher:
                 f"teacher={self.name} reads its key from the environment variable {self.api_key_variable}, which is "
                 "not set; export it, or give teacher.api_key_variable=null for a server that needs none"
             )
+        _refuse_what_is_no_key(self.name, self.api_key_variable)
         return LiveTeacher(self, clock)
 
     def fingerprint(self, dataset: Dataset) -> str:
@@ -143,6 +166,18 @@ def _refuse_what_is_no_variable(name: str | None) -> None:
             "api_key_variable must be the name of an environment variable, such as OPENAI_API_KEY; a name in small "
             "letters must be set already. Never write the key itself into a config"
         )
+
+
+def _refuse_what_is_no_key(name: str, variable: str | None) -> None:
+    """Raises ConfigError, without repeating it, for a key with characters that no request can carry."""
+    key = os.environ.get(variable or "", "")
+    if key.isascii() and not re.search(r"[\s\x00-\x1f\x7f]", key):
+        return
+    where = "in it" if key == key.strip() else "around it"
+    raise ConfigError(
+        f"teacher={name}: the key in the environment variable {variable} has white space (often a line feed) or a "
+        f"special character {where}, which no request can carry; set the variable again without it"
+    )
 
 
 def _refuse_what_is_no_address(url: str | None) -> None:

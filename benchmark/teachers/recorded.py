@@ -25,7 +25,7 @@ from benchmark.teachers.teacher import (
     refuse_without_probabilities,
     with_estimated_tokens,
 )
-from benchmark.types import PlannedRequest, Question, Reply, Request, Usage
+from benchmark.types import PlannedRequest, Question, Reply, Request, Thinking, Usage
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class RecordedTeacher:
 
     stored: ClassVar[bool] = False
     concurrency: ClassVar[int] = 1
-    capabilities: ClassVar[Capabilities] = Capabilities()
     name: str
     file: str | None = field(default=None, metadata={"identity": False})
     """Path of the recording; None: `recording` in the dataset's folder of `data_dir`."""
@@ -49,10 +48,18 @@ class RecordedTeacher:
     """File name of the recording in the dataset's folder; read if `file` is None."""
     data_dir: str | None = field(default=None, metadata={"identity": False})
     """The folder that holds the datasets' folders; needed if `file` is None."""
+    thinking: Thinking = "strip"
+    """What becomes of a trace, between tags, before a reply: `strip` leaves it out of rationales, `keep` leaves it in,
+    and `only` makes it the rationale."""
     price: Price = field(default=Price(), metadata={"identity": False})
     """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata={"identity": False})
     """The recording's licence, for the model card of an exported student."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It answers in text."""
+        return Capabilities(thinking=self.thinking)
 
     @property
     def roles(self) -> Collection[str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from benchmark.tasks.closing import closing
 from benchmark.tasks.stopping import NEXT_EXEMPLAR as NEXT_EXEMPLAR  # for parts that need only this module
 from benchmark.tasks.stopping import has_ended, kept
-from benchmark.types import Reply, Request
+from benchmark.tasks.thinking import split_thinking, untagged, with_trace
+from benchmark.types import Reply, Request, Thinking
 
 ANSWER_CLAUSE = "The answer is"
 """The words before the answer, in the prompts' exemplars; `split_answer` also reads what others write instead."""
+
+
+_NEXT_QUESTION = re.compile(r"\n[*_]{0,3}Q:")
+CONTENT_FILTER = "content_filter"
+"""`finish` of a reply that the model or its provider refused."""
+UNREADABLE = "unreadable"
+"""`finish` of a reply in a form without a text: it is paid for and not kept, and asking again brings the same."""
 
 
 def until_stop(reply: Reply, request: Request) -> Reply:
@@ -34,7 +43,7 @@ def own_words(reply: Reply, request: Request) -> str:
 
 def before_next_exemplar(text: str) -> str:
     """The text before the first invented question."""
-    return text.partition(NEXT_EXEMPLAR)[0].strip()
+    return _NEXT_QUESTION.split(text, maxsplit=1)[0].strip()
 
 
 def split_answer(text: str) -> tuple[str | None, str | None]:
@@ -46,3 +55,34 @@ def split_answer(text: str) -> tuple[str | None, str | None]:
     text = before_next_exemplar(text)
     found = closing(text)
     return (text or None, None) if found is None else (found.reasoning or None, found.answer or None)
+
+
+def thought_apart(reply: Reply, thinking: Thinking) -> Reply:
+    """The reply with its trace in `trace` and not in `text`, and with the teacher's setting in `thinking`.
+
+    `text` becomes empty where the trace never ends.
+    """
+    if reply.trace == reply.text:
+        return replace(reply, thinking=thinking)
+    thought = split_thinking(reply.text)
+    trace = untagged(reply.trace) if reply.trace else thought.trace
+    return replace(reply, text=thought.reply, trace=trace or None, thinking=thinking)
+
+
+def rationale_with_trace(reply: Reply, rationale: str | None) -> str | None:
+    """The rationale that was read from a reply, with the reply's trace before it or in its place (`Reply.thinking`).
+
+    A trace that never ended is no rationale.
+    """
+    if reply.thinking == "strip" or not reply.text or reply.trace in (None, reply.text):
+        return rationale
+    return reply.trace if reply.thinking == "only" else with_trace(str(reply.trace), rationale or "").rstrip()
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text can be written to a file; a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

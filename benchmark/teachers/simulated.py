@@ -13,6 +13,7 @@ from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
+from benchmark.tasks.thinking import CLOSING, OPENING
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
     Capabilities,
@@ -23,10 +24,9 @@ from benchmark.teachers.teacher import (
     refuse_without_probabilities,
     with_estimated_tokens,
 )
-from benchmark.types import PlannedRequest, Question, Reply, Request, Usage
+from benchmark.types import PlannedRequest, Question, Reply, Request, Thinking, Usage
 
 RATIONALISE = "rationalise"
-TRACE_BEGIN, TRACE_END = "<think>\n", "\n</think>\n\n"
 """What stands before and after a trace, as reasoning models write it."""
 _RATES = ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate", "trace_rate", "unclosed_trace_rate")
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -46,7 +46,6 @@ class SimulatedTeacher:
 
     stored: ClassVar[bool] = False
     concurrency: ClassVar[int] = 1
-    capabilities: ClassVar[Capabilities] = Capabilities()
     name: str = "simulated"
     wrong_step_rate: float = 0.0
     """Share of replies, in [0, 1], with a wrong step that leads to a wrong answer."""
@@ -60,6 +59,9 @@ class SimulatedTeacher:
     """Share of replies, in [0, 1], with a trace before the usual text: `<think>`, the trace, `</think>`."""
     unclosed_trace_rate: float = 0.0
     """Share of replies, in [0, 1], whose trace never ends: no text follows it, and the finish is `length`."""
+    thinking: Thinking = "strip"
+    """What becomes of a trace in rationales: `strip` leaves it out, `keep` leaves it in (between tags), and `only` puts
+    it in their place."""
     confidence_concentration: float = 4.0
     """Concentration (alpha + beta) of the beta distribution; a higher value keeps it closer to the accuracy."""
     overconfidence: float = 1.0
@@ -80,6 +82,11 @@ class SimulatedTeacher:
                 raise ValueError(f"{one} + {other} = {total} is above 1")
         if self.confidence_concentration <= 0 or self.overconfidence <= 0:
             raise ValueError("confidence_concentration and overconfidence must be positive")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It answers in text."""
+        return Capabilities(thinking=self.thinking)
 
     @property
     def roles(self) -> Collection[str]:
@@ -153,10 +160,10 @@ class _Simulation:
         drawn = chance.random()
         if drawn >= teacher.unclosed_trace_rate + teacher.trace_rate:
             return reply
-        begun = f"{TRACE_BEGIN}{self.dataset.think(question, chance)}"
+        begun = f"{OPENING}{self.dataset.think(question, chance)}"
         if drawn < teacher.unclosed_trace_rate:
             return replace(reply, text=begun, finish="length")
-        return replace(reply, text=f"{begun}{TRACE_END}{reply.text}")
+        return replace(reply, text=f"{begun}{CLOSING}{reply.text}")
 
     def _solution(self, question: Question, chance: random.Random) -> tuple[str, str, float]:
         """(rationale, answer, reported confidence) of one reply."""

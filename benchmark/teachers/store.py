@@ -131,6 +131,13 @@ class TeacherStore:
             rows = self._database.execute(chosen, (buyer, teacher)).fetchall()
         return {payment: reply_of(reply) for payment, reply in rows}
 
+    def discard(self, key: str, seen: StoredReply, outcome: str) -> None:
+        """Takes a reply out of those that are replayed, and keeps it among the attempts with its outcome."""
+        with self._writing() as database:
+            if self._row(key) == seen:  # another process may have bought a better one since
+                database.execute("DELETE FROM replies WHERE key = ?", (bytes.fromhex(key),))
+                _log(database, key, Attempt(outcome, seen.teacher, seen.reply, seen.buyer))
+
     def counts(self) -> dict[str, int]:
         """Numbers of rows: under `replies`, and per outcome of attempts, such as `attempts: length`."""
         with one_line_errors(self.path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from typing import Any, cast
 
 from benchmark.components import canonical
 from benchmark.tasks.dataset import Dataset
@@ -13,8 +14,17 @@ from benchmark.types import Json, Request
 
 
 def teacher_identity(teacher: Teacher, dataset: Dataset) -> Json:
-    """The teacher as plain data: all settings that can change a reply, and `Teacher.fingerprint`."""
-    return {"settings": canonical(teacher), "content": teacher.fingerprint(dataset)}
+    """The teacher as plain data: all settings that can change a reply, and `Teacher.fingerprint`.
+
+    A field marked `store: False` decides only how a reply is used; one marked `store: "if set"` came later than replies
+    that people have bought, and counts only if it has a value.
+    """
+    settings = canonical(teacher)
+    for field in fields(cast("Any", teacher)):
+        counts = field.metadata.get("store", True)
+        if not counts or (counts == "if set" and not getattr(teacher, field.name)):
+            settings.pop(field.name, None)
+    return {"settings": settings, "content": teacher.fingerprint(dataset)}
 
 
 def stored_request(teacher: Json, request: Request, sample: int) -> Json:

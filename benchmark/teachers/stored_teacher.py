@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from benchmark.teachers.replies import thought_apart, until_stop
 from benchmark.teachers.store import Attempt, TeacherStore
 from benchmark.teachers.store_key import key_of, stored_request
 from benchmark.teachers.stored_reply import StoredReply, now
@@ -15,6 +16,8 @@ from benchmark.types import Json, PlannedRequest, Reply, Request, Usage
 
 FAILED = "failed"
 """`finish` of a placeholder for a reply that never came; its wasted tokens are what the request was charged."""
+EMPTY = "empty"
+"""Outcome of a call whose reply ended by itself without a text."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.01, 1.0
 """Seconds between two looks at a request that another process is buying."""
 
@@ -71,7 +74,7 @@ class StoredTeacher:
         delivered: dict[int, Delivery] = {}
         wait = SHORTEST_WAIT
         while True:
-            delivered |= self._from_store({n: key for n, key in keys.items() if n not in delivered})
+            delivered |= self._from_store(request, {n: key for n, key in keys.items() if n not in delivered})
             missing = {n: key for n, key in keys.items() if n not in delivered}
             if not missing:
                 return [delivered[sample] for sample in keys]
@@ -101,8 +104,10 @@ class StoredTeacher:
         self.booked.update(new)
         return new
 
-    def _from_store(self, keys: dict[int, str]) -> dict[int, Delivery]:
+    def _from_store(self, request: Request, keys: dict[int, str]) -> dict[int, Delivery]:
         found = self.store.lookup(keys.values())
+        for key in [key for key, stored in found.items() if not is_final(request, stored.reply)]:
+            self.store.discard(key, found.pop(key), EMPTY)  # an earlier version took it for final
         return {
             sample: Delivery(found[key].reply, key if found[key].buyer == self.buyer else None)
             for sample, key in keys.items()
@@ -153,7 +158,8 @@ class StoredTeacher:
             if is_final(request, reply):
                 final[key] = StoredReply(stored, reply, self.name, now(), self.buyer)
             else:
-                other[key] = Attempt(reply.finish, self.name, reply, self.buyer, str(delivered[number].payment))
+                outcome = EMPTY if reply.finish == "stop" else reply.finish
+                other[key] = Attempt(outcome, self.name, reply, self.buyer, str(delivered[number].payment))
         standing = self.store.put(final) if final else {}
         if other:
             self.store.log(other)
@@ -164,8 +170,11 @@ class StoredTeacher:
 
 
 def is_final(request: Request, reply: Reply) -> bool:
-    """Whether a reply may be replayed: it ended by itself, or at a length cap that belongs to the method's recipe."""
-    return reply.finish == "stop" or (reply.finish == "length" and request.cap_is_final)
+    """Whether a reply may be replayed: it has a text, and ended by itself or at a cap of the method's recipe."""
+    apart = thought_apart(reply, "strip")
+    finish = until_stop(apart, request).finish
+    ended = finish == "stop" or (finish == "length" and request.cap_is_final)
+    return ended and (bool(apart.text.strip()) or reply.continuation_log_probabilities is not None)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.tasks.dataset import Dataset, Splits
-from benchmark.types import Example, PlannedRequest, Reply, Request, Usage
+from benchmark.types import Example, PlannedRequest, Reply, Request, Thinking, Usage
 
 if TYPE_CHECKING:
     from benchmark.student.source import PretrainedStudent
@@ -66,6 +66,10 @@ class Capabilities:
     """It writes several samples to one request, whose prompt is charged once."""
     waiting_requests: int = 0
     """The number of requests to prepare beyond its `concurrency`, so that no place is empty between two waves."""
+    caps_replies: bool = True
+    """A reply ends at the cap of tokens that the request gives, so that the most it can cost is known."""
+    thinking: Thinking = "strip"
+    """What becomes of the trace that it writes before a reply; a setting of the teacher, not a part of its requests."""
 
 
 class Unanswered(Exception):

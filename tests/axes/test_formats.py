@@ -12,6 +12,7 @@ from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
 from benchmark.contract import Format, Task
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.tasks.multiple_choice import MultipleChoice
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Annotation, Question
 from methods.step_by_step import StepByStepFormat
 
@@ -171,3 +172,31 @@ def test_spans_name_what_is_rationale_and_what_is_answer() -> None:
         ("rationale", "4+3=7;7-5=2#", 1.0),
         ("answer", "2", 1.0),
     ]
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+THOUGHT = "<think>\n4+3=8? No, 7.\n</think>\n\n4+3=7;7-5=2"
+
+
+@pytest.mark.parametrize(
+    ("thinking", "rationale", "target"),
+    [
+        ("keep", THOUGHT, f"{THOUGHT}#2"),
+        ("strip", THOUGHT, "4+3=7;7-5=2#2"),
+        ("answer_only", THOUGHT, "#2"),
+        ("keep", "4+3=7;7-5=2", "4+3=7;7-5=2#2"),
+        ("strip", "4+3=7;7-5=2", "4+3=7;7-5=2#2"),
+        ("answer_only", None, "#2"),
+        ("keep", None, None),
+        ("strip", None, None),
+        ("strip", "<think>\nonly a trace\n</think>", None),
+        ("keep", "<think>\nonly a trace\n</think>", "<think>\nonly a trace\n</think>#2"),
+    ],
+)
+def test_what_a_student_learns_of_a_trace(thinking: Any, rationale: str | None, target: str | None) -> None:
+    form = RationaleThenAnswer(thinking=thinking)
+    examples = form.examples([annotation(SUM, rationale)], NUMBER)
+    assert [example.target_text for example in examples] == ([] if target is None else [target])
+    for example in examples:
+        assert form.read(without_trace(example.target_text))[1] == "2"

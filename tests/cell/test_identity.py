@@ -39,6 +39,8 @@ OTHER: Mapping[str, Any] = {
     "optimization.precision": "bf16-mixed",
     "student.overlong": "truncate",
     "format.labels": "human",
+    "teacher.thinking": "keep",
+    "format.thinking": "strip",
     "annotation.reading": "flexible",
     "annotation.annotators[0].reading": "flexible",
     "mode": "plan",

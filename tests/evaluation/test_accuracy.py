@@ -279,3 +279,20 @@ def test_only_covered_questions_count() -> None:
     measured = teacher_accuracy(HalfThere(), dataset, PromptLibrary(), rows)
     assert measured == {"metric": "accuracy", "value": 1.0, "flexible_value": 1.0, "n": 10, "of": 20}
     assert teacher_accuracy(HalfThere(), dataset, PromptLibrary(), rows[1:2]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "flexible"),
+    [
+        ("<think>\nIs it 5? The answer is 5.\n</think>\n\n2+2=4#4", "4", "4"),
+        ("Is it 5?\n</think>\n2+2=4#4", "4", "4"),
+        ("<think>\nIs it #5", None, None),
+        ("<think>\n#5\n</think>\nIt is 4.", None, "4"),
+    ],
+)
+def test_an_answer_stands_after_the_trace(text: str, answer: str | None, flexible: str | None) -> None:
+    example, form, task = Example("q", "2+2", "4"), RationaleThenAnswer(), GeneratedAnswer()
+    student = cast("Student", FakeStudent({"2+2": Reply(text)}))
+    [prediction] = evaluate(student, [example], form, task).predictions
+    assert (prediction.answer, prediction.flexible_answer, prediction.text) == (answer, flexible, text)
+    assert "5" not in prediction.rationale

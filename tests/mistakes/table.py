@@ -40,6 +40,8 @@ IDENTITY = "tests/cell/test_identity.py"
 ISOLATION = "tests/running/test_isolation.py"
 JSONL = "tests/tasks/test_jsonl.py"
 LIVE = "tests/teachers/test_live.py"
+ODD = "tests/teachers/test_odd_replies.py"
+THINKING = "tests/running/test_thinking_teachers.py"
 LOGGERS = "tests/records/test_loggers.py"
 PROCESSES = "tests/cli/test_processes.py"
 PURCHASE = "tests/buying/test_purchase.py"
@@ -450,8 +452,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/teachers/stored_teacher.py",
-                    '(reply.finish == "length" and request.cap_is_final)',
-                    'reply.finish == "length"',
+                    '(finish == "length" and request.cap_is_final)',
+                    'finish == "length"',
                 ),
             ),
             (f"{STORE}::test_what_is_not_final_is_delivered_and_counted_and_asked_again",),
@@ -597,6 +599,73 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 ),
             ),
             (f"{RESUME}::test_damaged_weights_are_trained_again_from_purchases_that_stay",),
+        ),
+    ),
+    "replies that think, are empty or cannot be read": (
+        Mistake(
+            "a trace is learnt as part of the reply",
+            (Edit(METER, "until_stop(thought_apart(each.reply, self.thinking), request)", "each.reply"),),
+            (f"{ODD}::test_a_trace_stands_apart_however_it_is_sent",),
+            "openai",
+        ),
+        Mistake(
+            "an answer is read in the middle of a trace that never ends",
+            (
+                Edit(
+                    "benchmark/tasks/thinking.py",
+                    '"" if inside else "".join(replies)',
+                    '"".join((*replies, *traces)) if inside else "".join(replies)',
+                ),
+            ),
+            (f"{ODD}::test_a_trace_that_never_ends_gives_neither_rationale_nor_answer",),
+            "openai",
+        ),
+        Mistake(
+            "another policy for traces buys all replies again",
+            (Edit("benchmark/teachers/store_key.py", "if not counts or", "if"),),
+            (f"{THINKING}::test_a_policy_is_part_of_the_cell_and_buys_nothing_again",),
+            "openai",
+        ),
+        Mistake(
+            "an empty reply is replayed for good",
+            (
+                Edit(
+                    "benchmark/teachers/stored_teacher.py",
+                    "return ended and (bool(apart.text.strip()) or reply.continuation_log_probabilities is not None)",
+                    "return ended",
+                ),
+            ),
+            (f"{ODD}::test_an_empty_reply_is_paid_once_quoted_and_never_replayed",),
+            "openai",
+        ),
+        Mistake(
+            "a cell that learnt nothing fails for ever from its journal",
+            (Edit("benchmark/corridor.py", "            self.purchases.forget(round_.index)\n", ""),),
+            (f"{THINKING}::test_empty_replies_are_counted_and_quoted_and_bought_anew",),
+            "openai",
+        ),
+        Mistake(
+            "every question pays for a form that nobody can read",
+            (Edit("benchmark/teachers/live.py", "self._unknown_in_a_row += 1", "self._unknown_in_a_row = 1"),),
+            (f"{ODD}::test_a_few_unknown_forms_in_a_row_end_the_purchase",),
+            "openai",
+        ),
+        Mistake(
+            "every question tries a server that never answered",
+            (Edit("benchmark/teachers/live.py", "            self._ended = error\n", "            pass\n"),),
+            (f"{ODD}::test_a_server_that_never_answered_is_not_tried_by_every_question",),
+            "openai",
+        ),
+        Mistake(
+            "an answer that a base model gives to a repeated question is taken",
+            (
+                Edit(
+                    "benchmark/tasks/stopping.py",
+                    "behind = None if _answers(text[start:place]) else _behind_restated",
+                    "behind = _behind_restated",
+                ),
+            ),
+            ("tests/tasks/test_stopping.py::test_what_is_repeated_behind_an_answer_ends_the_reply",),
         ),
     ),
 }

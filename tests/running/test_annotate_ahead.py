@@ -102,13 +102,13 @@ def test_what_is_prepared_a_run_finds(command: Run, server: FaultServer, live: R
 
 
 def test_a_run_alone_agrees_with_the_servers_books(command: Run, server: FaultServer, live: Run, results: Any) -> None:
-    server.script = [error(500), Step(choices=False)]
+    server.script = [error(500), Step(broken=True)]
     done = command(*live(server), "teacher.max_retries=3", "teacher.longest_wait_seconds=1")
     assert done.status == 0, done.err
     record = results.record()
     traffic = record["teacher_traffic"]["openai_compatible"]
     assert traffic["requests"] == server.requests == POOL + TEST + 2
-    assert traffic["retries"] == {"server error": 1, "no choices": 1}
+    assert traffic["retries"] == {"server error": 1, "error in the reply": 1}
     assert (traffic["prompt_tokens"], traffic["completion_tokens"]) == (server.prompt_tokens, server.completion_tokens)
     assert traffic["failures"] == {}
     spent, charged = (record["rounds"][-1][book]["teacher"] for book in ("spent", "charged"))
@@ -172,7 +172,9 @@ def test_the_teacher_itself_is_measured_as_many_at_once_as_it_allows(mode: str, 
 def test_what_no_store_keeps_is_told(command: Run, server: FaultServer, live: Run) -> None:
     server.script = [Step(finish="length")]
     first, second = (command(*live(server), "mode=annotate") for _ in range(2))
-    assert notes(first)[0].startswith("1 replies did not end by themselves")
+    assert notes(first)[0].startswith(
+        "1 replies are kept by no store, and a run asks for them again: cut at the length cap 1"
+    )
     assert counts(rows(second)[0]) == (POOL, 1, POOL + TEST - 1)
     assert not notes(second)
 

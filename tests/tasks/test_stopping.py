@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.tasks.stopping import NEXT_EXEMPLAR, has_ended, kept
+from benchmark.tasks.thinking import without_trace
 from benchmark.types import Contrast, Request
 
 EXEMPLARS = "Q: 4+3\nAnswer choices:\n(a) 7\n(b) 8\nA: 4+3=7. The answer is 7.\n\n"
@@ -104,7 +103,42 @@ def test_what_is_kept_is_a_piece_of_the_text_and_stays_as_it_is(pieces: list[str
 
 
 @pytest.mark.parametrize("piece", ["\nQ:", "\n**Q:", f"{ASKED}\n", "\nQ: What is 1", f"\n{EXEMPLARS}", "Q:", "*", "\n"])
-def test_a_hundred_thousand_characters_are_read_at_once(piece: str) -> None:
-    began = time.process_time()
-    kept(REQUEST, piece * (100_000 // len(piece)))
-    assert time.process_time() - began < 1.0
+def test_the_work_grows_with_the_text(piece: str) -> None:
+    """Were it quadratic, this would take minutes."""
+    assert kept(REQUEST, piece * (100_000 // len(piece))) is not None
+
+
+# --- further turns in other words -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "turn",
+    ["**Q: 3+4**", "### Q: 3+4", "q: 3+4", "Question: 3+4", "Question 2: 3+4", "Human: 3+4", "User: 3+4", "**Q:** 3+4"],
+)
+def test_a_further_turn_behind_an_answer_ends_the_reply(turn: str) -> None:
+    request = Request("few_shot_cot", "Q: 1+1\nA: The answer is 2.\n\nQ: 2+2\nA:", "q", stop=(NEXT_EXEMPLAR,))
+    reply = "Two and two. The answer is 4."
+    assert kept(request, f"{reply}\n\n{turn}\nA: The answer is 7.").strip() == reply
+    if "Q:" not in turn:
+        thought = "First I ask myself.\nQuestion: what is 2+2?\nThe answer is 4."
+        assert kept(request, thought) == thought, "no answer stands before it"
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "reply"),
+    [
+        ("<think>\nQ: 1+1\nA: hm\nQ: 2+2\n</think>\n\nThe answer is 4.\nQ: 3+3", "The answer is 4."),
+        ("hm\nQ: 2+2? yes\n</think>\nThe answer is 4.\n\nQ: 3+3\nA: 6", "The answer is 4."),
+        ("<think>\nhm\nQ: 1+1", "<think>\nhm\nQ: 1+1"),
+    ],
+)
+def test_nothing_in_a_trace_ends_a_reply(written: str, reply: str) -> None:
+    request = Request("few_shot_cot", "Q: 1+1\nA: The answer is 2.\n\nQ: 2+2\nA:", "q", stop=(NEXT_EXEMPLAR,))
+    assert kept(request, written).strip().endswith(reply)
+    assert without_trace(kept(request, written)).strip() == ("" if reply.startswith("<think>") else reply)
+    if written.startswith("<think>"):
+        ends = written.find("4.") if "4." in written else len(written)
+        assert not any(has_ended(request, written[:length]) for length in range(ends))

@@ -17,7 +17,11 @@ TEXT = "Two and two make four. The answer is 4."
 
 @dataclass(frozen=True)
 class Step:
-    """How one request is answered. `cut` closes the connection in the middle of the body, `hang` never answers."""
+    """How one request is answered.
+
+    `cut` closes the connection in the middle of the body, `hang` never answers, `broken` charges and gives an error in
+    place of a reply.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -25,8 +29,10 @@ class Step:
     texts: Sequence[str] = (TEXT,)
     finish: str | None = "stop"
     refusal: str | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a chat's message, in place of the text or beside it."""
     usage: bool = True
-    choices: bool = True
+    broken: bool = False
     obeys_n: bool = True
     delay: float = 0.0
     cut: bool = False
@@ -54,6 +60,7 @@ class FaultServer:
     models: Sequence[str] | None = ("small", "large")
     latency: float = 0.0
     texts: Sequence[str] = (TEXT,)
+    message: Mapping[str, Any] = field(default_factory=dict)
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -75,7 +82,9 @@ class FaultServer:
             self.bodies.append(body)
             self.paths.append(path)
             self.keys.append(key)
-            return self.script.pop(0) if self.script else Step(texts=self.texts, delay=self.latency)
+            return (
+                self.script.pop(0) if self.script else Step(texts=self.texts, message=self.message, delay=self.latency)
+            )
 
     def left(self) -> None:
         with self.lock:
@@ -92,7 +101,9 @@ class FaultServer:
             self.prompt_tokens += prompt
             self.completion_tokens += completion
         choices = [self._choice(step, text, chat, bool(body.get("logprobs"))) for text in texts]
-        payload: dict[str, Any] = {"model": body["model"], "choices": choices if step.choices else []}
+        payload: dict[str, Any] = {"model": body["model"], "choices": [] if step.broken else choices}
+        if step.broken:
+            payload["error"] = {"message": "the model broke off", "code": 502}
         if step.usage:
             payload["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
         return json.dumps(payload).encode()
@@ -102,7 +113,7 @@ class FaultServer:
         tokens = text.split()
         choice: dict[str, Any] = {"finish_reason": step.finish, "logprobs": None}
         if chat:
-            choice["message"] = {"role": "assistant", "content": text, "refusal": step.refusal}
+            choice["message"] = {"role": "assistant", "content": text, "refusal": step.refusal, **step.message}
         else:
             choice["text"] = text
         if logprobs and chat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import torch
 
 from benchmark.buying.meter import TEACHER, Meter, QuestionMeter, Supplier, worst_case
 from benchmark.errors import ConfigError
+from benchmark.student.encoding import Encoder
 from benchmark.student.student import Student
 from benchmark.teachers.gathering import Gatherer
 from benchmark.teachers.in_process import TransformersTeacher
@@ -22,6 +24,7 @@ from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
 from benchmark.teachers.recorded import _Replay
+from benchmark.teachers.replies import thought_apart
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.store_key import key_of, stored_request, teacher_identity
@@ -29,6 +32,7 @@ from benchmark.teachers.stored_teacher import StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
 from benchmark.types import Contrast, PlannedRequest, Reply, Request, Span, TrainingExample, Usage
 from tests.corridor.corridor_parts import miniature
+from tests.rehearsals.tensor_parts import TEACHER as SMALL_MODEL
 from tests.rehearsals.tensor_parts import model_folder
 
 PRICE = Price(2.0, 10.0)
@@ -410,3 +414,42 @@ def test_teachers_of_text_alone_refuse_in_one_line_before_any_work(asked: Reques
         assert "\n" not in str(refusal.value)
         if isinstance(teacher, LiveTeacher):
             assert teacher.traffic.requests == 0
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "begins"),
+    [
+        ("{% for m in messages %}{{ m.content }}{% endfor %}\n<think>\n", True),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}\n[THINK]", True),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}\n<think>\n\n</think>\n\n", False),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}\n", False),
+        (None, False),
+    ],
+)
+def test_a_trace_that_the_chat_template_opened_has_its_tag(template: str | None, begins: bool, tmp_path: Path) -> None:
+    tokenizer = copy.deepcopy(SMALL_MODEL.tokenizer())
+    tokenizer.chat_template = template
+    folder = model_folder(tmp_path / "model", tokenizer=tokenizer)
+    teacher = TransformersTeacher("thinker", str(folder), 512, 8, accelerator="cpu")
+    [reply] = asyncio.run(teacher.open(miniature().dataset).reply(Request("few_shot_cot", "Q: 1+1", "q"), 1))
+    assert reply.text.startswith("<think>\n") == begins
+    apart = thought_apart(reply, "strip")
+    if begins:
+        assert (apart.text, reply.finish) == ("", "length"), "cut in the middle of the trace: there is no reply"
+        assert apart.trace
+
+
+def test_tags_that_are_special_tokens_stay_in_the_text() -> None:
+    tokenizer = copy.deepcopy(SMALL_MODEL.tokenizer())
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|call|>"]})
+    encoder = Encoder(tokenizer, 512)
+    ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in ("[THINK]", "1", "[/THINK]", "<|call|>", "2")]
+    [text] = encoder.texts([[*ids, int(tokenizer.eos_token_id)]])
+    assert "".join(text.split()) == "[THINK]1[/THINK]2"
+    plain = copy.deepcopy(SMALL_MODEL.tokenizer())
+    assert Encoder(plain, 512).texts([[*plain("1+1")["input_ids"], int(plain.eos_token_id)]]) == [
+        plain.decode(plain("1+1")["input_ids"], skip_special_tokens=True)
+    ]
