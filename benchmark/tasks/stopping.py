@@ -28,18 +28,20 @@ def kept(request: Request, text: str) -> str:
     behind = behind_trace(text)
     if behind is None:
         return text
-    start, end = _reply_span(request, text[behind:])
+    start, end = _reply_span(request, text[behind:], is_whole=True)
     return text[:behind] + text[behind:][start:end]
 
 
 def has_ended(request: Request, text: str) -> bool:
     """Whether a stop text ends a text that may still be written; a question that is being restated does not."""
     behind = behind_trace(text)
-    return behind is not None and _reply_span(request, text[behind:])[1] is not None
+    return behind is not None and _reply_span(request, text[behind:], is_whole=False)[1] is not None
 
 
-def _reply_span(request: Request, text: str) -> tuple[int, int | None]:
+def _reply_span(request: Request, text: str, is_whole: bool) -> tuple[int, int | None]:
     """Where the reply begins and ends in a text without a trace; the end is None if no text of `stop` ends it.
+
+    A question that the text breaks off in may still be a restated one, unless the text is whole.
 
     With a `one_line` contrast, the first line feed ends it. A `Q:` that only restates the prompt's last question, alone
     or with the exemplars before it, ends no reply if no answer stands before it: the reply begins behind it.
@@ -48,7 +50,7 @@ def _reply_span(request: Request, text: str) -> tuple[int, int | None]:
         return 0, _first(("\n",), text, 0)
     start, next_question = 0, None
     if NEXT_EXEMPLAR in request.stop:
-        start, next_question = _between_questions(request.prompt, text)
+        start, next_question = _between_questions(request.prompt, text, is_whole)
     other = _first((stop for stop in request.stop if stop != NEXT_EXEMPLAR), text, start)
     return start, min((end for end in (next_question, other) if end is not None), default=None)
 
@@ -57,7 +59,7 @@ def _first(stops: Iterable[str], text: str, start: int) -> int | None:
     return min((place for place in (text.find(stop, start) for stop in stops) if place >= 0), default=None)
 
 
-def _between_questions(prompt: str, text: str) -> tuple[int, int | None]:
+def _between_questions(prompt: str, text: str, is_whole: bool) -> tuple[int, int | None]:
     """Where a reply begins, behind what it restates, and ends, before the next question; None if there is none."""
     start = 0
     for question in _QUESTION.finditer(text):
@@ -66,7 +68,7 @@ def _between_questions(prompt: str, text: str) -> tuple[int, int | None]:
             continue  # it stands inside of a copy
         behind = None if _answers(text[start:place]) else _behind_restated(prompt, text, place)
         if behind == _UNFINISHED:
-            return start, None
+            return start, max(start, place - 1) if is_whole else None
         if behind is not None:
             start = behind
         elif place > 0:

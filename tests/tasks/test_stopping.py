@@ -108,6 +108,13 @@ def test_the_work_grows_with_the_text(piece: str) -> None:
     assert kept(REQUEST, piece * (100_000 // len(piece))) is not None
 
 
+@pytest.mark.parametrize("begun", ["\n\nQ:", "\nQ: What", "\n**Q: What is"])
+def test_a_whole_text_that_breaks_off_in_a_question_ends_before_it(begun: str) -> None:
+    """A server that gives the text that stopped it, or a cap in the middle of a further question."""
+    assert kept(REQUEST, f"Hm{begun}").strip() == "Hm"
+    assert not has_ended(REQUEST, f"Hm{begun}"), "while it is written, it may be the restated question"
+
+
 # --- further turns in other words -------------------------------------------------------------------------------------
 
 
