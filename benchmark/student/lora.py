@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -10,6 +11,8 @@ from benchmark.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+ALL_LINEAR = "all-linear"
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,23 @@ class Lora:
     """The rank of the added matrices."""
     alpha: int
     """`alpha / rank` scales what the adapters add."""
-    target_modules: str = "all-linear"
-    """Which layers get adapters, in peft's notation."""
+    target_modules: str | tuple[str, ...] = ALL_LINEAR
+    """Which layers get adapters, as in peft: `all-linear`, a list of names such as `[q_proj, v_proj]`, one name, or a
+    regular expression for whole paths."""
     base_dtype: Literal["float32", "bfloat16"] = "float32"
     """The type of the pretrained weights, which stay fixed."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0:
             raise ValueError(f"rank={self.rank} must be at least 1, alpha={self.alpha} above 0")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that are named one by one; empty for `all-linear` and for a regular expression."""
+        if isinstance(self.target_modules, tuple):
+            return self.target_modules
+        is_name = self.target_modules != ALL_LINEAR and re.fullmatch(r"\w+", self.target_modules)
+        return (self.target_modules,) if is_name else ()
 
     def check(self) -> None:
         """Raises ConfigError if peft is not installed."""
@@ -44,8 +56,10 @@ class Lora:
         import peft
 
         kind = "SEQ_2_SEQ_LM" if network.config.is_encoder_decoder else "CAUSAL_LM"
+        # peft takes a single text for a regular expression
+        modules = list(self.names) if self.names else str(self.target_modules)
         config = peft.LoraConfig(
-            task_type=kind, r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0, target_modules=self.target_modules
+            task_type=kind, r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0, target_modules=modules
         )
         return cast("PreTrainedModel", peft.get_peft_model(network, config))
 

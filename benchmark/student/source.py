@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from benchmark.console.hub_logs import quiet_hub
 from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
+from benchmark.student.folder_checks import refuse_absent_modules, refuse_unusable_files
 from benchmark.student.lora import Lora
 
 if TYPE_CHECKING:
@@ -214,10 +215,15 @@ class PretrainedStudent:
         refuse_window(self.max_length, self.max_new_tokens)
 
     def check(self) -> None:
-        """Raises ConfigError if the folder lacks a file, the hub does not give the model, or peft is missing."""
-        config = self._configuration_file()
+        """Raises ConfigError if the model cannot be loaded: a file is missing or cut, or it needs code of its own.
+
+        Also if the hub does not give it, if peft is missing, or if adapters are for layers that it does not have.
+        """
+        config, setting = self._configuration_file(), f"{self.slot}.path={self.path}"
+        refuse_unusable_files(config.parent, setting)
         if self.lora is not None:
             self.lora.check()
+            refuse_absent_modules(config.parent, self.lora.names, f"{self.slot}.lora.target_modules, {setting}")
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if config.parent == Path(self.path or "") and not (config.parent / name).is_file():
                 raise ConfigError(
@@ -235,7 +241,9 @@ class PretrainedStudent:
         """The model's own tokenizer; EOS is its padding token if it has none. Raises ConfigError without EOS."""
         from transformers import AutoTokenizer
 
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            self.path, revision=self.revision, trust_remote_code=False
+        )
         if tokenizer.eos_token_id is None:
             raise ConfigError(f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so no answer would end")
         if tokenizer.pad_token_id is None:
@@ -249,7 +257,9 @@ class PretrainedStudent:
 
         kind = AutoModelForSeq2SeqLM if self.has_encoder() else AutoModelForCausalLM
         dtype = torch.float32 if self.lora is None else getattr(torch, self.lora.base_dtype)
-        network: PreTrainedModel = kind.from_pretrained(str(self.path), revision=self.revision, dtype=dtype)
+        network: PreTrainedModel = kind.from_pretrained(
+            str(self.path), revision=self.revision, dtype=dtype, trust_remote_code=False
+        )
         _say_whether_tied(network)
         if self.lora is None:
             return network
