@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="which cells are complete, failed or missing")
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
     for command in (table, status):
-        command.add_argument("--results", type=Path, required=True, metavar="DIR", help="where the cells' folders are")
+        command.add_argument(
+            "--results", type=_folder, required=True, metavar="DIR", help="where the cells' folders are"
+        )
     return parser
 
 
@@ -76,6 +78,11 @@ def _status(options: argparse.Namespace) -> Sequence[Problem]:
     text = json.dumps(status_json(status), indent=2) + "\n" if options.json else status_text(status)
     _write(text, None)
     return status.problems
+
+
+def _folder(path: str) -> Path:
+    """The path with `~` as the home folder, which a shell leaves as it is behind `--results=`."""
+    return Path(path).expanduser()
 
 
 def _nothing_in(results: Path) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 CONF = next(path for path in (HERE / "conf", HERE.parent / "conf") if (path / "config.yaml").is_file())
 """Beside the package once installed from a wheel, beside the repository's top-level folders otherwise."""
+
+# Workers of launchers import this module before Hydra reads their config.
+OmegaConf.register_new_resolver("home", os.path.expanduser, replace=True)
 
 _outcomes: list[Outcome] = []
 """What this process ran; Hydra gives a single run's return value to nobody."""
@@ -77,6 +83,7 @@ def main() -> int:
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
     _outcomes.clear()
+    sys.argv[1:] = map(_with_home, sys.argv[1:])
     try:
         _refuse_nothing_chosen(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
@@ -94,6 +101,15 @@ def main() -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
     return _status()
+
+
+def _with_home(argument: str) -> str:
+    """The argument with `~` at the beginning of its value as the home folder.
+
+    Shells leave it as it is behind `=`, and Hydra's grammar has no such value.
+    """
+    found = re.fullmatch(r"([\w.@/+]+)=(~(?:/[^,'\"\[\]{}]*)?)", argument)
+    return f"{found[1]}='{os.path.expanduser(found[2])}'" if found else argument
 
 
 def _refuse_nothing_chosen(arguments: list[str]) -> None:

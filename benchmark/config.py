@@ -168,7 +168,7 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
         hint = nearest(str(cause.key), siblings)
         return f"{cause.full_key}: there is no such setting{hint}{_swept_hint(cause.full_key) if sweeping else ''}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {error.message.splitlines()[0]}"
+        return f"{error.override}: {error.message.splitlines()[0]}{_quoting_hint(error.override)}"
     found = re.match(r"(?:In '([^']+)': )?Could not override '([^']+)'", str(error))
     if found:
         if found[1] and f"@{found[1].partition('/')[0]}." in found[2]:
@@ -176,6 +176,14 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
         where = f" (in conf/{found[1]}.yaml)" if found[1] else ""
         return f"{found[2].split('@')[0]}: there is no such group{nearest(found[2], groups)}{where}"
     return " ".join(str(error).split())
+
+
+def _quoting_hint(override: str) -> str:
+    """A hint for a value with characters that Hydra's grammar keeps for itself, such as `=` in a path."""
+    key, _, value = override.partition("=")
+    if not value or value[0] in "'\"" or not set(value) & set("=()[]{}$~&;#! "):
+        return ""
+    return f"; a value with such characters needs quotes for Hydra inside of quotes for the shell: '{key}=\"{value}\"'"
 
 
 def _swept_hint(key: str | None) -> str:

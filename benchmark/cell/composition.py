@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -63,11 +65,18 @@ SCALARS: Mapping[str, Any] = {
     "store_path": str | None,
     "references": bool,
 }
+PATH_NAMES = ("path", "dir", "file")
+"""How the names of settings end that hold a path."""
+MOVING_PATHS = ("results_dir", "store_path")
+"""Paths that the plan, every job and a command that is issued again must find."""
+_RESOLVER = re.compile(r"\$\{([^${}:]+:(?:runtime\.)?)")
+_STEADY = re.compile(r"oc\..*|home:|hydra:runtime\.")
 
 
 def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
     """The cell of a composed config. Raises ConfigError for an unknown, missing or wrong setting, before any work."""
     _refuse_absent_search_path(hydra)
+    _refuse_moving_paths(config)
     plain = _plain(config)
     known = (*GROUPS, *SCALARS)
     for key in plain:
@@ -102,6 +111,19 @@ def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
             raise ConfigError(f"hydra.searchpath: there is no folder {source.path}")
 
 
+def _refuse_moving_paths(config: DictConfig) -> None:
+    """Raises ConfigError for a path with a resolver that may give another value to the plan, a job or a resumed run."""
+    for name in MOVING_PATHS:
+        written = str(OmegaConf.to_container(config, resolve=False).get(name))  # type: ignore[union-attr]
+        moving = next((found for found in _RESOLVER.findall(written) if not _STEADY.fullmatch(found)), None)
+        if moving is not None:
+            raise ConfigError(
+                f"{name}={written}: ${{{moving}...}} may give another folder to every cell and to a command that is "
+                f"issued again, so that nothing is found again; let the shell fill it in once, as in "
+                f'{name}="out/$(date +%F_%H-%M-%S)"'
+            )
+
+
 def _plain(config: DictConfig) -> dict[str, Any]:
     plain = _resolved(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     return {str(key): value for key, value in plain.items()}
@@ -109,9 +131,19 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _resolved(node: DictConfig) -> Any:
     try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return _at_home(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def _at_home(value: Any, name: str = "") -> Any:
+    """Plain data in which `~` begins the home folder, wherever a setting is a path by its name."""
+    if isinstance(value, dict):
+        return {key: _at_home(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_at_home(item, name) for item in value]
+    is_path = isinstance(value, str) and value.startswith("~") and name.endswith(PATH_NAMES)
+    return os.path.expanduser(value) if is_path else value
 
 
 def _extra_datasets(
