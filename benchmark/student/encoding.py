@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from benchmark.student.chat_template import in_chat
 from benchmark.tasks.thinking import is_tag, opens_trace
 from benchmark.types import Request, TrainingExample
 
@@ -56,7 +57,7 @@ class Encoder:
             return []  # tokenizers fail on an empty batch
         if self.tokenizer.chat_template:
             # Chat models expect their turn markers; a plain prompt would be a text they were never tuned on.
-            texts = [_in_chat(self.tokenizer, text) for text in texts]
+            texts = [in_chat(self.tokenizer, text) for text in texts]
             return _ids(self.tokenizer, texts, add=False, split=False)
         if self.prompt_apart:
             return _ids(self.tokenizer, texts, add=True, split=True)
@@ -194,10 +195,3 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
 def _open(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
     """The ids without a final EOS, which some tokenizers add to every text: the response follows this prompt."""
     return ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids
-
-
-def _in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
-    )
-    return str(rendered)

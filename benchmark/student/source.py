@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from benchmark.console.hub_logs import quiet_hub
 from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
+from benchmark.student.chat_template import TEMPLATE_DATE, fix_date, refuse_no_date
 from benchmark.student.folder_checks import refuse_absent_modules, refuse_unusable_files
 from benchmark.student.lora import Lora
 
@@ -208,11 +209,14 @@ class PretrainedStudent:
     """Branch, tag or commit on the hub."""
     lora: Lora | None = None
     """Adapters to train in place of the pretrained weights; null trains all weights."""
+    template_date: str = TEMPLATE_DATE
+    """Today (YYYY-MM-DD) for a chat template that reads the clock: its prompts must not differ from day to day."""
     licence: str = field(default="unknown", metadata={"identity": False})
     """The licence of the model."""
 
     def __post_init__(self) -> None:
         refuse_window(self.max_length, self.max_new_tokens)
+        refuse_no_date(self.template_date)
 
     def check(self) -> None:
         """Raises ConfigError if the model cannot be loaded: a file is missing or cut, or it needs code of its own.
@@ -238,7 +242,10 @@ class PretrainedStudent:
         return f"{self.path}@{config.parent.name}"
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's own tokenizer; EOS is its padding token if it has none. Raises ConfigError without EOS."""
+        """The model's own tokenizer; EOS is its padding token if it has none, and its chat template has a fixed date.
+
+        Raises ConfigError without EOS.
+        """
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -248,6 +255,7 @@ class PretrainedStudent:
             raise ConfigError(f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so no answer would end")
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        fix_date(tokenizer, self.template_date, f"{self.slot}.path={self.path}")
         return tokenizer
 
     def network(self, seed: int) -> PreTrainedModel:

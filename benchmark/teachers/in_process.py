@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.errors import ConfigError
+from benchmark.student.chat_template import TEMPLATE_DATE
 from benchmark.student.encoding import Encoder
 from benchmark.student.frozen import Accelerator, Precision, load_frozen
 from benchmark.student.source import PretrainedStudent
@@ -49,6 +50,8 @@ class TransformersTeacher:
     thinking: Thinking = field(default="strip", metadata={"store": False})
     """What becomes of a trace before the reply: `strip` leaves it out of rationales, `keep` puts it, between tags,
     before them, and `only` makes it the rationale."""
+    template_date: str = field(default=TEMPLATE_DATE, metadata={"store": "if changed"})
+    """Today (YYYY-MM-DD) for a chat template that reads the clock: its prompts must not differ from day to day."""
     seed: int = 0
     """Seed of the sampling above temperature 0."""
     precision: Precision = "32-true"
@@ -67,7 +70,14 @@ class TransformersTeacher:
     @property
     def source(self) -> PretrainedStudent:
         """The folder or hub repository of the model, with its length limits."""
-        return _TeacherModel(self.name, self.path, self.max_length, self.max_new_tokens, revision=self.revision)
+        return _TeacherModel(
+            self.name,
+            self.path,
+            self.max_length,
+            self.max_new_tokens,
+            revision=self.revision,
+            template_date=self.template_date,
+        )
 
     @property
     def capabilities(self) -> Capabilities:

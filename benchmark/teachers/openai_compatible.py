@@ -22,7 +22,7 @@ from benchmark.types import Thinking
 NOT_SCIENCE = {"identity": False}
 NOT_IN_STORE = {"store": False}
 """It changes results, but not what is asked: a reply that was bought before holds for every value."""
-IN_STORE_IF_SET = {"store": "if set"}
+IN_STORE_IF_CHANGED = {"store": "if changed"}
 """It changes replies. Replies that were bought before the setting existed were bought without it."""
 
 
@@ -62,7 +62,7 @@ class OpenAICompatibleTeacher:
     """The server's name for the length cap."""
     parameter_names: Mapping[str, str | None] = field(default_factory=dict, hash=False, metadata=NOT_SCIENCE)
     """A parameter (one of `PARAMETERS`) -> the server's name for it; null leaves it out, for models that refuse it."""
-    left_out: tuple[str, ...] = field(init=False, metadata=IN_STORE_IF_SET)
+    left_out: tuple[str, ...] = field(default=(), init=False, metadata=IN_STORE_IF_CHANGED)
     """The parameters that `parameter_names` leaves out: the server's own values hold."""
     thinking: Thinking = field(default="strip", metadata=NOT_IN_STORE)
     """What becomes of a trace before the reply: `strip` leaves it out of rationales, `keep` puts it, between tags,

@@ -16,13 +16,13 @@ from benchmark.types import Json, Request
 def teacher_identity(teacher: Teacher, dataset: Dataset) -> Json:
     """The teacher as plain data: all settings that can change a reply, and `Teacher.fingerprint`.
 
-    A field marked `store: False` decides only how a reply is used; one marked `store: "if set"` came later than replies
-    that people have bought, and counts only if it has a value.
+    A field marked `store: False` decides only how a reply is used; one marked `store: "if changed"` came later than
+    replies that people have bought, and counts only if it differs from its default, with which they were bought.
     """
     settings = canonical(teacher)
     for field in fields(cast("Any", teacher)):
         counts = field.metadata.get("store", True)
-        if not counts or (counts == "if set" and not getattr(teacher, field.name)):
+        if not counts or (counts == "if changed" and getattr(teacher, field.name) == field.default):
             settings.pop(field.name, None)
     return {"settings": settings, "content": teacher.fingerprint(dataset)}
 
