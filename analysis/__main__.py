@@ -92,12 +92,21 @@ def _nothing_in(results: Path) -> str:
 def _write(text: str, output: Path | None) -> None:
     """Writes to the terminal, or to a file; a failed write leaves an old file unchanged."""
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_printable(text, sys.stdout.encoding or "ascii"))
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(output)
+
+
+def _printable(text: str, encoding: str) -> str:
+    """The text in the characters that a terminal knows: `+-` for `±`, and escapes for what is left."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.replace("±", "+-").encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 if __name__ == "__main__":

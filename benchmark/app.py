@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -80,6 +81,8 @@ def main() -> int:
     from benchmark.config import COMPOSING_ERRORS
     from benchmark.errors import SweepFailed
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII alone gets escapes, and no traceback
+        sys.stdout.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
     _outcomes.clear()

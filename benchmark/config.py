@@ -181,7 +181,7 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
 def _quoting_hint(override: str) -> str:
     """A hint for a value with characters that Hydra's grammar keeps for itself, such as `=` in a path."""
     key, _, value = override.partition("=")
-    if not value or value[0] in "'\"" or not set(value) & set("=()[]{}$~&;#! "):
+    if not value or value[0] in "'\"" or (value.isascii() and not set(value) & set("=()[]{}$~&;#! ")):
         return ""
     return f"; a value with such characters needs quotes for Hydra inside of quotes for the shell: '{key}=\"{value}\"'"
 

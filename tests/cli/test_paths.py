@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def test_a_path_that_stays_is_fine(
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
-@pytest.mark.parametrize("value", ["out/lr=0.1", "out/a b=c", "out/(x)=1"])
+@pytest.mark.parametrize("value", ["out/lr=0.1", "out/a b=c", "out/(x)=1", "out/größer"])
 def test_a_value_that_hydra_cannot_read_gets_a_hint_how_to_quote(
     value: str, command: Run, miniature: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -117,3 +118,21 @@ def test_a_value_that_hydra_cannot_read_gets_a_hint_how_to_quote(
     quoted = command(*SMALL, *miniature, f'results_dir="{value}"')
     assert quoted.status == 0, quoted.err
     assert len(records(tmp_path / value)) == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_gets_the_characters_that_it_knows(
+    encoding: str, command: Run, run_cli: Run, miniature: tuple[str, ...], repository: Path, tmp_path: Path
+) -> None:
+    done = command(*SMALL, *miniature, "results_dir=results", "seed=1,2", "-m")
+    assert done.status == 0, done.err
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    table = [sys.executable, "-m", "analysis", "table", f"--results={tmp_path}/results"]
+    shown = subprocess.run(table, cwd=repository, env=environment, capture_output=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    sign = "+-" if encoding == "ascii" else "±"
+    assert f" {sign} " in shown.stdout.decode(encoding)
+    if encoding == "ascii":
+        plan = run_cli(*SMALL, *miniature, "mode=plan", "student.name='größer'", PYTHONIOENCODING=encoding)
+        assert plan.returncode == 0, plan.stderr
+        assert r"gr\xf6\xdfer" in plan.stdout
