@@ -17,7 +17,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmark", "methods", "analysis", "hydra_plugins", "speed", "checks")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("benchmark", "benchmark.errors", "benchmark.random_streams", "benchmark.types"),
+    ("benchmark", "benchmark.errors", "benchmark.extras", "benchmark.random_streams", "benchmark.types"),
     ("benchmark.components", "benchmark.config", "benchmark.console", "benchmark.contract"),
     ("benchmark.records", "benchmark.tasks"),
     ("benchmark.student",),

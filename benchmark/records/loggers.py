@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
+from benchmark.extras import absence
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -143,7 +143,5 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise ConfigError(
-            f"logger needs {package}, which is not installed: pip install 'distillation-benchmark[{package}]'"
-        )
+    if (why := absence(package)) is not None:
+        raise ConfigError(f"logger needs {package}, which {why}: pip install 'distillation-benchmark[{package}]'")

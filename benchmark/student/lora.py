@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from benchmark.errors import ConfigError
+from benchmark.extras import absence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,10 +46,8 @@ class Lora:
 
     def check(self) -> None:
         """Raises ConfigError if peft is not installed."""
-        if importlib.util.find_spec("peft") is None:
-            raise ConfigError(
-                "student.lora needs peft, which is not installed: pip install 'distillation-benchmark[peft]'"
-            )
+        if (why := absence("peft")) is not None:
+            raise ConfigError(f"student.lora needs peft, which {why}: pip install 'distillation-benchmark[peft]'")
 
     def attach(self, network: PreTrainedModel) -> PreTrainedModel:
         """Adds new adapters to the network; only they are trained. Their first matrix is random, the second is zero."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from benchmark.extras import absence
 from benchmark.types import Example, Question
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ class Instruction:
     extractor_version: int = field(default=EXTRACTOR_VERSION, init=False)
 
     def __post_init__(self) -> None:
-        if find_spec("rouge_score") is None:
+        if (why := absence("rouge_score")) is not None:
             raise ValueError(
-                "task instruction needs the package rouge-score: pip install 'distillation-benchmark[rouge]'"
+                f"task instruction needs the package rouge-score, which {why}: "
+                "pip install 'distillation-benchmark[rouge]'"
             )
 
     def show(self, question: Question) -> str:

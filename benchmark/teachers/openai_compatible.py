@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -11,6 +10,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from benchmark.errors import ConfigError
+from benchmark.extras import absence
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.pacing import Clock
@@ -136,9 +136,10 @@ class OpenAICompatibleTeacher:
 
     def open_with(self, clock: Clock) -> LiveTeacher:
         """The same as `open`, with a clock of the caller's."""
-        if importlib.util.find_spec("openai") is None:
+        if (why := absence("openai")) is not None:
             raise ConfigError(
-                f'teacher={self.name} needs the package openai: pip install "distillation-benchmark[openai]"'
+                f"teacher={self.name} needs the package openai, which {why}: "
+                'pip install "distillation-benchmark[openai]"'
             )
         for setting in ("base_url", "model"):
             if not getattr(self, setting):

@@ -25,5 +25,7 @@ def test_a_missing_package_is_refused_before_any_work(
         f"results_dir={results.path}",
     )
     assert done.status == 2
-    assert done.complaint.endswith('needs the package openai: pip install "distillation-benchmark[openai]"')
+    assert done.complaint.endswith(
+        'needs the package openai, which is not installed: pip install "distillation-benchmark[openai]"'
+    )
     assert results.cells() == set()
