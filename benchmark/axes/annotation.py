@@ -12,6 +12,7 @@ from benchmark.teachers.replies import (
     CONTENT_FILTER,
     NEXT_EXEMPLAR,
     UNREADABLE,
+    is_trace_alone,
     own_words,
     rationale_with_trace,
     split_answer,
@@ -91,9 +92,8 @@ class FewShotCot:
         said, stated = split_answer(text)
         rationale = rationale_with_trace(exchange.reply, said)
         answer = None if stated is None else task.parse(question, stated)
-        is_trace = exchange.reply.trace == exchange.reply.text  # which holds many numbers before the answer
-        if answer is not None or self.reading == "strict" or is_trace:
-            return _Read(rationale, answer)
+        if answer is not None or self.reading == "strict" or is_trace_alone(exchange.reply):
+            return _Read(rationale, answer)  # a trace holds many numbers before its answer
         return _Read(rationale, task.parse_flexibly(question, text), flexibly=True)
 
     def _annotation(self, pick: Pick, sample: int, task: Task, exchanges: Sequence[Exchange]) -> Annotation:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
@@ -113,8 +113,9 @@ def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
 
 def _refuse_moving_paths(config: DictConfig) -> None:
     """Raises ConfigError for a path with a resolver that may give another value to the plan, a job or a resumed run."""
-    for name in MOVING_PATHS:
-        written = str(OmegaConf.to_container(config, resolve=False).get(name))  # type: ignore[union-attr]
+    written_paths = OmegaConf.to_container(OmegaConf.masked_copy(config, list(MOVING_PATHS)), resolve=False)
+    for name, path in cast("dict[str, Any]", written_paths).items():
+        written = str(path)
         moving = next((found for found in _RESOLVER.findall(written) if not _STEADY.fullmatch(found)), None)
         if moving is not None:
             raise ConfigError(

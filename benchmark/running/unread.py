@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.contract import Format, Task
-from benchmark.teachers.replies import own_words
-from benchmark.types import Annotation, Reply
+from benchmark.teachers.replies import is_trace_alone, own_words
+from benchmark.types import Annotation, Exchange, Reply
 
 LONGEST_QUOTE = 200
 
@@ -32,7 +32,8 @@ def of_unread(annotations: Sequence[Annotation], task: Task) -> str | None:
     if not unread:
         return None
     line = f"{len(unread)} of {len(annotations)} annotations state no answer that the task can read"
-    quoted = next((quote for row in unread for quote in _quotes(row)), None)
+    heard = [exchange.reply for exchange in map(_last, unread) if exchange is not None]
+    quoted = next((_shown(reply) for reply in heard if reply.text or reply.said), None)
     if quoted:
         line += f", for example {quoted}"
     flexible = sum(_reads_flexibly(row, task) for row in unread)
@@ -46,9 +47,9 @@ def _reasons(annotations: Sequence[Annotation], task: Task) -> Iterator[str]:
     bare = [row for row in annotations if not row.rationale]
     if bare:
         yield f"{len(bare)} have no rationale"
-    replies = [exchange.reply for row in annotations for exchange in row.exchanges[-1:]]
-    stripped = [reply for reply in replies if reply.thinking == "strip" and reply.text]
-    thought = sum(reply.trace not in (None, reply.text) for reply in stripped)
+    replies = [exchange.reply for exchange in map(_last, annotations) if exchange is not None]
+    stripped = [reply for reply in replies if reply.thinking == "strip" and reply.text and reply.trace is not None]
+    thought = sum(not is_trace_alone(reply) for reply in stripped)
     if bare and thought:
         yield f"{thought} replies have a trace: teacher.thinking=only or keep makes it the rationale, at no cost"
     cut = sum(reply.finish == "length" for reply in replies)
@@ -56,10 +57,9 @@ def _reasons(annotations: Sequence[Annotation], task: Task) -> Iterator[str]:
         yield f"{cut} replies were cut: raise the teacher's length cap"
 
 
-def _quotes(row: Annotation) -> Iterator[str]:
-    for exchange in row.exchanges[-1:]:
-        if exchange.reply.text or exchange.reply.said:
-            yield _shown(exchange.reply)
+def _last(row: Annotation) -> Exchange | None:
+    """The exchange that an annotation was read from; None if no teacher was asked."""
+    return row.exchanges[-1] if row.exchanges else None
 
 
 def _shown(reply: Reply) -> str:
@@ -69,8 +69,7 @@ def _shown(reply: Reply) -> str:
 
 
 def _reads_flexibly(row: Annotation, task: Task) -> bool:
-    return any(
-        exchange.reply.trace != exchange.reply.text
-        and task.parse_flexibly(row.question, own_words(exchange.reply, exchange.request)) is not None
-        for exchange in row.exchanges[-1:]
-    )
+    exchange = _last(row)
+    if exchange is None or is_trace_alone(exchange.reply):
+        return False
+    return task.parse_flexibly(row.question, own_words(exchange.reply, exchange.request)) is not None

@@ -41,10 +41,9 @@ def has_ended(request: Request, text: str) -> bool:
 def _reply_span(request: Request, text: str, is_whole: bool) -> tuple[int, int | None]:
     """Where the reply begins and ends in a text without a trace; the end is None if no text of `stop` ends it.
 
-    A question that the text breaks off in may still be a restated one, unless the text is whole.
-
     With a `one_line` contrast, the first line feed ends it. A `Q:` that only restates the prompt's last question, alone
-    or with the exemplars before it, ends no reply if no answer stands before it: the reply begins behind it.
+    or with the exemplars before it, ends no reply if no answer stands before it: the reply begins behind it. A text
+    that breaks off in a question ends before it if the text `is_whole`; else the question may still be a restated one.
     """
     if request.contrast and request.contrast.one_line:
         return 0, _first(("\n",), text, 0)

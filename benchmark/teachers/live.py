@@ -43,6 +43,7 @@ NO_KEY = "none-needed"
 """The key sent to servers that need none; without it, the package `openai` would send the user's OPENAI_API_KEY."""
 RETRIED_STATUS = {408: "time-out", 409: "conflict", 429: "rate limit"}
 NEVER_STATUS = (501, 505)
+"""Errors of a server that come again: it does not know how to answer such a request."""
 UNKNOWN_IN_A_ROW = 3
 """After so many answers of an unknown form, one after the other, nothing more is paid for."""
 TEMPLATE_TOKENS = {"chat": 256, "completions": 8}

@@ -10,7 +10,7 @@ from benchmark.config import nearest
 from benchmark.types import Json
 
 PARAMETERS = ("temperature", "max_tokens", "top_p", "stop", "logprobs", "n")
-"""Our names, which are those of OpenAI's protocol."""
+"""What a request may set besides its prompt, under the names that OpenAI's protocol has for it."""
 OWN_SETTING = {
     "max_tokens": "teacher.max_tokens=N gives another value, ",
     "n": "teacher.n_per_request=false never sends it, ",

@@ -13,13 +13,11 @@ from benchmark.types import Reply, Request, Thinking
 
 ANSWER_CLAUSE = "The answer is"
 """The words before the answer, in the prompts' exemplars; `split_answer` also reads what others write instead."""
-
-
-_NEXT_QUESTION = re.compile(r"\n[*_]{0,3}Q:")
 CONTENT_FILTER = "content_filter"
 """`finish` of a reply that the model or its provider refused."""
 UNREADABLE = "unreadable"
 """`finish` of a reply in a form without a text: it is paid for and not kept, and asking again brings the same."""
+_NEXT_QUESTION = re.compile(r"\n[*_]{0,3}Q:")
 
 
 def until_stop(reply: Reply, request: Request) -> Reply:
@@ -57,12 +55,17 @@ def split_answer(text: str) -> tuple[str | None, str | None]:
     return (text or None, None) if found is None else (found.reasoning or None, found.answer or None)
 
 
+def is_trace_alone(reply: Reply) -> bool:
+    """Whether a server gave the whole reply as a trace, so that `text` and `trace` are the same."""
+    return reply.trace == reply.text
+
+
 def thought_apart(reply: Reply, thinking: Thinking) -> Reply:
     """The reply with its trace in `trace` and not in `text`, and with the teacher's setting in `thinking`.
 
     `text` becomes empty where the trace never ends.
     """
-    if reply.trace == reply.text:
+    if is_trace_alone(reply):
         return replace(reply, thinking=thinking)
     thought = split_thinking(reply.text)
     trace = untagged(reply.trace) if reply.trace else thought.trace
@@ -74,9 +77,9 @@ def rationale_with_trace(reply: Reply, rationale: str | None) -> str | None:
 
     A trace that never ended is no rationale.
     """
-    if reply.thinking == "strip" or not reply.text or reply.trace in (None, reply.text):
+    if reply.thinking == "strip" or not reply.text or reply.trace is None or is_trace_alone(reply):
         return rationale
-    return reply.trace if reply.thinking == "only" else with_trace(str(reply.trace), rationale or "").rstrip()
+    return reply.trace if reply.thinking == "only" else with_trace(reply.trace, rationale or "").rstrip()
 
 
 def is_encodable(text: str) -> bool:
