@@ -25,6 +25,8 @@ OmegaConf.register_new_resolver("home", os.path.expanduser, replace=True)
 
 _outcomes: list[Outcome] = []
 """What this process ran; Hydra gives a single run's return value to nobody."""
+_commands: list[str] = []
+"""The command that this process is; empty in a worker of a launcher."""
 
 
 def run(config: DictConfig) -> Outcome:
@@ -36,11 +38,20 @@ def run(config: DictConfig) -> Outcome:
     from hydra.types import RunMode
 
     from benchmark.errors import ConfigError, SweepFailed
+    from benchmark.interruption import Interrupted, note_interruption, was_asked_to_stop
     from benchmark.run_cell import Outcome
 
+    interrupted = Outcome("", "", "not run", "interrupted")
+    if was_asked_to_stop():
+        return interrupted  # a worker takes nothing more from its queue, so that its launcher comes to an end
     launched_by_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         outcome = _run_launched(config) if launched_by_sweep else _do_alone(config)
+    except (KeyboardInterrupt, Interrupted):
+        if _commands:
+            raise
+        note_interruption()  # raised to the launcher, it would kill the other workers before they have saved
+        return interrupted
     except (ConfigError, SweepFailed) as error:
         # Hydra prints its own lines about a task that raises; the user needs one line only.
         outcome = Outcome("", "", "refused" if isinstance(error, ConfigError) else "failed", str(error))
@@ -75,23 +86,29 @@ def _do_alone(config: DictConfig) -> Outcome:
 
 
 def main() -> int:
-    """Exit status: 0 all well, 1 a cell failed, 2 wrong input, 130 interrupted."""
+    """Exit status: 0 all well, 1 a cell failed, 2 wrong input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
     import hydra
 
     from benchmark.config import COMPOSING_ERRORS
     from benchmark.errors import SweepFailed
+    from benchmark.interruption import Interrupted, exit_status, forget_signals, stoppable
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII alone gets escapes, and no traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
     _outcomes.clear()
+    _commands[:] = [" ".join(sys.argv)]
+    forget_signals()
     sys.argv[1:] = map(_with_home, sys.argv[1:])
     try:
         _refuse_nothing_chosen(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
-    except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on with the cells that are missing", 130)
+        with stoppable():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+    except (KeyboardInterrupt, Interrupted) as stop:
+        where = f": {stop}" if str(stop) else ""
+        sys.stderr.write(f"interrupted{where}; the same command goes on from here\n")
+        return exit_status()
     except SweepFailed as error:
         return _complain(str(error), 1)
     except COMPOSING_ERRORS as error:
@@ -99,6 +116,7 @@ def main() -> int:
             raise
         return _complain(_one_line(error), 2)
     finally:
+        _commands.clear()
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:

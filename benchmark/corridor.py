@@ -46,7 +46,8 @@ class CellRun:
         self.splits = cell.dataset.load()
         self.pool = covered_pool(cell, self.splits)
         self.prompts = prompt_library_for(cell.method.parts)
-        self.models = load_models(cell, buyer_mark(journal), display.say)
+        with display.bar("loading models", None):
+            self.models = load_models(cell, buyer_mark(journal), display.say)
         self.student = self.models.student
         set_threads(cell.trainer, self.student.parameters)
         self.state = ResumableState(self.models, Ledger())
@@ -84,7 +85,8 @@ class CellRun:
         context = self._context(round_)
         new = self._annotate(context)
         state.enter("weighting")
-        weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
+        with self.display.bar(_in_round("weighting", round_), None):
+            weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
         state.annotations = reweighted([*state.annotations, *new], dict(weights))
         kept = [row for row in state.annotations if row.weight > 0]
         examples = method.format.examples(kept, self.cell.dataset.task)
@@ -112,13 +114,14 @@ class CellRun:
         state, index = self.state, context.round.index
         share_so_far = self.purchase.share_so_far(context)
         state.enter("selection")
-        picks = self.purchases.picks(index, lambda: self.purchase.rank(state.bought, context))
+        with self.display.bar(_in_round("selecting", context.round), None):
+            picks = self.purchases.picks(index, lambda: self.purchase.rank(state.bought, context))
         state.enter("annotation")
         before = self.purchases.bought_before(index)
         done = len(state.bought) + len(before)
         most = self.purchase.most_questions(len(picks), share_so_far, len(state.bought))
         with self.display.bar(_in_round("annotating", context.round), most) as advance:
-            advance(len(before))
+            advance(len(before), earlier=True)
             keep = self.purchases.keep(index, advance)
             rest = picks[len(before) :]
             new = self.purchase.buy_round(rest, context, share_so_far, done, keep, self.display.say)
@@ -161,7 +164,8 @@ class CellRun:
         self.state.counters["left_out_rows"] = self.splits.left_out
         self.folder.write_annotations(self.state.annotations)
         further = [self.examination.test_further(dataset) for dataset in self.cell.extra_datasets]
-        reference = self.examination.teacher_reference()
+        with self.display.bar("testing the teacher", None):
+            reference = self.examination.teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
         return result(self.cell, self.state, test, samples, further, reference, traffic, self.meter)
 

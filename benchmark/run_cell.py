@@ -14,6 +14,7 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.identity import id_of, identity
 from benchmark.console.progress import Display
 from benchmark.errors import ConfigError
+from benchmark.interruption import Interrupted, stoppable
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.journal import Journal
 from benchmark.records.loggers import cell_loggers
@@ -49,7 +50,7 @@ def run_cell(cell: Cell, display: Display) -> Outcome:
             return Outcome(identifier, cell.describe(), "already complete", known)
         if found.status == "damaged":
             display.say(str(found.problem))
-        with isolated():
+        with isolated(), stoppable():
             return _run_and_record(cell, who, results, display)
 
 
@@ -61,7 +62,7 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
     journal = Journal.open(results, identifier, display.say)
     header = _header(cell, who)
     started = time.perf_counter()
-    display.say("started")
+    display.say("goes on where an earlier attempt stopped" if journal.has_work else "started")
     keep_freed_memory()
     forget_peak()
     try:
@@ -71,16 +72,26 @@ def _run_and_record(cell: Cell, who: dict[str, Any], results: Path, display: Dis
         message = f"{summary(record)} -> {place}"
         display.say(f"complete: {message}")
         return Outcome(identifier, cell.describe(), "complete", message)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         folder.discard()
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        return _record_failure(cell, header, folder, display, error)
+
+
+def _record_failure(
+    cell: Cell, header: RecordHeader, folder: CellFolder, display: Display, error: Exception
+) -> Outcome:
+    """Writes why the cell failed, if there is still a place for it."""
+    message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    try:
         (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         folder.finish(header.failed(message))
-        display.say(f"failed: {message}")
-        status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
-        return Outcome(identifier, cell.describe(), status, str(error) if status == "refused" else message)
+    except OSError as trouble:
+        message = f"{folder.why_unwritable(trouble)}; the cell has no record, and the same command runs it again"
+    display.say(f"failed: {message}")
+    status: Literal["failed", "refused"] = "refused" if isinstance(error, ConfigError) else "failed"
+    return Outcome(header.cell_id, cell.describe(), status, str(error) if status == "refused" else message)
 
 
 def _complete(
@@ -105,7 +116,8 @@ def _complete(
             logger.log_metrics(scores, step=result.train.optimiser_steps)
     record = header.completed(result)
     if cell.trainer.save_student and cell.method.trains():
-        export(run.student, folder.path / "student", card_of(run, record))
+        with display.bar("saving the student", None):
+            export(run.student, folder.path / "student", card_of(run, record))
     return record.model_copy(
         update={
             "train": record.train.model_copy(update={"peak_memory_bytes": peak_bytes()}),

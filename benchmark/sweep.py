@@ -10,9 +10,13 @@ from typing import Any
 
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.grid import Grid, GridCell, Overrides
+from benchmark.interruption import was_asked_to_stop, workers_stop_first
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.manifest import write_manifest
 from benchmark.records.schema import CellNames
+from benchmark.sweep_progress import sweep_progress
+
+_NO_RECORD = "it has no record: its process died, or its results folder was deleted or moved"
 
 
 @dataclass
@@ -48,10 +52,13 @@ class Sweep:
             now = queue.pop(0)
             before = self._at_work()
             try:
-                returns += launch(now)
+                with workers_stop_first(), sweep_progress(list(self.grid.cells.values())):
+                    returns += launch(now)
             except ConfigError:
                 raise
             except Exception as error:
+                if was_asked_to_stop():
+                    raise KeyboardInterrupt from error
                 reason = str(error).partition("\n")[0]
                 sys.stderr.write(f"warning: the launcher stopped ({type(error).__name__}: {reason}); going on\n")
                 if len(now) == 1:
@@ -63,6 +70,8 @@ class Sweep:
                 if not suspects:  # it died without a trace, so nobody knows which
                     suspects, rest = rest, []
                 queue = [*([rest] if rest else []), *queue, *([suspect] for suspect in suspects)]
+            if was_asked_to_stop():
+                raise KeyboardInterrupt
         return returns
 
     def _at_work(self) -> set[tuple[str, str]]:
@@ -93,7 +102,7 @@ def _is_complete(each: GridCell) -> bool:
 
 
 def _problem(each: GridCell) -> str:
-    return cell_on_disk(Path(each.cell.results_dir), each.cell_id).problem or "its process died before it could say why"
+    return cell_on_disk(Path(each.cell.results_dir), each.cell_id).problem or _NO_RECORD
 
 
 def _names(each: GridCell) -> CellNames:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.cell.cell import Cell
+    from benchmark.console.progress import Advance
+from benchmark.cell.cell import Cell
+from benchmark.console.progress import show_nothing
 
 SMALLEST_STUDENT = (
     "student.hidden_size=16",
@@ -62,6 +64,6 @@ class Silent:
         """Nothing."""
 
     @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+    def bar(self, description: str, total: int | None) -> Iterator[Advance]:
         """Nothing."""
-        yield lambda steps: None
+        yield show_nothing

@@ -17,7 +17,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmark", "methods", "analysis", "hydra_plugins", "speed", "checks")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("benchmark", "benchmark.errors", "benchmark.extras", "benchmark.random_streams", "benchmark.types"),
+    (
+        "benchmark",
+        "benchmark.errors",
+        "benchmark.extras",
+        "benchmark.interruption",
+        "benchmark.random_streams",
+        "benchmark.types",
+    ),
     ("benchmark.components", "benchmark.config", "benchmark.console", "benchmark.contract"),
     ("benchmark.records", "benchmark.tasks"),
     ("benchmark.student",),
@@ -29,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.corridor",),
     ("benchmark.run_cell",),
     ("benchmark.grid",),
+    ("benchmark.sweep_progress",),
     ("benchmark.sweep",),
     ("benchmark.app",),
     ("benchmark.__main__",),

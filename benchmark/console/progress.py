@@ -1,21 +1,38 @@
-"""What a person sees while a cell runs: bars with time left for one cell, one line per change of state in a sweep."""
+"""What a person sees while a cell runs: bars with time left for one cell on a terminal, lines everywhere else."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from benchmark.console.heartbeat import Heartbeat
 from benchmark.types import Usage
 
-Advance = Callable[[int], None]
-SECONDS_BETWEEN_LINES = 30.0
-"""Seconds between two progress lines of a purchase, if the output is not a terminal."""
+
+class Advance(Protocol):
+    """Reports finished units of work to a display."""
+
+    def __call__(self, units: int, *, earlier: bool = False) -> None:
+        """Adds units; `earlier` says that an earlier attempt did them, so that the pace leaves them out."""
+        ...
+
+
+def show_nothing(units: int, *, earlier: bool = False) -> None:
+    """An `Advance` without a display."""
 
 
 class Display(Protocol):
@@ -25,8 +42,11 @@ class Display(Protocol):
         """Prints a change of state."""
         ...
 
-    def bar(self, description: str, total: int) -> AbstractContextManager[Advance]:
-        """Shows work of `total` units inside the block; call the function it yields with the number of new units."""
+    def bar(self, description: str, total: int | None) -> AbstractContextManager[Advance]:
+        """Shows work of `total` units inside the block, or of an unknown number of them (None).
+
+        Call the function that it yields with the number of new units.
+        """
         ...
 
 
@@ -37,31 +57,39 @@ class Bars:
         self.console = Console(stderr=True)
 
     def say(self, state: str) -> None:
-        """Prints the state on a line of its own."""
-        self.console.print(state, highlight=False, markup=False, soft_wrap=True)
+        """Prints the state on a line of its own, after the time where the output is no terminal."""
+        line = state if self.console.is_terminal else _with_clock(state)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """A bar with count, time used and time left; at the end it prints one line with count and seconds."""
-        started, done = time.perf_counter(), 0
-        columns = (
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task(description, total=total)
+    def bar(self, description: str, total: int | None) -> Iterator[Advance]:
+        """A bar with count, time used and time left; at the end it prints one line with count and seconds.
 
-            def advance(steps: int) -> None:
-                nonlocal done
-                done += steps
-                progress.advance(task, steps)
+        If the output is not a terminal, a line every minute says where the work stands.
+        """
+        with Heartbeat(description, total, self._beat) as work:
+            columns = (
+                TextColumn("{task.description:<28}"),
+                BarColumn(),
+                *(() if total is None else (MofNCompleteColumn(),)),
+                TimeElapsedColumn(),
+                *(() if total is None else (TextColumn("left"), TimeRemainingColumn())),
+            )
+            with _live(columns, self.console) as progress:
+                task = progress.add_task(description, total=total)
 
-            yield advance
-        self.say(f"{description:<28} {done:>6} in {time.perf_counter() - started:.1f} s")
+                def advance(units: int, *, earlier: bool = False) -> None:
+                    work.advance(units, earlier=earlier)
+                    progress.advance(task, units)
+
+                yield advance
+        if total is not None:
+            before = f", {work.earlier:,} of them before" if work.earlier else ""
+            self.say(f"{description:<28} {work.done:>6} in {work.seconds:.1f} s{before}")
+
+    def _beat(self, line: str) -> None:
+        if not self.console.is_terminal:
+            self.say(line)
 
 
 class Lines:
@@ -72,30 +100,30 @@ class Lines:
 
     def say(self, state: str) -> None:
         """Prints the state after the cell's name, in one write, so that lines of several processes do not mix."""
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')}  {self.cell}: {state}\n")
-        sys.stderr.flush()
+        write_line(_with_clock(f"{self.cell}: {state}"))
 
     @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """Shows nothing: a sweep prints only changes of state."""
-        yield lambda steps: None
+    def bar(self, description: str, total: int | None) -> Iterator[Advance]:
+        """No bar, since cells run side by side: a line every minute says where the work stands."""
+        with Heartbeat(description, total, self.say) as work:
+            yield work.advance
 
 
 @contextmanager
 def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> Iterator[Advance]:
     """A bar for a purchase, with questions and tokens per second and USD; `spent` returns what was paid so far.
 
-    If the output is not a terminal, it prints a line every `SECONDS_BETWEEN_LINES` instead. At the end it prints a line
-    with the totals.
+    If the output is not a terminal, it prints a line every minute instead. At the end it prints a line with the totals.
     """
     console = Console(stderr=True)
-    started = told = time.perf_counter()
-    done = 0
+
+    def beat(line: str) -> None:
+        if not console.is_terminal:
+            write_line(_with_clock(line))
 
     def pace() -> str:
-        seconds, usage = max(time.perf_counter() - started, 1e-9), spent()
-        tokens = usage.prompt_tokens + usage.completion_tokens
-        questions = done / seconds
+        usage, seconds = spent(), max(work.seconds, 1e-9)
+        tokens, questions = usage.prompt_tokens + usage.completion_tokens, work.done / seconds
         shown = f"{questions:,.0f}" if questions >= 10 else f"{questions:.2g}"  # a slow teacher takes minutes for one
         return f"{shown} questions/s, {tokens / seconds:,.0f} tokens/s, {usage.usd:,.2f} USD spent"
 
@@ -107,21 +135,27 @@ def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> It
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    work = Heartbeat(description, total, beat, pace)
+    with work, _live(columns, console) as progress:
         task = progress.add_task(description, total=total, pace=pace())
 
-        def advance(steps: int) -> None:
-            nonlocal done, told
-            done += steps
-            progress.update(task, advance=steps, pace=pace())
-            if not console.is_terminal and time.perf_counter() - told > SECONDS_BETWEEN_LINES:
-                told = time.perf_counter()
-                _tell(f"{description:<28} {done:>6} of {total}, {pace()}")
+        def advance(units: int, *, earlier: bool = False) -> None:
+            work.advance(units, earlier=earlier)
+            progress.update(task, advance=units, pace=pace())
 
         yield advance
-    _tell(f"{description:<28} {done:>6} in {time.perf_counter() - started:.1f} s, {pace()}")
+    write_line(f"{description:<28} {work.done:>6} in {work.seconds:.1f} s, {pace()}")
 
 
-def _tell(line: str) -> None:
+def _live(columns: Sequence[ProgressColumn], console: Console) -> Progress:
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _with_clock(line: str) -> str:
+    return f"{time.strftime('%H:%M:%S')}  {line}"
+
+
+def write_line(line: str) -> None:
+    """Prints a line on standard error, in one write."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -11,6 +11,7 @@ from typing import Literal
 from benchmark.cell.cell import Cell
 from benchmark.cell.names import Names
 from benchmark.cell.sources import student_download
+from benchmark.console.heartbeat import duration
 from benchmark.console.markdown_table import markdown_table, number, usd
 from benchmark.planning.estimate import (
     REHEARSED_QUESTIONS,
@@ -114,7 +115,7 @@ def _shown(row: PlanRow) -> list[str]:
     cost = [NO_VALUE] * 3
     if row.cost is not None:
         cost = [_marked(row.cost.calls, number), _marked(row.cost.tokens, number), _marked(row.cost.usd, usd)]
-    time = NO_VALUE if row.seconds is None else _marked(row.seconds, _duration)
+    time = NO_VALUE if row.seconds is None else _marked(row.seconds, duration)
     return [*row.names, row.varied, row.state, *cost, time]
 
 
@@ -124,14 +125,6 @@ def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
         return NOT_KNOWN if estimate.unknown else text(0.0)
     mark = AT_MOST if estimate.at_most else ESTIMATED
     return f"{mark}{text(estimate.value)}{f' + {NOT_KNOWN}' if estimate.unknown else ''}"
-
-
-def _duration(seconds: float) -> str:
-    """Below 90 s in seconds, below an hour in minutes, otherwise in hours and minutes."""
-    if seconds < 90:
-        return f"{-(-seconds // 1):.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min"
 
 
 def _legend(lines: Sequence[Sequence[str]]) -> str:

@@ -83,6 +83,11 @@ class Journal:
                 journal.write(BUYER, buyer)
         return journal
 
+    @property
+    def has_work(self) -> bool:
+        """Whether an earlier attempt left work from which the cell goes on."""
+        return any(self.folder.glob("round-*/*"))
+
     def read(self, name: str) -> Json:
         """The content of a JSON file; None if it is missing or damaged. Reports damage."""
         path = self.folder / name
@@ -100,8 +105,7 @@ class Journal:
 
     def replace(self, name: str, save: Callable[[Path], Any]) -> None:
         """Replaces a file; an interruption leaves the old file. `save` writes to the temporary path that it gets."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._place(name)
         partial = path.with_name(f".{path.name}")
         save(partial)
         with partial.open("rb") as file:
@@ -134,14 +138,21 @@ class Journal:
 
     def append(self, name: str, row: Json) -> None:
         """Adds a row to a file of JSON lines."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._place(name)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def path(self, name: str) -> Path:
         """The path of a file of the journal."""
         return self.folder / name
+
+    def _place(self, name: str) -> Path:
+        """The path for a file that is about to be written. Raises FileNotFoundError if somebody deleted the journal."""
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"{self.folder} is gone: the results folder was deleted while the cell ran")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def intact(self, name: str, sha256: str) -> bool:
         """Whether a file exists and has this SHA-256. Reports a missing or changed file."""

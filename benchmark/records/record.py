@@ -71,6 +71,12 @@ class CellFolder:
         self.path.rename(self.final)
         return self.final
 
+    def why_unwritable(self, error: OSError) -> str:
+        """A sentence that says why the cell's files could not be written."""
+        if not self.path.is_dir():
+            return f"{self.path} is gone: results_dir={self.results} was deleted or moved while the cell ran"
+        return f"results_dir={self.results} cannot be written ({error.strerror or error})"
+
     def discard(self) -> None:
         """Forgets an interrupted attempt."""
         shutil.rmtree(self.path, ignore_errors=True)

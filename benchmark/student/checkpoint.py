@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
+from benchmark.interruption import HeldBack, Interrupted
 from benchmark.records.contents import file_hash
 from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.student.stream import StepStream
@@ -113,28 +114,37 @@ def unpacked(row: Mapping[str, Json], examples: Sequence[TrainingExample]) -> St
 
 
 class Checkpointing(pl.Callback):
-    """Saves a checkpoint after a step, if enough time has passed and the stream of data can continue from that step."""
+    """Saves a checkpoint if one is due or the fit has to stop, after a step from which the stream of data can go on."""
 
-    def __init__(self, fit_journal: FitJournal, stream: StepStream) -> None:
+    def __init__(self, fit_journal: FitJournal, stream: StepStream, signals: HeldBack) -> None:
         self.fit_journal = fit_journal
         self.stream = stream
+        self.signals = signals
         self.started = self.saved = time.perf_counter()
         self.seconds_before = fit_journal.seconds_before
 
+    def on_train_start(self, *_: Any, **__: Any) -> None:
+        """Takes SIGTERM back from Lightning, which would end the fit before it is saved."""
+        self.signals.install()
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Saves a checkpoint if one is due."""
+        """Saves a checkpoint if one is due, or if the process was asked to stop; raises Interrupted in that case."""
         due = time.perf_counter() - self.saved >= self.fit_journal.every_seconds
-        if due and self.stream.standing() is not None:
-            for logger in trainer.loggers:
-                logger.save()
-            seconds = self.seconds_before + time.perf_counter() - self.started
-            self.fit_journal.save(
-                trainer.global_step,
-                len(self.stream.stages),
-                seconds,
-                lambda path: trainer.save_checkpoint(path, weights_only=False),
-            )
-            self.saved = time.perf_counter()
+        if not (due or self.signals.asked) or self.stream.standing() is None:
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        seconds = self.seconds_before + time.perf_counter() - self.started
+        self.fit_journal.save(
+            trainer.global_step,
+            len(self.stream.stages),
+            seconds,
+            lambda path: trainer.save_checkpoint(path, weights_only=False),
+        )
+        self.saved = time.perf_counter()
+        if self.signals.asked:
+            steps = f"{trainer.global_step:,} of {trainer.max_steps:,}"
+            raise Interrupted(f"training is saved at step {steps}")
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the stream's position and the counts as text, so that the file can be read without unpickling."""

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,7 +16,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from benchmark.console.progress import Advance, show_nothing
 from benchmark.contract import Context, Method
+from benchmark.interruption import held_back
 from benchmark.student.checkpoint import Checkpointing, FitJournal
 from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
@@ -60,12 +62,12 @@ class FitReport:
 class _Ticker(pl.Callback):
     """Reports every finished step to a progress display, and limits the memory that steps leave behind."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Advance) -> None:
         self.advance = advance
         self.memory = StepMemory()
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        self.advance(checkpoint["global_step"])
+        self.advance(checkpoint["global_step"], earlier=True)
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         self.memory.after_step()
@@ -84,7 +86,7 @@ def fit(
     validation: Validation = NO_VALIDATION,
     journal: FitJournal | None = None,
     loggers: Sequence[Any] = (),
-    advance: Callable[[int], None] = lambda steps: None,
+    advance: Advance = show_nothing,
 ) -> FitReport:
     """Trains the student in place for `optimization.max_steps` optimiser steps.
 
@@ -105,6 +107,7 @@ def fit(
     Raises:
         ValueError: for no examples, an invalid stage, or a curriculum whose stages do not fill the steps.
         FloatingPointError: if the loss or the norm of the gradient is not finite.
+        Interrupted: if Ctrl-C or SIGTERM came; with a journal, the fit is saved after the step that was running.
     """
     if not examples:
         raise ValueError(
@@ -126,9 +129,9 @@ def fit(
     )
     module = StudentModule(student, method.loss, optimization, state, settings.log_every_n_steps)
     callbacks: list[pl.Callback] = [_Ticker(advance)]
-    if journal is not None:
-        callbacks.append(Checkpointing(journal, stream))
     with ExitStack() as around:
+        if journal is not None:
+            callbacks.append(Checkpointing(journal, stream, around.enter_context(held_back())))
         around.enter_context(warnings.catch_warnings())
         around.enter_context(torch.random.fork_rng())
         if settings.compile_layers:

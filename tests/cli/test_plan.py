@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from benchmark.console.heartbeat import duration
 from benchmark.planning.estimate import Estimate, admitted_questions
-from benchmark.planning.plan_table import COLUMNS, _duration, _marked
+from benchmark.planning.plan_table import COLUMNS, _marked
 from benchmark.planning.worst_case import WorstCases
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.prompts import prompt_library_for
@@ -269,7 +270,7 @@ def test_a_budget_that_the_first_question_exceeds_is_told_with_its_numbers(
 def test_a_bar_tells_what_was_bought_and_not_what_was_planned(command: Run, miniature: tuple[str, ...]) -> None:
     done = command(*miniature, "budget.questions=null", "budget.tokens=700")
     [bought] = re.findall(r"ends the purchase after (\d+) questions", done.err)
-    assert re.search(rf"^annotating +{bought} in", done.err, re.MULTILINE)
+    assert re.search(rf"^[0-9:]+  annotating +{bought} in", done.err, re.MULTILINE)
 
 
 # --- states and times -------------------------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ def test_other_work_is_scaled_by_steps_batch_and_questions(
     ]
     for override, seconds in plans:
         row, _ = table(command(*PLAN, *miniature, "method=gold_answers", override))
-        assert row["time"] == f"~{_duration(seconds)}", override
+        assert row["time"] == f"~{duration(seconds)}", override
     for other in ("student.hidden_size=32", "optimization.precision=bf16-mixed"):
         row, _ = table(command(*PLAN, *miniature, "method=gold_answers", other))
         assert row["time"] == "?", other
@@ -543,7 +544,7 @@ def test_equal_cells_are_one_row(command: Run, miniature: tuple[str, ...]) -> No
     ],
 )  # fmt: skip
 def test_a_duration_as_people_say_it(seconds: float, shown: str) -> None:
-    assert _duration(seconds) == shown
+    assert duration(seconds) == shown
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_single_cell_is_told_again_and_not_run_again(command: Run, miniature: 
     again = command(*miniature)
     assert again.status == 0
     assert results.times() == times
-    summary = first.err.splitlines()[-1].removeprefix("complete: ").partition(" -> ")[0]
+    summary = first.err.splitlines()[-1].partition("complete: ")[2].partition(" -> ")[0]
     assert again.err == (
         f"already complete: rationale_then_answer on chain_sum, student tiny, seed 1: {summary} "
         f"(cell {results.record()['cell_id']})\n"

@@ -19,6 +19,7 @@ from analysis.output.render import FAILED_COLUMNS, columns_of, to_csv
 from analysis.output.status import build_status, status_json
 from analysis.output.tables import build_table
 from analysis.records.load import load_records
+from benchmark.console.progress import show_nothing
 from benchmark.records.schema import CompleteRecord, LedgerEntry, Manifest, RecordPart, parse_record
 from tests.records.small_records import failed_record
 
@@ -35,9 +36,9 @@ class Silent:
     def say(self, state: str) -> None:
         """Says nothing."""
 
-    def bar(self, description: str, total: int) -> Any:
+    def bar(self, description: str, total: int | None) -> Any:
         """Shows nothing."""
-        return contextlib.nullcontext(lambda steps: None)
+        return contextlib.nullcontext(show_nothing)
 
 
 def named(heading: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.console.progress import show_nothing
 from benchmark.records.catalog import cell_on_disk, refuse_unwritable
 from benchmark.records.record import CellFolder
 from tests.records.small_records import complete_record, failed_record
@@ -35,9 +36,9 @@ class Said:
         """Keeps it."""
         self.lines.append(state)
 
-    def bar(self, description: str, total: int) -> Any:
+    def bar(self, description: str, total: int | None) -> Any:
         """Shows nothing."""
-        return contextlib.nullcontext(lambda steps: None)
+        return contextlib.nullcontext(show_nothing)
 
 
 @pytest.fixture(scope="module")
