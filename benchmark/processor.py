@@ -1,0 +1,27 @@
+"""What this machine's processor computes: its instruction sets, read without torch, whose import takes seconds."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+"""Linux says here what each processor can do; other systems have no such file."""
+KNOWN = frozenset(
+    ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16", "svebf16")
+)
+"""The sets on which the speed and the rounding of matrix products depend, by their names in Linux: x86, then ARM."""
+
+
+@cache
+def instruction_sets() -> tuple[str, ...]:
+    """The sets of `KNOWN` that this processor has, sorted; empty where nobody can tell, as on macOS and Windows."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    for line in text.splitlines():
+        name, _, sets = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # of the first processor, x86 or ARM; Linux shows what all have
+            return tuple(sorted(KNOWN.intersection(sets.split())))
+    return ()
