@@ -64,10 +64,13 @@ def _run_launched(config: DictConfig) -> Outcome:
     from hydra.core.hydra_config import HydraConfig
 
     from benchmark.cell.composition import read_cell
+    from benchmark.cell.precision import precision_warnings
     from benchmark.console.progress import Lines
+    from benchmark.console.warned import warn_once
     from benchmark.run_cell import run_cell
 
     cell = read_cell(config, HydraConfig.get())
+    warn_once(precision_warnings(cell))  # the machine that planned it may be another
     return run_cell(cell, Lines(cell.describe()))
 
 

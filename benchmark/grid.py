@@ -16,8 +16,10 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.composition import AXES, CHOICES, SCALARS, read_cell
 from benchmark.cell.identity import cell_id
 from benchmark.cell.names import Names, names_of
+from benchmark.cell.precision import precision_lines, precision_warnings, settled_overrides
 from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
+from benchmark.console.warned import warn_once
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.planning.checks import check, check_annotate_ahead, check_without_trace
 from benchmark.planning.plan_table import Listed, plan_table
@@ -87,8 +89,14 @@ class Grid:
         return cls(lambda overrides: config, [()], with_references=False)
 
     def read(self) -> None:
-        """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed."""
+        """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed.
+
+        Says what `precision: auto` became, and warns of a precision that this machine does not compute.
+        """
         self._take_up_all(self._wanted(), "run")
+        for line in dict.fromkeys(line for cell in self._to_do() for line in precision_lines(cell)):
+            _say(line)
+        self._warn_of_slow_precision()
 
     def plan_or_annotate(self, mode: str) -> bool:
         """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
@@ -105,6 +113,7 @@ class Grid:
         reasons = _reasons(refused, len(wanted))
         if {cell.overrides for cell in refused}.issuperset(self.asked):
             raise ConfigError("; ".join(reasons))
+        self._warn_of_slow_precision()
         varied = _varied_settings(wanted)
         possible = [
             Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status) for each in self.cells.values()
@@ -122,6 +131,7 @@ class Grid:
 
         wanted = list(dict.fromkeys(self.asked))
         self._take_up_all(wanted, "annotate")
+        self._warn_of_slow_precision()
         varied, done = _varied_settings(wanted), []
         try:
             for number, each in enumerate(self.cells.values(), 1):
@@ -135,6 +145,13 @@ class Grid:
         if failures:
             one, several = failures[0], f"{len(failures)} of {len(done)} cells could not be prepared"
             raise SweepFailed(one if len(done) == 1 else f"{several}; the same command goes on")
+
+    def _to_do(self) -> list[Cell]:
+        """The cells without a complete record."""
+        return [each.cell for each in self.cells.values() if each.status != "complete"]
+
+    def _warn_of_slow_precision(self) -> None:
+        warn_once(line for cell in self._to_do() for line in precision_warnings(cell))
 
     def _wanted(self) -> list[Overrides]:
         """The overrides of all cells, reference cells included, each once."""
@@ -172,7 +189,8 @@ class Grid:
         identifier = cell_id(cell)
         if identifier not in self.cells:  # the same science twice in one grid runs once
             status = cell_on_disk(Path(cell.results_dir), identifier).status
-            self.cells[identifier] = GridCell(identifier, cell, overrides, status)
+            settled = settled_overrides(cell) if cell.mode == "run" else ()  # for jobs on other machines
+            self.cells[identifier] = GridCell(identifier, cell, (*overrides, *settled), status)
 
     def _names(self, refused: RefusedCell) -> Names:
         """What a refused cell is called; where nobody could read it, as the command calls it."""
@@ -224,7 +242,7 @@ def _reference_of(overrides: Overrides) -> Overrides:
     """The untrained student of a cell: the same overrides without what only training and its data can feel."""
     unused = ("method", "budget", "optimization", "teacher", *AXES)
     kept = [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] not in unused]
-    precision = [o for o in overrides if o.startswith("optimization.precision=")]
+    precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
     return (*kept, *precision, REFERENCE)
 
 

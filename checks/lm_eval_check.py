@@ -48,6 +48,8 @@ def write_task(cell: Path, folder: Path) -> str:
     refuse_other_tasks(config)
     from transformers import AutoTokenizer
 
+    from benchmark.cell.identity import precision_in
+
     tokenizer = AutoTokenizer.from_pretrained(cell / "student")
     rows = list(questions(pd.read_parquet(cell / "predictions.parquet"), tokenizer, config, has_encoder(cell)))
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,10 +61,9 @@ def write_task(cell: Path, folder: Path) -> str:
     if has_encoder(cell):
         ends["max_length"] = new_tokens + 1  # behind the start token; otherwise lm-eval adds the prompt's length
     (folder / f"{TASK}.yaml").write_text(task_yaml(file, ends), encoding="utf-8")
-    if config["optimization"]["precision"] != "32-true":
-        print(
-            f"note: the cell was evaluated in {config['optimization']['precision']}; near ties may come out differently"
-        )
+    precision = precision_in(record["identity"])
+    if precision != "32-true":
+        print(f"note: the cell was evaluated in {precision}; near ties may come out differently")
     batch = config["trainer"]["evaluation_batch_size"]
     model = f"pretrained={cell / 'student'},dtype=float32" + (",backend=seq2seq" if has_encoder(cell) else "")
     return (

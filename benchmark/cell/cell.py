@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark.cell.precision import PrecisionChoice
 from benchmark.contract import Method
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.records.loggers import CellLogger
@@ -49,7 +50,9 @@ class Cell:
     references: bool
     """Whether a sweep also runs the untrained student."""
     config: Mapping[str, Any]
-    """The resolved config as plain data."""
+    """The resolved config as plain data, with every precision as it was asked for."""
+    precisions: tuple[PrecisionChoice, ...]
+    """What each setting of a precision asked for, and what it became."""
 
     @property
     def asks_teacher(self) -> bool:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cell.cell import Cell
+from benchmark.cell.precision import settle_precision
 from benchmark.config import build, leaf, nearest
 from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Schedule, Selection, Weighting
 from benchmark.errors import ConfigError
@@ -90,13 +91,14 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
         raise ConfigError("results_dir is empty; give the folder that records are written to")
     if scalars["store_path"] == "":
         raise ConfigError("store_path is empty; give a file, or null for teacher_store.sqlite in results_dir")
-    parts = {name: build(plain[name], name, expected) for name, expected in GROUPS.items()}
+    parts, precisions = settle_precision({name: build(plain[name], name, kind) for name, kind in GROUPS.items()})
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
         **{name: part for name, part in parts.items() if name not in AXES},
         extra_datasets=tuple(_extra_datasets(parts["evaluation"].extra, parts["dataset"].name, config, hydra)),
         **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir")},
         config=plain,
+        precisions=precisions,
     )
 
 

@@ -63,6 +63,12 @@ def identity(cell: Cell) -> dict[str, Any]:
     }
 
 
+def precision_in(identity: Mapping[str, Any]) -> str | None:
+    """What an identity says the student computes in; None in one that does not say."""
+    of_untrained, of_trained = identity.get("precision"), identity.get("optimization") or {}
+    return of_untrained or of_trained.get("precision")
+
+
 def _charges(cell: Cell) -> dict[str, Any]:
     """Teacher -> settings that decide how many questions a budget in tokens or dollars admits; empty without one."""
     if not cell.budget.counts_tokens:

@@ -16,6 +16,7 @@ from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
 from benchmark.student.frozen import refuse_other_vocabulary
+from benchmark.student.hardware import device_of
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
 from benchmark.teachers.prompts import prompt_library_for
@@ -71,8 +72,6 @@ def _refuse_impossible(cell: Cell) -> None:
 def _check_machine(cell: Cell) -> None:
     cell.logger.check()
     if cell.trainer.accelerator not in ("auto", "cpu"):
-        from benchmark.student.load import device_of  # torch takes seconds to import, so only where it is needed
-
         device_of(cell.trainer.accelerator)
 
 

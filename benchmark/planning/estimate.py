@@ -10,7 +10,7 @@ from statistics import fmean, median
 from typing import Any
 
 from benchmark.cell.cell import Cell
-from benchmark.cell.identity import identity
+from benchmark.cell.identity import identity, precision_in
 from benchmark.cell.sources import covered_pool, student_download
 from benchmark.contract import ASSISTANT, STUDENT, Schedule
 from benchmark.planning.worst_case import WorstCases, annotation_context
@@ -273,7 +273,7 @@ def _work(who: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _student(who: Mapping[str, Any]) -> tuple[Any, Any]:
     """The student and the precision in an identity."""
-    return who.get("student"), who.get("precision") or (who.get("optimization") or {}).get("precision")
+    return who.get("student"), precision_in(who)
 
 
 def _scaled(cell: Cell, known: Sequence[Timing]) -> Estimate:

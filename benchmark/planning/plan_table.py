@@ -10,6 +10,7 @@ from typing import Literal
 
 from benchmark.cell.cell import Cell
 from benchmark.cell.names import Names
+from benchmark.cell.precision import precision_lines
 from benchmark.cell.sources import student_download
 from benchmark.console.heartbeat import duration
 from benchmark.console.markdown_table import markdown_table, number, usd
@@ -75,14 +76,15 @@ class PlanRow:
 def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     """The table in Markdown, with totals of the cells to run.
 
-    Below it stand the reasons why cells are impossible, the downloads of a run, and what the marks mean.
+    Below it stand the reasons why cells are impossible, the downloads of a run, what `precision: auto` became, and what
+    the marks mean.
     """
     cells, known = list(cells), lru_cache(timings)
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
-    notes = [*reasons, *_downloads(cells)]
+    notes = [*reasons, *_downloads(cells), *_precisions(cells)]
     parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -91,6 +93,11 @@ def _downloads(cells: Iterable[Listed]) -> list[str]:
     """One line per student that a run would download from the hub, without repeats."""
     downloads = [student_download(listed.cell) for listed in cells if listed.cell is not None]
     return list(dict.fromkeys(download for download in downloads if download is not None))
+
+
+def _precisions(cells: Iterable[Listed]) -> list[str]:
+    """What `precision: auto` became on this machine, without repeats."""
+    return list(dict.fromkeys(line for each in cells if each.cell is not None for line in precision_lines(each.cell)))
 
 
 def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from benchmark.cell.identity import precision_in
 from benchmark.student.architecture import plain
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def model_card(record: CompleteRecord, used: Iterable[Source], writers: Iterable
         "annotated questions": rounds[-1].annotated if rounds else 0,
         "annotations by": ", ".join(map(_writer, sorted(writers))) or "nobody",
         f"test {test.metric}": f"{test.value:.3f} (n = {test.n})",
-        "evaluated in": record.config["optimization"]["precision"],
+        "evaluated in": precision_in(record.identity),
     }
     return f"""---
 {yaml.safe_dump(_front_matter(used), sort_keys=False, allow_unicode=True)}---

@@ -24,7 +24,7 @@ from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
 from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
-from benchmark.student.settings import Optimization, TrainerSettings
+from benchmark.student.settings import Optimization, TrainerSettings, settled
 from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
@@ -177,7 +177,7 @@ def _trainer(
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        precision=optimization.precision,
+        precision=settled(optimization.precision),
         max_epochs=1,
         max_steps=optimization.max_steps,
         logger=list(loggers) or False,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.errors import ConfigError
-from benchmark.student.settings import TrainerSettings
+from benchmark.student.settings import Accelerator, Precision, TrainerSettings
 from benchmark.student.source import PretrainedStudent, StudentSource
 from benchmark.types import Reply, Request, TrainingExample, Usage
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from benchmark.student.batch import MicroBatch
     from benchmark.student.student import Student
-
-Precision = Literal["32-true", "bf16-mixed"]
-Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
 
 @dataclass(frozen=True)

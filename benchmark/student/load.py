@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,7 +11,8 @@ from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import collate
 from benchmark.student.encoding import EncodedExample
-from benchmark.student.settings import TrainerSettings
+from benchmark.student.hardware import device_of
+from benchmark.student.settings import Precision, TrainerSettings, settled
 from benchmark.student.source import StudentSource
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load_student(
-    source: StudentSource, seed: int, settings: TrainerSettings, precision: Literal["32-true", "bf16-mixed"]
-) -> Student:
+def load_student(source: StudentSource, seed: int, settings: TrainerSettings, precision: Precision) -> Student:
     """Loads the initial student, or another local model.
 
     Raises ConfigError if the engine cannot use the model: `max_length` exceeds its window, it embeds fewer tokens than
@@ -47,7 +46,7 @@ def load_student(
         max_new_tokens=source.max_new_tokens,
         seed=seed,
         batch_size=settings.evaluation_batch_size,
-        autocast=torch.bfloat16 if precision == "bf16-mixed" else None,
+        autocast=torch.bfloat16 if settled(precision) == "bf16-mixed" else None,
     )
     _refuse_other_heads(student, source.slot)
     return student
@@ -62,19 +61,6 @@ def initial_network(source: StudentSource, seed: int, settings: TrainerSettings)
     attend_end_to_end(plain(network))
     network.to(device_of(settings.accelerator))  # type: ignore[arg-type]  # its decorator hides the signature
     return network
-
-
-def device_of(accelerator: str) -> torch.device:
-    """The torch device for an accelerator's name. Raises ConfigError if this machine has no such device."""
-    if accelerator == "cpu":
-        return torch.device("cpu")
-    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
-        return torch.device("cuda")
-    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    if accelerator == "auto":
-        return torch.device("cpu")
-    raise ConfigError(f"trainer.accelerator={accelerator}, but this machine has none; use trainer.accelerator=auto")
 
 
 def _row(prompt: tuple[int, ...], target: tuple[int, ...]) -> EncodedExample:

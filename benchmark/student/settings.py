@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
+SettledPrecision = Literal["32-true", "bf16-mixed"]
+"""Float32, or bfloat16 matrix products over float32 weights; the names are Lightning's."""
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+"""As in a config: with `auto`, reading a cell puts bf16-mixed where the device computes it, and 32-true elsewhere."""
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+
+
+def settled(precision: Precision) -> SettledPrecision:
+    """The same precision. Raises ValueError for `auto`, which `read_cell` replaces."""
+    if precision == "auto":
+        raise ValueError("precision=auto is no precision to compute in: a cell is read first, which settles it")
+    return precision
+
 
 @dataclass(frozen=True)
 class Optimization:
@@ -32,8 +45,8 @@ class Optimization:
     """AdamW's decay rate for the mean of the squared gradient."""
     gradient_clip: float | None = 1.0
     """The largest norm of the gradient over all weights; null does not clip."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Float32, or bfloat16 matrix products over float32 weights; the names are Lightning's."""
+    precision: Precision = "32-true"
+    """`32-true`, `bf16-mixed`, or `auto`: bf16-mixed where the device computes bfloat16, 32-true elsewhere."""
     validation_every_n_steps: int | None = None
     """Also validate during training, every so many steps, for data policies that use it; null: after rounds only."""
 
@@ -74,7 +87,7 @@ class Optimization:
 class TrainerSettings:
     """How the work runs on this machine; nothing here changes a number by more than rounding."""
 
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    accelerator: Accelerator = "auto"
     """The device; `auto` takes a GPU if there is one."""
     threads: int | None = None
     """Number of CPU threads; null: one for tiny students, all that this process may use for others."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from benchmark.errors import ConfigError
 from benchmark.student.chat_template import TEMPLATE_DATE
 from benchmark.student.encoding import Encoder
-from benchmark.student.frozen import Accelerator, Precision, load_frozen
+from benchmark.student.frozen import load_frozen
+from benchmark.student.settings import Accelerator, Precision
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.thinking import OPENING
@@ -55,7 +56,7 @@ class TransformersTeacher:
     seed: int = 0
     """Seed of the sampling above temperature 0."""
     precision: Precision = "32-true"
-    """Number format of weights and computation."""
+    """Number format of the computation; `auto` as in `Optimization`."""
     revision: str = field(default="main", metadata=NOT_SCIENCE)
     """Revision on the hub. A cell's identity holds the hash of the weights instead."""
     accelerator: Accelerator = field(default="auto", metadata=NOT_SCIENCE)

@@ -14,6 +14,7 @@ from benchmark.console.heartbeat import duration
 from benchmark.planning.estimate import Estimate, admitted_questions
 from benchmark.planning.plan_table import COLUMNS, _marked
 from benchmark.planning.worst_case import WorstCases
+from benchmark.student import hardware
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.teacher import estimated_tokens
@@ -322,8 +323,9 @@ def test_the_same_work_takes_the_same_time(command: Run, miniature: tuple[str, .
 
 
 def test_other_work_is_scaled_by_steps_batch_and_questions(
-    command: Run, miniature: tuple[str, ...], results: Any
+    command: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hardware, "instruction_sets", lambda: ("avx512_bf16",))  # others are warned of bf16-mixed
     command(*miniature, "method=gold_answers")  # 4 steps, 8 validation and 16 test questions
     rewritten(results, seconds=3900.0, train_seconds=40.0, test_seconds_per_answer=2.0)
     batch = results.record()["config"]["optimization"]["batch_size"]
