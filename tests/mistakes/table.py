@@ -43,6 +43,7 @@ LIVE = "tests/teachers/test_live.py"
 ODD = "tests/teachers/test_odd_replies.py"
 THINKING = "tests/running/test_thinking_teachers.py"
 LOGGERS = "tests/records/test_loggers.py"
+PRECISION = "tests/cell/test_precision.py"
 PROCESSES = "tests/cli/test_processes.py"
 PURCHASE = "tests/buying/test_purchase.py"
 RECORD = "tests/records/test_record.py"
@@ -666,6 +667,23 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 ),
             ),
             ("tests/tasks/test_stopping.py::test_what_is_repeated_behind_an_answer_ends_the_reply",),
+        ),
+    ),
+    "a precision that is not what the id says": (
+        Mistake(
+            "a job settles auto anew",
+            (Edit("benchmark/grid.py", 'settled_overrides(cell) if cell.mode == "run" else ()', "()"),),
+            (f"{PRECISION}::test_a_job_computes_in_what_was_planned",),
+        ),
+        Mistake(
+            "the untrained student of a sweep computes in the default",
+            (Edit("benchmark/grid.py", 'if o.lstrip("+").startswith("optimization.precision=")', "if False"),),
+            (f"{PRECISION}::test_the_untrained_student_computes_in_the_same",),
+        ),
+        Mistake(
+            "emulated bfloat16 counts",
+            (Edit("benchmark/student/hardware.py", "including_emulation=False", ""),),
+            ("tests/student/test_hardware.py::test_a_gpu_is_asked_and_not_the_processor",),
         ),
     ),
 }
