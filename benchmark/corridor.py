@@ -65,6 +65,7 @@ class CellRun:
         """The corridor; returns what the record says of rounds, training, test and costs."""
         try:
             self._resume()
+            self.examination.warn_of_leaks()
             while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
                 self._round(round_)
             return self._finish()
@@ -164,10 +165,11 @@ class CellRun:
         self.state.counters["left_out_rows"] = self.splits.left_out
         self.folder.write_annotations(self.state.annotations)
         further = [self.examination.test_further(dataset) for dataset in self.cell.extra_datasets]
+        leaks = self.examination.leaks(self.cell.dataset)
         with self.display.bar("testing the teacher", None):
             reference = self.examination.teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
-        return result(self.cell, self.state, test, samples, further, reference, traffic, self.meter)
+        return result(self.cell, self.state, test, leaks, samples, further, reference, traffic, self.meter)
 
     def _context(self, round_: Round) -> CellContext:
         state, models = self.state, self.models

@@ -10,6 +10,7 @@ from analysis.records.load import UNTRAINED_METHOD
 from analysis.records.settings import Settings, distinguishing_keys, varying_keys
 from analysis.statistics.grouping import BlockKey, Group, Score
 from analysis.statistics.references import TeacherGroup
+from benchmark.records.schema import TextOverlap
 
 MIN_SEEDS = 3
 MUCH_TRUNCATED = 0.05
@@ -86,9 +87,24 @@ def _scores(blocks: Iterable[BlockParts]) -> Iterator[Score]:
 
 
 def _seen_notes(block: BlockParts) -> Iterator[str]:
-    most = max((score.test.questions_seen_in_pool or 0 for score in _scores([block])), default=0)
+    """Notes on test questions that stand in the pool or in what was bought: the most that one record says."""
+    tests, title, pool = [score.test for score in _scores([block])], title_of(block.key), block.key.dataset
+    most = max((test.questions_seen_in_pool or 0 for test in tests if test.learnt_overlap is None), default=0)
     if most:
-        yield f"{title_of(block.key)}: up to {most:,.0f} of the test questions are in the pool of {block.key.dataset}."
+        yield f"{title}: up to {most:,.0f} of the test questions are in the pool of {pool}."
+    exact, near = _most_shared([test.learnt_overlap for test in tests])
+    if near:
+        of, pool_exact, pool_near = max(test.n for test in tests), *_most_shared([test.pool_overlap for test in tests])
+        yield (
+            f"{title}: the pool of {pool} and what was bought hold up to {exact:,} of {of:,} test questions word for "
+            f"word, and 70 % or more of the wording of up to {near:,}; the pool alone {pool_exact:,} and {pool_near:,}."
+        )
+
+
+def _most_shared(overlaps: Iterable[TextOverlap | None]) -> tuple[int, int]:
+    """(the largest number of exact questions, that of near ones) among the overlaps that records tell."""
+    known = [overlap for overlap in overlaps if overlap is not None]
+    return max((each.exact for each in known), default=0), max((each.near for each in known), default=0)
 
 
 def _truncation_notes(block: BlockParts) -> Iterator[str]:

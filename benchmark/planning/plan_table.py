@@ -14,6 +14,7 @@ from benchmark.cell.precision import precision_lines
 from benchmark.cell.sources import student_download
 from benchmark.console.heartbeat import duration
 from benchmark.console.markdown_table import markdown_table, number, usd
+from benchmark.evaluation.leaks import pool_warning
 from benchmark.planning.estimate import (
     REHEARSED_QUESTIONS,
     Estimate,
@@ -76,17 +77,24 @@ class PlanRow:
 def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     """The table in Markdown, with totals of the cells to run.
 
-    Below it stand the reasons why cells are impossible, the downloads of a run, what `precision: auto` became, and what
-    the marks mean.
+    Below it stand the reasons why cells are impossible, what pools hold of test sets, the downloads of a run, what
+    `precision: auto` became, and what the marks mean.
     """
     cells, known = list(cells), lru_cache(timings)
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
-    notes = [*reasons, *_downloads(cells), *_precisions(cells)]
+    notes = [*reasons, *_leaks(cells), *_downloads(cells), *_precisions(cells)]
     parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _leaks(cells: Iterable[Listed]) -> list[str]:
+    """One line per pool and test set that share questions, without repeats."""
+    possible = [listed.cell for listed in cells if listed.cell is not None]
+    pairs = [(cell.dataset, tested) for cell in possible for tested in (cell.dataset, *cell.extra_datasets)]
+    return list(dict.fromkeys(line for own, tested in pairs if (line := pool_warning(own, tested)) is not None))
 
 
 def _downloads(cells: Iterable[Listed]) -> list[str]:

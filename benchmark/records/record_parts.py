@@ -135,6 +135,21 @@ class Outcomes(RecordPart):
         return self.right + self.truncated + self.unread + self.wrong
 
 
+class TextOverlap(RecordPart):
+    """How many questions of a test set occur in given texts. Each of the first three counts includes the one before."""
+
+    exact: int
+    """Word for word, with the same options."""
+    near: int
+    """Exact, or with 70 % of the question's runs of 8 words."""
+    any: int
+    """Near, or with one run of 8 words."""
+    short: int
+    """Questions of fewer than 8 words, of which only exact ones can be found."""
+    covered: Fraction
+    """The share of all runs of 8 words in the test questions that occur."""
+
+
 class TestScore(RecordPart):
     """The student's result on one test set."""
 
@@ -170,7 +185,11 @@ class TestScore(RecordPart):
     seconds_per_answer: Number | None = None
     """The mean time for an answer, in seconds."""
     questions_seen_in_pool: int | None = None
-    """Questions that the student might have learnt from; None for the cell's own test set, where there are none."""
+    """`learnt_overlap.exact` of a further test set; None for the cell's own."""
+    pool_overlap: TextOverlap | None = None
+    """The test questions in the pool; None in older records."""
+    learnt_overlap: TextOverlap | None = None
+    """The test questions in the pool and everything that was bought together; None in older records."""
 
     @model_validator(mode="after")
     def _check_outcomes(self) -> TestScore:

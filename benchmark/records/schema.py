@@ -32,6 +32,7 @@ from benchmark.records.record_parts import (
     TeacherReplies,
     TeacherTraffic,
     TestScore,
+    TextOverlap,
     TrainingRecord,
 )
 from benchmark.records.schema_errors import explained, refused
@@ -59,6 +60,7 @@ __all__ = [
     "TeacherReplies",
     "TeacherTraffic",
     "TestScore",
+    "TextOverlap",
     "TrainingRecord",
     "parse_manifest",
     "parse_record",

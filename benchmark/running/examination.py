@@ -11,7 +11,8 @@ from benchmark.cell.cell import Cell
 from benchmark.console.progress import Display
 from benchmark.contract import Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
-from benchmark.evaluation.extra import ExtraTest, count_seen
+from benchmark.evaluation.extra import ExtraTest
+from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_warning
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
 from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
@@ -67,9 +68,20 @@ class Examination:
         }
         self.state.counters.update({f"{what}/{dataset.name}": count for what, count in counts.items()})
         self.folder.write_predictions(f"predictions-{dataset.name}", evaluation.predictions)
-        learnt = [*(row.without_gold() for row in self.splits.pool), *(row.question for row in self.state.annotations)]
-        asked = [row.without_gold() for row in splits.test.open()]
-        return ExtraTest(dataset.name, evaluation, count_seen(asked, learnt))
+        return ExtraTest(dataset.name, evaluation, self.leaks(dataset))
+
+    def warn_of_leaks(self) -> None:
+        """Says which test sets have questions that stand in the pool. The numbers reach no part of the method."""
+        for dataset in (self.cell.dataset, *self.cell.extra_datasets):
+            if line := pool_warning(self.cell.dataset, dataset):
+                self.display.say(f"warning: {line}")
+
+    def leaks(self, dataset: Dataset) -> Leaks:
+        """What of a test set stands in the pool and in what was bought; says what the purchase added."""
+        found = leaks_of(self.cell.dataset, dataset, self.state.annotations)
+        if line := bought_warning(self.cell.dataset, dataset, found):
+            self.display.say(f"warning: {line}")
+        return found
 
     def sample(self) -> SampledAnswers | None:
         """Several answers to each test question; writes them. None with `evaluation.samples=0`."""

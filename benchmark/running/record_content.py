@@ -14,6 +14,7 @@ from benchmark.buying.meter import Meter
 from benchmark.cell.cell import Cell
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.evaluation.extra import ExtraTest
+from benchmark.evaluation.leaks import Leaks
 from benchmark.evaluation.reasoning import reasoning_accuracy, right_answer_wrong_reasoning
 from benchmark.evaluation.sampling import SampledAnswers
 from benchmark.records.schema import (
@@ -25,6 +26,7 @@ from benchmark.records.schema import (
     TeacherReplies,
     TeacherTraffic,
     TestScore,
+    TextOverlap,
     TrainingRecord,
 )
 from benchmark.records.schema_errors import in_one_line
@@ -47,6 +49,7 @@ def result(
     cell: Cell,
     state: ResumableState,
     test: Evaluation,
+    leaks: Leaks,
     samples: SampledAnswers | None,
     extra: Sequence[ExtraTest],
     reference: dict[str, Any] | None,
@@ -59,6 +62,7 @@ def result(
         cell: The cell that ran.
         state: Its rounds, fits and counters.
         test: The student on the cell's own test split.
+        leaks: What of these test questions stands in the pool and in what was bought.
         samples: Several answers to each test question; None where none were drawn.
         extra: The student on each further test set.
         reference: The teacher's own score on the test questions; None where it was not measured.
@@ -77,7 +81,7 @@ def result(
         uses_gold=cell.method.requires().gold,
         rounds=tuple(map(_round, state.history)),
         cost_estimated=meter.is_estimated,
-        test=(_test_score(cell.dataset.name, test, samples), *map(_extra_score, extra)),
+        test=(_test_score(cell.dataset.name, test, leaks, samples), *map(_extra_score, extra)),
         teacher_reference=None if reference is None else TeacherReference(**reference),
         **optional,
         train=_training(state.fits),
@@ -86,11 +90,11 @@ def result(
 
 
 def _extra_score(extra: ExtraTest) -> TestScore:
-    score = _test_score(extra.dataset, extra.evaluation, None)
-    return score.model_copy(update={"questions_seen_in_pool": extra.questions_seen_in_pool})
+    score = _test_score(extra.dataset, extra.evaluation, extra.leaks, None)
+    return score.model_copy(update={"questions_seen_in_pool": extra.leaks.learnt.exact})
 
 
-def _test_score(dataset: str, test: Evaluation, samples: SampledAnswers | None) -> TestScore:
+def _test_score(dataset: str, test: Evaluation, leaks: Leaks, samples: SampledAnswers | None) -> TestScore:
     return TestScore(
         dataset=dataset,
         metric=test.metric,
@@ -106,6 +110,8 @@ def _test_score(dataset: str, test: Evaluation, samples: SampledAnswers | None) 
         outcomes=_outcomes(test.predictions),
         completion_tokens_per_answer=test.completion_tokens_per_answer,
         seconds_per_answer=test.seconds / len(test.predictions),
+        pool_overlap=TextOverlap(**vars(leaks.pool)),
+        learnt_overlap=TextOverlap(**vars(leaks.learnt)),
     )
 
 

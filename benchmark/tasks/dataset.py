@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.contract import Task
 from benchmark.errors import DataError, LeakError
+from benchmark.tasks.overlap import Overlap, overlap_of
 from benchmark.tasks.shortened import shortened
 from benchmark.types import Example, Question
 
@@ -75,6 +76,10 @@ class TestSplit:
         `holds` gets the questions without gold fields and returns True or False for each.
         """
         return sum(holds([example.without_gold() for example in self._examples]))
+
+    def overlap(self, questions: Iterable[Question], texts: Iterable[str] = ()) -> Overlap:
+        """How many test questions occur among questions and texts: numbers only, so that the seal may stay on."""
+        return overlap_of([example.without_gold() for example in self._examples], questions, texts)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from benchmark.planning.checks import check
 from benchmark.running import examination
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit
 from benchmark.tasks.generated_answer import GeneratedAnswer
+from benchmark.tasks.overlap import overlap_of
 from benchmark.types import Annotation, Example, Pick, Question
 from tests.corridor.corridor_parts import Rounds, miniature, run
 
@@ -143,8 +144,6 @@ def test_questions_of_the_pool_are_counted_and_asked_all_the_same(tmp_path: Path
 
 
 def test_other_choices_make_another_question() -> None:
-    from benchmark.evaluation.extra import count_seen
-
     learnt = [Question("1", "Big,  hot?", ("ape", "bee")), Question("2", "Where?", context="A sea.")]
     asked = [
         Question("a", "big, hot?", ("Bee", "ape")),
@@ -152,7 +151,7 @@ def test_other_choices_make_another_question() -> None:
         Question("c", "where?", context="a sea."),
         Question("d", "where?"),
     ]
-    assert [count_seen([question], learnt) for question in asked] == [1, 0, 1, 0]
+    assert [overlap_of([question], learnt).exact for question in asked] == [1, 0, 1, 0]
 
 
 # --- what the plan refuses -----------------------------------------------------------------------------------------
