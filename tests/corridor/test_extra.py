@@ -141,6 +141,8 @@ def test_questions_of_the_pool_are_counted_and_asked_all_the_same(tmp_path: Path
         ran = run(with_other(rows=rows, annotation=annotation), tmp_path / str(count))
         entry = ran.result["test"][1]
         assert (entry["n"], entry["questions_seen_in_pool"]) == (5, count)
+        assert (entry["pool_overlap"]["exact"], entry["learnt_overlap"]["exact"]) == (3, count)
+        assert ran.result["test"][0]["learnt_overlap"] == {"exact": 0, "near": 0, "any": 0, "short": 8, "covered": 0.0}
 
 
 def test_other_choices_make_another_question() -> None:

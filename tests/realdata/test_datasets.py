@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from benchmark.config import build
+from benchmark.evaluation.leaks import pool_overlap
 from benchmark.evaluation.reference import teacher_accuracy
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.json_lines import read_json_lines
@@ -243,3 +245,43 @@ def test_rouge_l_of_text_davinci_003_on_self_instruct() -> None:
     answers = read_json_lines(DATA / "self_instruct_eval" / "teacher_textdavinci003.jsonl")
     grades = [made.task.grade(rows[line["id"]], line["answer"] or None) for _, line in answers]
     assert (len(grades), f"{100 * sum(grades) / len(grades):.1f}") == (252, "33.0")
+
+
+# --- leaks -----------------------------------------------------------------------------------------------------------
+
+LEAKS = [
+    tuple(part.strip("` ") for part in line.strip("| ").split("|"))
+    for line in (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8").splitlines()
+    if re.match(r"\| `\w+` \| `\w+` \|( [\d,.]+ \|){6}$", line)
+]
+
+
+@pytest.mark.parametrize("row", LEAKS, ids=[f"{pool}-{tested}" for pool, tested, *_ in LEAKS])
+def test_what_the_page_says_of_leaks(row: tuple[str, ...]) -> None:
+    if "gsm_symbolic" in row:
+        pytest.importorskip("reasoning_gym")
+    own, tested = (option("dataset", name, Dataset) if name == "gsm_symbolic" else dataset(name) for name in row[:2])
+    found, questions = pool_overlap(own, tested), len(tested.load().test)
+    counts = (questions, found.exact, found.near, found.any, found.short)
+    assert row[2:] == (*(f"{count:,}" for count in counts), f"{100 * found.covered:.1f}")
+
+
+def test_the_page_has_every_dataset_and_every_pair_that_shares_a_run_of_words() -> None:
+    told = {row[:2] for row in LEAKS}
+    for own in ROWS:
+        for tested in ROWS:
+            if own == tested or (own != "self_instruct_eval" and pool_overlap(dataset(own), dataset(tested)).any):
+                assert (own, tested) in told or (own, tested) == ("dolly", "self_instruct_eval")
+
+
+@pytest.mark.parametrize(
+    ("name", "who", "near"),
+    [("svamp", "llama3chatqa8b", 5), ("svamp", "palm540b", 4), ("anli", "palm540b", 0), ("esnli", "palm540b", 0)],
+)
+def test_what_teachers_add_to_the_leaks(name: str, who: str, near: int) -> None:
+    splits, folder = dataset(name).load(), dataset(name).folder
+    pool = {row.id: row.without_gold() for row in splits.pool}
+    lines = read_json_lines(DATA / folder / f"teacher_{who}.jsonl")
+    written = [line["rationale"] for _, line in lines if line["id"] in pool and line["rationale"]]
+    found = splits.test.overlap(pool.values(), written)
+    assert (found.exact, found.near) == (0, near)

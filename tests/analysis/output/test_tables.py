@@ -286,3 +286,18 @@ def test_test_questions_that_the_pool_holds_are_in_a_note(results: Path) -> None
     assert any(
         "tested on svamp" in n and "up to 12 of the test questions are in the pool of chain_sum" in n for n in notes
     )
+
+
+def test_what_pool_and_purchase_hold_of_a_test_set_is_in_a_note_that_takes_the_most(results: Path) -> None:
+    def overlap(exact: int, near: int) -> dict[str, Any]:
+        return {"exact": exact, "near": near, "any": 400, "short": 9, "covered": 0.25}
+
+    older, clean, leaky = make_record("elad", 0.5, 1), make_record("elad", 0.5, 2), make_record("elad", 0.5, 3)
+    clean["test"][0] |= {"pool_overlap": overlap(0, 0), "learnt_overlap": overlap(0, 0)}
+    assert not any("word for word" in note for note in table_of(results, older, clean).notes)
+    leaky["test"][0] |= {"pool_overlap": overlap(0, 2), "learnt_overlap": overlap(3, 12)}
+    [note] = [note for note in table_of(results, leaky).notes if "word for word" in note]
+    assert note.endswith(
+        "the pool of chain_sum and what was bought hold up to 3 of 500 test questions word for word, and 70 % or more "
+        "of the wording of up to 12; the pool alone 0 and 2."
+    )
