@@ -107,12 +107,12 @@ def test_a_pair_of_datasets_is_counted_once_in_a_process_and_anew_for_other_rows
     counted: list[int] = []
     count = TestSplit.overlap
 
-    def told(self: TestSplit, *texts: Any) -> Any:
+    def counting(self: TestSplit, *texts: Any) -> Any:
         counted.append(len(self))
         return count(self, *texts)
 
     monkeypatch.setattr(leaks, "_pool_overlaps", {})
-    monkeypatch.setattr(TestSplit, "overlap", told)
+    monkeypatch.setattr(TestSplit, "overlap", counting)
     svamp, again = (cell((*planted, f"seed={seed}")).dataset for seed in (1, 2))
     assert leaks.pool_overlap(svamp, svamp).exact == leaks.pool_overlap(again, again).exact == 1
     assert counted == [8]

@@ -39,11 +39,13 @@ GENERATION = "tests/student/test_generation.py"
 IDENTITY = "tests/cell/test_identity.py"
 ISOLATION = "tests/running/test_isolation.py"
 JSONL = "tests/tasks/test_jsonl.py"
+LEAKS = "tests/cli/test_leaks.py"
 LIVE = "tests/teachers/test_live.py"
 ODD = "tests/teachers/test_odd_replies.py"
 THINKING = "tests/running/test_thinking_teachers.py"
 LOGGERS = "tests/records/test_loggers.py"
 PRECISION = "tests/cell/test_precision.py"
+OVERLAP = "tests/tasks/test_overlap.py"
 PROCESSES = "tests/cli/test_processes.py"
 PURCHASE = "tests/buying/test_purchase.py"
 RECORD = "tests/records/test_record.py"
@@ -250,6 +252,36 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 ),
             ),
             (f"{RULES}::test_every_round_is_judged_on_the_validation_split_and_only_the_end_on_test",),
+        ),
+    ),
+    "a leak that nobody hears of": (
+        Mistake(
+            "only the annotated questions are looked through, not what was written about them",
+            (Edit("benchmark/evaluation/leaks.py", "dict.fromkeys(_texts(annotations))", "()"),),
+            (f"{LEAKS}::test_a_teacher_that_quotes_test_questions_is_counted",),
+        ),
+        Mistake(
+            "signs do not make another question",
+            (Edit("benchmark/tasks/overlap.py", "_WORD_OR_SIGN.findall(plain) or", "_WORD.findall(plain) or"),),
+            (f"{OVERLAP}::test_signs_count",),
+        ),
+        Mistake(
+            "a question is near from one run of words on",
+            (Edit("benchmark/tasks/overlap.py", "100 * seen >= NEAR_PERCENT * count", "seen > 0"),),
+            (
+                f"{OVERLAP}::test_seventy_percent_itself_is_near",
+                f"{OVERLAP}::test_a_plain_search_counts_the_same",
+                f"{LEAKS}::test_a_run_warns_once_and_record_and_table_hold_the_counts",
+            ),
+        ),
+        Mistake(
+            "other datasets get the count of the first",
+            (
+                Edit(
+                    "benchmark/evaluation/leaks.py", "own.fingerprint(), tested.fingerprint()", "own.name, tested.name"
+                ),
+            ),
+            (f"{LEAKS}::test_a_pair_of_datasets_is_counted_once_in_a_process_and_anew_for_other_rows",),
         ),
     ),
     "gold read by a selection": (
