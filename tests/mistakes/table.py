@@ -306,7 +306,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a question carries its gold rationale",
-            (Edit("benchmark/types.py", "self.choices, self.context)", "self.choices, self.rationale)"),),
+            (Edit("benchmark/types/questions.py", "self.choices, self.context)", "self.choices, self.rationale)"),),
             (f"{JSONL}::test_fields_are_kept_and_gold_is_taken_off",),
         ),
     ),

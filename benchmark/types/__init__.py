@@ -1,0 +1,30 @@
+"""The values that parts and engine exchange: frozen, plain dataclasses without behaviour of their own."""
+
+from benchmark.types.answers import Prediction, SampledAnswer
+from benchmark.types.questions import Example, Json, Pick, Question
+from benchmark.types.requests import Contrast, Exchange, PlannedRequest, Reply, Request, Thinking, Usage
+from benchmark.types.rounds import Round, RoundLog
+from benchmark.types.training import Annotation, Span, Stage, Term, TrainingExample
+
+__all__ = [
+    "Annotation",
+    "Contrast",
+    "Example",
+    "Exchange",
+    "Json",
+    "Pick",
+    "PlannedRequest",
+    "Prediction",
+    "Question",
+    "Reply",
+    "Request",
+    "Round",
+    "RoundLog",
+    "SampledAnswer",
+    "Span",
+    "Stage",
+    "Term",
+    "Thinking",
+    "TrainingExample",
+    "Usage",
+]

@@ -1,0 +1,65 @@
+"""What a student wrote for a test question, and what was read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One evaluated example: what the student wrote, what was read from it, and whether it is right."""
+
+    example_id: str
+    prompt: str
+    """The student's last prompt, before its chat template or line feed is added."""
+    text: str
+    """What the student wrote to that prompt."""
+    rationale: str
+    answer: str | None
+    """The answer read strictly, which decides the accuracy; None if there is none."""
+    gold: str
+    correct: bool
+    flexible_answer: str | None
+    """The answer searched for in the whole text; None if none or several are found."""
+    flexible_correct: bool
+    truncated: bool
+    """True if any generation of the answer was cut at the token cap."""
+    prompt_tokens: int
+    """Summed over all generations of the answer, as are `completion_tokens`."""
+    completion_tokens: int
+    grade: float | None = None
+    """How good the answer is, in [0, 1], by the task's own metric; None if the task has none."""
+    reasoning_right: bool | None = None
+    """Whether the rationale's steps are right; None if the dataset cannot check them or there are none."""
+    option_scores: tuple[float, ...] | None = None
+    """Score per option, in the question's order; set only where the likeliest option is the answer."""
+
+    @property
+    def outcome(self) -> str | None:
+        """What became of the answer: the first that holds of `right`, `truncated`, `unread` (no answer) and `wrong`.
+
+        None in a task with its own metric, whose answers are neither right nor wrong.
+        """
+        if self.grade is not None:
+            return None
+        if self.correct:
+            return "right"
+        if self.truncated:
+            return "truncated"
+        return "unread" if self.answer is None else "wrong"
+
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """One of several answers that were sampled for a test question."""
+
+    example_id: str
+    sample: int
+    """Counts from 0 per question."""
+    text: str
+    answer: str | None
+    """The answer read strictly; None if there is none."""
+    correct: bool
+    truncated: bool
+    """True if any generation of the answer was cut at the token cap."""
+    completion_tokens: int
