@@ -93,12 +93,14 @@ def main() -> int:
     import hydra
 
     from benchmark.config import COMPOSING_ERRORS
+    from benchmark.console.tracebacks import TRACEBACKS
     from benchmark.errors import SweepFailed
     from benchmark.interruption import Interrupted, exit_status, forget_signals, stoppable
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII alone gets escapes, and no traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     before = os.environ.get("HYDRA_FULL_ERROR")
+    TRACEBACKS.set(before == "1")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises to us instead of printing and exiting
     _outcomes.clear()
     _commands[:] = [" ".join(sys.argv)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,8 +20,9 @@ from benchmark.cell.names import Names, names_of
 from benchmark.cell.precision import precision_lines, precision_warnings, settled_overrides
 from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
+from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.console.warned import warn_once
-from benchmark.errors import ConfigError, SweepFailed
+from benchmark.errors import ConfigError, ModelError, SweepFailed, in_a_line
 from benchmark.planning.checks import check, check_annotate_ahead, check_without_trace
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.records.catalog import cell_on_disk
@@ -40,7 +42,7 @@ CHECKS: Mapping[Mode, Callable[[Cell], None]] = {
     "plan": check_without_trace,
     "annotate": check_annotate_ahead,
 }
-"""By mode the function that raises ConfigError where a cell cannot be done."""
+"""By mode the function that raises ConfigError, or what a part of the cell raises, where a cell cannot be done."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,20 @@ class RefusedCell:
     reason: str
     cell: Cell | None
     """None where its config cannot even be read."""
+    alone: bool
+    """Whether a model or the code of a part is the reason, which says nothing about the other cells of the command.
+
+    Otherwise the command itself has a mistake.
+    """
 
 
 @dataclass
 class Grid:
     """The cells of one command.
 
-    Raises ConfigError from its methods where a cell of the grid cannot be done; the message holds all reasons.
+    Raises ConfigError from its methods, with all reasons, where the command has a mistake, or where no cell that it
+    asks for can be done. Otherwise cells with a model that cannot be used, or with a part that raises, are left out,
+    and stderr says why.
     """
 
     compose: Callable[[Overrides], DictConfig]
@@ -82,6 +91,8 @@ class Grid:
     """Whether the untrained student of each dataset, student and seed belongs to the grid."""
     cells: dict[str, GridCell] = field(default_factory=dict)
     """The cells that can be done, by id; filled by the methods below."""
+    refused: list[RefusedCell] = field(default_factory=list)
+    """The cells that are left out, while the others are done; filled by the methods below."""
 
     @classmethod
     def of_one(cls, config: DictConfig) -> Self:
@@ -111,7 +122,7 @@ class Grid:
         wanted = self._wanted()
         refused = self._take_up(wanted, "plan")
         reasons = _reasons(refused, len(wanted))
-        if {cell.overrides for cell in refused}.issuperset(self.asked):
+        if self._are_all(refused):
             raise ConfigError("; ".join(reasons))
         self._warn_of_slow_precision()
         varied = _varied_settings(wanted)
@@ -124,8 +135,7 @@ class Grid:
     def annotate(self) -> None:
         """Buys what can be bought before training, cell by cell in this process, and prints a table of it.
 
-        Raises ConfigError where a cell of the grid is impossible, before anything is bought; SweepFailed at the end
-        where purchases of a cell failed.
+        Raises SweepFailed at the end where purchases of a cell failed, or else ConfigError where cells were refused.
         """
         from benchmark.running.annotate_ahead import annotate_ahead  # imports torch, which takes seconds
 
@@ -144,7 +154,15 @@ class Grid:
         failures = [cell.done.failure for cell in done if cell.done.failure is not None]
         if failures:
             one, several = failures[0], f"{len(failures)} of {len(done)} cells could not be prepared"
-            raise SweepFailed(one if len(done) == 1 else f"{several}; the same command goes on")
+            others = f"; {len(self.refused)} others refused, as said at the beginning" if self.refused else ""
+            raise SweepFailed((one if len(done) == 1 else f"{several}; the same command goes on") + others)
+        self.refuse_rest()
+
+    def refuse_rest(self) -> None:
+        """Raises ConfigError with their number where cells were left out; for the end, when the others are done."""
+        if self.refused:
+            total = len(self.cells) + len(self.refused)
+            raise ConfigError(f"{len(self.refused)} of {total} cells refused, as said at the beginning")
 
     def _to_do(self) -> list[Cell]:
         """The cells without a complete record."""
@@ -158,10 +176,18 @@ class Grid:
         return list(dict.fromkeys([*self.asked, *(self._references() if self.with_references else ())]))
 
     def _take_up_all(self, wanted: Sequence[Overrides], mode: Mode) -> None:
-        """Fills `cells`. Raises ConfigError with every reason where one of them cannot be done."""
+        """Fills `cells` and `refused`, and says why cells are left out. Raises ConfigError as the class says."""
         refused = self._take_up(wanted, mode)
-        if refused:
-            raise ConfigError("; ".join(_reasons(refused, len(wanted))))
+        reasons = _reasons(refused, len(wanted))
+        if self._are_all(refused) or not all(cell.alone for cell in refused):
+            raise ConfigError("; ".join(reasons))
+        for reason in reasons:
+            _say(f"refused: {reason}")
+        self.refused = refused
+
+    def _are_all(self, refused: Sequence[RefusedCell]) -> bool:
+        """Whether nothing is left of what the command asks for."""
+        return bool(refused) and {cell.overrides for cell in refused}.issuperset(self.asked)
 
     def _take_up(self, wanted: Sequence[Overrides], mode: Mode) -> list[RefusedCell]:
         """Fills `cells` with the cells that can be done; returns the others."""
@@ -177,9 +203,24 @@ class Grid:
                     raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")
                 CHECKS[mode](cell)
                 self._add(cell, overrides)
-            except COMPOSING_ERRORS as error:
-                refused.append(RefusedCell(overrides, explain(error, CHOICES), cell))
-        return refused
+            except MemoryError:
+                raise
+            except Exception as error:  # a part or a library may raise anything
+                refused.append(_refusal(error, overrides, cell))
+        return self._with_references_in(refused)
+
+    def _with_references_in(self, refused: Sequence[RefusedCell]) -> list[RefusedCell]:
+        """The refused cells. An untrained student has the reason of its trained ones, where all of them are refused."""
+        reasons = {cell.overrides: cell.reason for cell in refused}
+        owners: dict[Overrides, list[str | None]] = {}
+        for overrides in self.asked:
+            owners.setdefault(_reference_of(overrides), []).append(reasons.get(overrides))
+        told = []
+        for cell in refused:
+            first, *rest = owners.get(cell.overrides, [None])
+            goes_along = cell.alone and first is not None and None not in rest
+            told.append(replace(cell, reason=str(first)) if goes_along else cell)
+        return told
 
     def _add(self, cell: Cell, overrides: Overrides) -> None:
         if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
@@ -207,7 +248,9 @@ class Grid:
         for overrides in dict.fromkeys(map(_reference_of, self.asked)):
             try:
                 wanted = self.compose(overrides).references
-            except COMPOSING_ERRORS:
+            except MemoryError:
+                raise
+            except Exception:
                 continue  # the cell itself has the same fault, and its refusal says so
             if wanted:
                 yield overrides
@@ -232,6 +275,25 @@ def mode_of(given: Sequence[Override], config: DictConfig) -> str:
             raise ConfigError(f"{override.input_line}: it cannot be swept; {ONE_MODE}")
     value = ours[-1].value() if ours else config.get("mode", "run")
     return str(leaf(SCALARS["mode"], value, "mode"))
+
+
+def _refusal(error: Exception, overrides: Overrides, cell: Cell | None) -> RefusedCell:
+    """The refusal of a cell whose checks raised; raises the cause itself where the user wants tracebacks."""
+    if isinstance(error, COMPOSING_ERRORS):
+        alone = isinstance(error, ModelError)
+        if alone and TRACEBACKS.get() and isinstance(error.__cause__, Exception):
+            raise error.__cause__
+        return RefusedCell(overrides, explain(error, CHOICES), cell, alone)
+    if TRACEBACKS.get():
+        raise error
+    where = "reading its config" if cell is None else f"{cell.method.name} on {cell.dataset.name}"
+    return RefusedCell(overrides, f"{where}: {in_a_line(error)} ({_place(error)})", cell, alone=True)
+
+
+def _place(error: Exception) -> str:
+    """Where an unexpected error was raised, and how to see more."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in {Path(last.filename).name}, line {last.lineno}; HYDRA_FULL_ERROR=1 shows the traceback"
 
 
 def _say(line: str) -> None:

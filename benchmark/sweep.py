@@ -28,7 +28,7 @@ class Sweep:
     def missing_cells(self) -> list[Overrides]:
         """The overrides of the cells without a complete record. Writes the manifest, and says how many cells are left.
 
-        Raises ConfigError with all reasons where a cell cannot run.
+        Raises ConfigError with all reasons where the command has a mistake, or where none of its cells can run.
         """
         self.grid.read()
         cells = self.grid.cells.values()
@@ -36,7 +36,9 @@ class Sweep:
             if each.status == "damaged":
                 sys.stderr.write(f"warning: {_problem(each)}\n")
         missing = [each.overrides for each in cells if each.status != "complete"]
-        sys.stderr.write(f"{len(cells)} cells, {len(cells) - len(missing)} complete, {len(missing)} to run\n")
+        refused = len(self.grid.refused)
+        counts = f"{len(cells) + refused} cells, {len(cells) - len(missing)} complete, {len(missing)} to run"
+        sys.stderr.write(f"{counts}, {refused} refused\n" if refused else f"{counts}\n")
         for results, of_folder in self._by_results_dir():
             write_manifest(results, list(map(_names, of_folder)))
         return missing
@@ -81,14 +83,20 @@ class Sweep:
         return {(cell_id, process) for cell_id, _, process in names}
 
     def report(self) -> None:
-        """Tells how the sweep ended. Raises SweepFailed, listing them, where cells are not complete."""
+        """Tells how the sweep ended. Raises SweepFailed, listing them, where cells are not complete.
+
+        Raises ConfigError where all that could run is complete, and other cells were refused.
+        """
         broken = [each for each in self.grid.cells.values() if not _is_complete(each)]
         folders = " ".join(str(results) for results, _ in self._by_results_dir())
         if not broken:
             sys.stderr.write(f"{len(self.grid.cells)} cells complete; python -m analysis table --results {folders}\n")
+            self.grid.refuse_rest()
             return
         lines = [f"  {each.cell_id}  {each.cell.describe()}: {_problem(each)}" for each in broken]
-        raise SweepFailed(f"{len(broken)} of {len(self.grid.cells)} cells failed\n" + "\n".join(lines))
+        refused = len(self.grid.refused)
+        also = f", and {refused} others refused, as said at the beginning" if refused else ""
+        raise SweepFailed(f"{len(broken)} of {len(self.grid.cells)} cells failed{also}\n" + "\n".join(lines))
 
     def _by_results_dir(self) -> Iterable[tuple[Path, list[GridCell]]]:
         folders: dict[Path, list[GridCell]] = {}

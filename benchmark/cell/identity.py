@@ -50,7 +50,8 @@ def identity(cell: Cell) -> dict[str, Any]:
     if cell.asks_teacher:
         parts["teacher"] = cell.teacher
     if cell.uses_assistant:
-        parts["assistant"] = cell.assistant
+        used = cell.used_assistant
+        parts["assistant"] = cell.assistant if used is None else used.settled()
     charges = _charges(cell) if trains and cell.asks_teacher else {}
     return {
         "engine": ENGINE_VERSION,

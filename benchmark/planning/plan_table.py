@@ -14,9 +14,12 @@ from benchmark.cell.precision import precision_lines
 from benchmark.cell.sources import student_download
 from benchmark.console.heartbeat import duration
 from benchmark.console.markdown_table import markdown_table, number, usd
+from benchmark.console.tracebacks import TRACEBACKS
+from benchmark.errors import in_a_line
 from benchmark.evaluation.leaks import pool_warning
 from benchmark.planning.estimate import (
     REHEARSED_QUESTIONS,
+    UNKNOWN,
     Estimate,
     ExpectedCost,
     Timing,
@@ -72,6 +75,8 @@ class PlanRow:
     """What the cell will buy; None if it buys nothing."""
     seconds: Estimate | None = None
     """How long the cell will run; None if it will not run."""
+    problem: str | None = None
+    """Why nothing can be estimated; None if nothing went wrong."""
 
 
 def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
@@ -85,7 +90,8 @@ def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     lines = [_shown(row) for row in (*rows, _total(rows))]
     used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
-    notes = [*reasons, *_leaks(cells), *_downloads(cells), *_precisions(cells)]
+    problems = dict.fromkeys(row.problem for row in rows if row.problem is not None)
+    notes = [*reasons, *problems, *_leaks(cells), *_downloads(cells), *_precisions(cells)]
     parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -109,13 +115,22 @@ def _precisions(cells: Iterable[Listed]) -> list[str]:
 
 
 def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:
+    """The cell's line. Where a part raises while its cost is estimated, cost and time are not known, and it is said."""
     names, varied, cell = listed.names, listed.varied, listed.cell
     if cell is None:
         return PlanRow(names, varied, "impossible")
     if listed.status == "complete":
         return PlanRow(names, varied, STATES[listed.status])
-    seconds = expected_seconds(cell, known(Path(cell.results_dir)))
-    return PlanRow(names, varied, STATES[listed.status], expected_cost(cell), seconds)
+    try:
+        cost, seconds, problem = expected_cost(cell), expected_seconds(cell, known(Path(cell.results_dir))), None
+    except MemoryError:
+        raise
+    except Exception as error:  # a part's own code, outside of the checks
+        if TRACEBACKS.get():
+            raise
+        cost, seconds = ExpectedCost(UNKNOWN, UNKNOWN, UNKNOWN), UNKNOWN
+        problem = f"{cell.method.name} on {cell.dataset.name}: its cost cannot be estimated: {in_a_line(error)}"
+    return PlanRow(names, varied, STATES[listed.status], cost, seconds, problem)
 
 
 def _total(rows: Sequence[PlanRow]) -> PlanRow:

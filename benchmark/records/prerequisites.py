@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ModelError
 from benchmark.records.catalog import RECORD
 from benchmark.records.schema import Prerequisite, RecordError, read_json_object
 
@@ -20,7 +20,7 @@ def prerequisites(paths: Mapping[str, str | None]) -> tuple[Prerequisite, ...]:
     Only the id and the last round's cost are read, so that a record of any version will do.
 
     Raises:
-        ConfigError: the record beside such a folder cannot be read.
+        ModelError: the record beside such a folder cannot be read.
     """
     found = []
     for slot, path in paths.items():
@@ -39,7 +39,7 @@ def _prerequisite(slot: str, file: Path) -> Prerequisite:
         )
     except (RecordError, KeyError, AttributeError, ValidationError) as error:
         line = " ".join(str(error).split())
-        raise ConfigError(
+        raise ModelError(
             f"{slot}: the model lies in a cell's folder, and {file} does not say what that cell cost ({line}); restore "
             "the record, or move the model to another folder"
         ) from error

@@ -110,7 +110,7 @@ def load_assistant(cell: Cell) -> Student | None:
     if source is None:
         return None
     model = load_frozen(
-        source,
+        source.settled(),
         source.fingerprint(),
         0,
         trainer.accelerator,

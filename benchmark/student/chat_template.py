@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,7 +28,7 @@ def refuse_no_date(template_date: str) -> None:
 def fix_date(tokenizer: PreTrainedTokenizerBase, template_date: str, setting: str) -> None:
     """Writes a date into the tokenizer's chat template in place of the clock, so that a saved tokenizer has it too.
 
-    Raises ConfigError if the template reads the clock in a way in which no date can be written.
+    Raises ModelError if the template reads the clock in a way in which no date can be written.
     """
     templates: Any = tokenizer.chat_template
     fixed: Any
@@ -44,7 +44,7 @@ def _dated(template: str, template_date: str, setting: str) -> str:
     day = datetime.fromisoformat(template_date)
     dated = _CLOCK.sub(lambda found: repr(day.strftime(found["format"])), template)
     if _OTHER_CLOCK.search(dated):
-        raise ConfigError(
+        raise ModelError(
             f"{setting}: its chat template reads the clock (strftime_now) with a computed format, so that its prompts "
             "differ from day to day; write a constant into the template"
         )
@@ -54,14 +54,16 @@ def _dated(template: str, template_date: str, setting: str) -> str:
 def in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """A prompt as the only turn of a user, up to the first token of the reply.
 
-    Raises ConfigError if the template refuses that, for example because it demands a system prompt.
+    Raises ModelError if the template refuses that, for example because it demands a system prompt.
     """
     turns = [{"role": "user", "content": text}]
     try:
         return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    except MemoryError:
+        raise
     except Exception as error:  # a template may raise anything; Jinja has five kinds of its own
         said = " ".join(str(error).split())
-        raise ConfigError(
+        raise ModelError(
             f"the chat template of {tokenizer.name_or_path} cannot make a prompt of one turn by a user "
             f"({type(error).__name__}: {said}); mend the template, or remove it for plain prompts"
         ) from error

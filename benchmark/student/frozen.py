@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ModelError
+from benchmark.student.chat_template import refuse_no_date
 from benchmark.student.settings import Accelerator, Precision, TrainerSettings
-from benchmark.student.source import PretrainedStudent, StudentSource
+from benchmark.student.source import PretrainedStudent, StudentSource, refuse_small
 from benchmark.types import Reply, Request, TrainingExample, Usage
 
 if TYPE_CHECKING:
@@ -34,6 +35,35 @@ class PretrainedAssistant(PretrainedStudent):
     """
 
     slot: ClassVar[str] = "assistant"
+    max_length: int | None  # type: ignore[assignment]  # `settled` puts a number, and only that is loaded
+    """The window in tokens: prompt and response together; null is the model's own window."""
+
+    def __post_init__(self) -> None:
+        if self.max_length is None:
+            refuse_small(self, "max_new_tokens")
+            refuse_no_date(self.template_date)
+        else:
+            super().__post_init__()
+
+    def settled(self) -> Self:
+        """The same, with the model's own window for a `max_length` of null.
+
+        Raises ModelError if the model has no window, or one without room for a prompt beside `max_new_tokens`.
+        """
+        if self.max_length is not None:
+            return self
+        window = self.window()
+        if window is None:
+            raise ModelError(
+                f"assistant.max_length=null is the model's own window, and the config.json of {self.path} states none; "
+                "give a number"
+            )
+        if window <= self.max_new_tokens:
+            raise ModelError(
+                f"assistant.max_new_tokens={self.max_new_tokens} leaves no room for a prompt in the window of "
+                f"{self.path}, which has {window} tokens"
+            )
+        return replace(self, max_length=window)
 
 
 @dataclass(frozen=True)
@@ -78,12 +108,12 @@ class Frozen:
             return self.model.negative_log_likelihoods(hidden, tokens, self.vocabulary)
 
 
-def refuse_other_vocabulary(student: StudentSource, model: StudentSource) -> None:
-    """Raises ConfigError if any token has different ids in the two models: their distributions cannot be compared."""
+def refuse_other_vocabulary(student: StudentSource, model: PretrainedStudent) -> None:
+    """Raises ModelError if any token has different ids in the two models: their distributions cannot be compared."""
     ours, theirs = student.tokenizer().get_vocab(), model.tokenizer().get_vocab()
     different = sum(ours.get(token) != number for token, number in theirs.items()) + len(ours.keys() - theirs.keys())
     if different:
-        raise ConfigError(
+        raise ModelError(
             f"{model.slot}={model.name} and student={student.name} do not share a vocabulary ({len(theirs)} and "
             f"{len(ours)} tokens, {different} of them different), so their distributions cannot be compared; choose "
             "models of one family"

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ModelError
 from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.hardware import device_of
+from benchmark.student.model_checks import refuse_beyond_window, refuse_more_tokens
 from benchmark.student.settings import Precision, TrainerSettings, settled
 from benchmark.student.source import StudentSource
 from benchmark.student.student import Student
@@ -24,21 +25,16 @@ if TYPE_CHECKING:
 def load_student(source: StudentSource, seed: int, settings: TrainerSettings, precision: Precision) -> Student:
     """Loads the initial student, or another local model.
 
-    Raises ConfigError if the engine cannot use the model: `max_length` exceeds its window, it embeds fewer tokens than
-    its tokenizer has, or it computes its logits in a way that the loss does not reproduce.
+    Raises ModelError if the engine cannot use the model: `max_length` exceeds its window, it embeds fewer tokens than
+    its tokenizer has, or it computes its logits in a way that the loss does not reproduce. `PretrainedStudent.check`
+    finds the first two before any work; here they are for sources of other kinds.
     """
     network = initial_network(source, seed, settings)
     window = getattr(network.config, "max_position_embeddings", None)
-    if window is not None and source.max_length > window:
-        raise ConfigError(f"{source.slot}.max_length={source.max_length}, but the model's window has {window} tokens")
+    refuse_beyond_window(source.max_length, window, source.slot, source.name)
     tokenizer = source.tokenizer()
     embeddings: Any = network.get_input_embeddings()
-    rows = embeddings.weight.shape[0]
-    if len(tokenizer) > rows:
-        raise ConfigError(
-            f"the tokenizer of {source.slot}={source.name} has {len(tokenizer)} tokens, but the model embeds only "
-            f"{rows}; they do not belong together"
-        )
+    refuse_more_tokens(len(tokenizer), embeddings.weight.shape[0], f"{source.slot}={source.name}")
     student = Student(
         network=network,
         tokenizer=tokenizer,
@@ -70,7 +66,7 @@ def _row(prompt: tuple[int, ...], target: tuple[int, ...]) -> EncodedExample:
 
 @torch.inference_mode()
 def _refuse_other_heads(student: Student, slot: str) -> None:
-    """Raises ConfigError if the network's own logits are not what the output embedding makes of its hidden states.
+    """Raises ModelError if the network's own logits are not what the output embedding makes of its hidden states.
 
     The loss uses the output embedding alone, so such a model would train wrongly. The check compares two rows of
     different lengths, so that it also finds a network whose rows influence each other when stored as one sequence.
@@ -89,7 +85,7 @@ def _refuse_other_heads(student: Student, slot: str) -> None:
     finally:
         blow_up.remove()
     if not torch.allclose(whole, ours, rtol=1e-2, atol=1e-1):
-        raise ConfigError(
+        raise ModelError(
             f"{type(network).__name__} changes its logits after the output embedding (by soft-capping or scaling), or "
             f"uses an attention that this engine does not reproduce; choose another {slot}"
         )

@@ -10,14 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
-from benchmark.console.hub_logs import quiet_hub
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, ModelError
 from benchmark.random_streams import stream_seed
 from benchmark.student.chat_template import TEMPLATE_DATE, fix_date, refuse_no_date
 from benchmark.student.folder_checks import refuse_absent_modules, refuse_unusable_files
+from benchmark.student.hub import hub_file, in_cache, is_hub_id
 from benchmark.student.lora import Lora
+from benchmark.student.model_checks import (
+    Stamps,
+    load_tokenizer,
+    refuse_beyond_window,
+    refuse_misfit,
+    stamps_of,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -57,7 +65,7 @@ class StudentSource(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises ConfigError, before any work, if the model is not available."""
+        """Raises ModelError, before any work, if the model is not available."""
         ...
 
     def fingerprint(self) -> str:
@@ -219,9 +227,11 @@ class PretrainedStudent:
         refuse_no_date(self.template_date)
 
     def check(self) -> None:
-        """Raises ConfigError if the model cannot be loaded: a file is missing or cut, or it needs code of its own.
+        """Raises ConfigError without a path or peft, and ModelError if the model cannot be used.
 
-        Also if the hub does not give it, if peft is missing, or if adapters are for layers that it does not have.
+        The hub does not give it, a file is missing or cut, it needs code of its own, adapters are for layers that it
+        does not have, `max_length` is beyond its window, or its tokenizer is no help: it has no EOS, it has more tokens
+        than the model, or its chat template cannot make a prompt.
         """
         config, setting = self._configuration_file(), f"{self.slot}.path={self.path}"
         refuse_unusable_files(config.parent, setting)
@@ -230,9 +240,18 @@ class PretrainedStudent:
             refuse_absent_modules(config.parent, self.lora.names, f"{self.slot}.lora.target_modules, {setting}")
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if config.parent == Path(self.path or "") and not (config.parent / name).is_file():
-                raise ConfigError(
+                raise ModelError(
                     f"{self.slot}.path={self.path} is a folder without {name}; save the tokenizer there too"
                 )
+        _look_into(self, config.parent, stamps_of(config.parent))
+
+    def settled(self) -> Self:
+        """The same, with a number for every setting that the model itself may answer."""
+        return self
+
+    def window(self) -> int | None:
+        """The tokens that the model has positions for; None if their number has no end."""
+        return window_of(self._configuration_file().parent, f"{self.slot}.path={self.path}")
 
     def fingerprint(self) -> str:
         """A hash of the folder's weights and tokenizer, or `path@commit` for a model on the hub."""
@@ -244,18 +263,11 @@ class PretrainedStudent:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own tokenizer; EOS is its padding token if it has none, and its chat template has a fixed date.
 
-        Raises ConfigError without EOS.
+        Raises ModelError without EOS, or if transformers cannot load it.
         """
-        from transformers import AutoTokenizer
-
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            self.path, revision=self.revision, trust_remote_code=False
-        )
-        if tokenizer.eos_token_id is None:
-            raise ConfigError(f"{self.slot}.path={self.path}: its tokenizer has no EOS token, so no answer would end")
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        fix_date(tokenizer, self.template_date, f"{self.slot}.path={self.path}")
+        setting = f"{self.slot}.path={self.path}"
+        tokenizer = load_tokenizer(str(self.path), self.revision, setting)
+        fix_date(tokenizer, self.template_date, setting)
         return tokenizer
 
     def network(self, seed: int) -> PreTrainedModel:
@@ -276,7 +288,7 @@ class PretrainedStudent:
 
     def download(self) -> str | None:
         """A sentence that says what a run would download from the hub; None for nothing. Does not use the network."""
-        if self.path is None or not _is_hub_id(self.path) or _in_cache(self.path, self.revision):
+        if self.path is None or not is_hub_id(self.path) or in_cache(self.path, self.revision):
             return None
         return (
             f"{self.slot}={self.name} is not on this disk: a run downloads {self.path} (revision {self.revision}) from "
@@ -295,13 +307,21 @@ class PretrainedStudent:
             )
         if Path(self.path).is_dir():
             if not (Path(self.path) / "config.json").is_file():
-                raise ConfigError(
+                raise ModelError(
                     f"{self.slot}.path={self.path} has no config.json, so it is not a Hugging Face model folder"
                 )
             return Path(self.path) / "config.json"
-        if not _is_hub_id(self.path):
-            raise ConfigError(f"{self.slot}.path={self.path}: there is no such folder")
-        return Path(_hub_file(self.path, self.revision, self.slot))
+        if not is_hub_id(self.path):
+            raise ModelError(f"{self.slot}.path={self.path}: there is no such folder")
+        return Path(hub_file(self.path, self.revision, self.slot))
+
+
+@lru_cache(maxsize=16)
+def _look_into(source: PretrainedStudent, folder: Path, stamps: Stamps) -> None:
+    """Looks at window and tokenizer once per process; with new `stamps` again. Raises ModelError as `check` does."""
+    setting = f"{source.slot}.path={source.path}"
+    refuse_beyond_window(source.settled().max_length, window_of(folder, setting), source.slot, str(source.path))
+    refuse_misfit(source.tokenizer(), folder, setting)
 
 
 def _say_whether_tied(network: PreTrainedModel) -> None:
@@ -327,48 +347,10 @@ def refuse_window(max_length: int, max_new_tokens: int) -> None:
         )
 
 
-def _is_hub_id(path: str) -> bool:
-    """Whether the path can be the id of a model on the hub: it is no folder, and has no form that only a folder has."""
-    return not (Path(path).is_dir() or path.startswith((".", "/", "~")) or path.count("/") > 1)
-
-
-def _in_cache(repository: str, revision: str) -> bool:
-    """Whether config and weights are on this disk from an earlier download."""
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(repository, "config.json", revision=revision)
-    return isinstance(config, str) and any(Path(config).parent.glob("*.safetensors"))
-
-
-def _hub_file(repository: str, revision: str, slot: str) -> str:
-    file = _fetched(repository, revision)
-    if isinstance(file, str):
-        return file
-    gated = ", whose licence must be accepted on its page of the hub by the account that is logged in here"
-    raise ConfigError(
-        f"{slot}.path={repository} is neither a folder nor a model that can be fetched from the hub now "
-        f"({type(file).__name__}{gated if type(file).__name__ == 'GatedRepoError' else ''}); without a network, give "
-        f"the folder of a downloaded model as {slot}.path=FOLDER"
-    ) from file
-
-
-@lru_cache(maxsize=16)
-def _fetched(repository: str, revision: str) -> str | Exception:
-    """The path of the model's config on this disk, or the error; kept, so that a missing hub delays only once."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        with quiet_hub():
-            return hf_hub_download(repository, "config.json", revision=revision)
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        return error
-
-
 def _folder_hash(folder: Path, slot: str) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise ConfigError(f"{slot}.path={folder} holds no *.safetensors weights")
+        raise ModelError(f"{slot}.path={folder} holds no *.safetensors weights")
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
     files = [*weights, *(folder / name for name in names if (folder / name).is_file())]
     stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)

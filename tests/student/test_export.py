@@ -75,7 +75,7 @@ def test_the_loaded_student_has_the_sources_weights_and_limits() -> None:
 
 def test_a_window_longer_than_the_models_is_refused_with_both_sizes(tmp_path: Path) -> None:
     source = saved(TINY.network(1), tmp_path, max_length=65)
-    with pytest.raises(ConfigError, match=r"student.max_length=65, but the model's window has 64 tokens"):
+    with pytest.raises(ConfigError, match=r"student.max_length=65, but the window of saved has 64 tokens"):
         load_student(source, 1, CPU, "32-true")
     load_student(replace(source, max_length=64), 1, CPU, "32-true")
 
