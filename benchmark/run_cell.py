@@ -114,7 +114,8 @@ def _complete(
         scores |= {f"test/{test.dataset}/{test.metric}": test.value for test in extra}
         for logger in loggers:
             logger.log_metrics(scores, step=result.train.optimiser_steps)
-    record = header.completed(result)
+    origin = provenance(str(run.student.network.device), torch.get_num_threads())
+    record = header.completed(result).model_copy(update={"provenance": origin})
     if cell.trainer.save_student and cell.method.trains():
         with display.bar("saving the student", None):
             export(run.student, folder.path / "student", card_of(run, record))
@@ -123,7 +124,6 @@ def _complete(
             "train": record.train.model_copy(update={"peak_memory_bytes": peak_bytes()}),
             "policy": "last",
             "seconds": time.perf_counter() - started,
-            "provenance": provenance(str(run.student.network.device), torch.get_num_threads()),
         }
     )
 

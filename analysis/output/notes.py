@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from analysis.output.machine_texts import Compared, mixing_note
 from analysis.records.load import UNTRAINED_METHOD
 from analysis.records.settings import Settings, distinguishing_keys, varying_keys
 from analysis.statistics.grouping import BlockKey, Group, Score
@@ -75,6 +76,7 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
         yield CUT_NOTE
     found = [note for block in blocks for note in (*_seed_notes(block), *_setting_notes(block), *_source_notes(block))]
     yield from dict.fromkeys(found)
+    yield from mixing_note([Compared(title_of(b.key), [score.cell for score in _scores([b])]) for b in blocks])
     yield from dict.fromkeys(note for block in blocks for note in _seen_notes(block))
     for block in blocks:
         yield from _truncation_notes(block)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.output.machine_texts import machine_lines, machines_json
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, names_row
 from analysis.records.load import Problem, Records
 from analysis.records.manifests import StartedSweep, load_sweeps
@@ -60,6 +61,8 @@ def status_text(status: Status) -> str:
     parts += [_sweep_line(sweep, status) for sweep in status.sweeps]
     if not status.sweeps:
         parts.append("No sweep manifest: cells that were never started cannot be known.")
+    if lines := list(machine_lines(status.records.complete)):
+        parts.append("\n".join(lines))
     if status.known:
         parts.append(_method_table(status))
     if status.records.failed:
@@ -104,6 +107,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "counts": {state: Counter(status.states.values())[state] for state in STATES},
         "cells": cells,
         "sweeps": [{"created": s.created, "name": s.name, "cell_ids": s.cell_ids} for s in status.sweeps],
+        "machines": machines_json(status.records.complete),
         "unfinished": [folder.name for folder in status.records.unfinished],
         "problems": [str(problem) for problem in status.problems],
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.records.machines import Machine, machine_of
 from analysis.records.settings import Settings, settings_of
 from benchmark.records.schema import (
     BudgetLimits,
@@ -65,6 +66,7 @@ class FinishedCell:
     spent: Mapping[str, LedgerEntry]
     tests: tuple[TestScore, ...]
     teacher_reference: TeacherReference | None
+    machine: Machine
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _finished_cell(record: CompleteRecord) -> FinishedCell:
         spent=record.spent,
         tests=record.test,
         teacher_reference=record.teacher_reference,
+        machine=machine_of(record.provenance),
     )
 
 

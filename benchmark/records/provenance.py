@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import platform
-import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmark import ENGINE_VERSION
+from benchmark.records.checkout import git_state
+from benchmark.records.device_processor import processor_of
 from benchmark.records.schema import GitState, Provenance
 
 PACKAGES = ("distillation-benchmark", "torch", "pytorch-lightning", "transformers", "tokenizers", "hydra-core", "numpy")
@@ -18,12 +19,16 @@ PACKAGES = ("distillation-benchmark", "torch", "pytorch-lightning", "transformer
 
 def provenance(device: str, threads: int) -> Provenance:
     """Engine, code version, package versions, machine and time of this moment."""
+    processor = processor_of(device)
     return Provenance(
         engine_version=ENGINE_VERSION,
         git=_git(),
         packages={name: _version(name) for name in PACKAGES},
         python=platform.python_version(),
         platform=platform.platform(),
+        processor=processor.name,
+        instruction_sets=processor.instruction_sets,
+        kernels=processor.kernels,
         device=device,
         threads=threads,
         command=tuple(sys.argv[1:]),
@@ -31,21 +36,10 @@ def provenance(device: str, threads: int) -> Provenance:
     )
 
 
-@lru_cache(maxsize=1)
-def _git() -> GitState | None:
-    """The commit, and whether the working tree differs from it; None if the code is not a git checkout."""
-    root = Path(__file__).resolve().parents[2]
-    try:
-        commit = _run_git(root, "rev-parse", "HEAD")
-        dirty = bool(_run_git(root, "status", "--porcelain", "--untracked-files=no"))
-        return GitState(commit=commit, dirty=dirty)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _run_git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+@cache
+def _git() -> GitState:
+    """The state when the first cell of the process was finished: the code that runs was read before that."""
+    return git_state(Path(__file__).resolve())
 
 
 def _version(package: str) -> str | None:

@@ -306,12 +306,21 @@ class TrainingRecord(RecordPart):
 
 
 class GitState(RecordPart):
-    """The commit of the code."""
+    """The commit of the code, or why it is not known."""
 
-    commit: str
+    commit: str | None
     """Its hash."""
-    dirty: bool
-    """Whether tracked files differed from it."""
+    dirty: bool | None
+    """Whether tracked files differed from it; None where the commit is not known."""
+    unknown: str | None = None
+    """Why the commit is not known, such as `git is not installed`; None where it is."""
+
+    @property
+    def text(self) -> str:
+        """The commit in a few words."""
+        if self.commit is None:
+            return f"commit unknown: {self.unknown or 'the record does not say why'}"
+        return f"commit {self.commit[:12]}{', with changes' if self.dirty else ''}"
 
 
 class Provenance(RecordPart):
@@ -320,13 +329,19 @@ class Provenance(RecordPart):
     engine_version: int | None = None
     """Raised when a change of the engine moves numbers."""
     git: GitState | None = None
-    """None where the code was not a checkout."""
+    """None in older records, where the commit was not known."""
     packages: dict[str, str | None] = Field(default_factory=dict)
     """Versions; None for a package that was not installed."""
     python: str | None = None
     """Version of Python."""
     platform: str | None = None
-    """Operating system and processor."""
+    """Operating system and the kind of processor."""
+    processor: str | None = None
+    """Name of the processor, or of the GPU where a GPU computed the student; None in older records."""
+    instruction_sets: Rows[str] = ()
+    """The processor's sets on which rounding depends; empty for a GPU, in older records, and where nobody can tell."""
+    kernels: str | None = None
+    """The variant of torch's code that ran there, such as `AVX512` or `sm_90`; None in older records."""
     device: str | None = None
     """Where the student computed, such as `cpu` or `cuda:0`."""
     threads: int | None = None
@@ -335,6 +350,13 @@ class Provenance(RecordPart):
     """Arguments of the command that ran the cell."""
     finished: str | None = None
     """UTC time at which the cell was finished, in ISO 8601."""
+
+    @property
+    def computed_on(self) -> str | None:
+        """The processor with what decides how it rounds, in a few words; None in older records."""
+        known = [", ".join(self.instruction_sets), f"{self.kernels} kernels" if self.kernels else ""]
+        details = "; ".join(filter(None, known))
+        return f"{self.processor} ({details})" if self.processor and details else self.processor
 
 
 class FileContent(RecordPart):

@@ -120,11 +120,13 @@ answer = tokenizer.decode({written}, skip_special_tokens=True)
 
 def model_card(record: CompleteRecord, used: Iterable[Source], writers: Iterable[str], example: SampleRequest) -> str:
     """Markdown behind the front matter that the hub reads."""
-    used, test, rounds = list(used), record.test[0], record.rounds
+    used, test, rounds, origin = list(used), record.test[0], record.rounds, record.provenance
     facts = {
         "cell": f"`{record.cell_id}`",
         "method": record.method,
         "seed": record.seed,
+        "code": origin.git.text if origin.git else UNKNOWN,
+        "computed on": origin.computed_on or UNKNOWN,
         "annotated questions": rounds[-1].annotated if rounds else 0,
         "annotations by": ", ".join(map(_writer, sorted(writers))) or "nobody",
         f"test {test.metric}": f"{test.value:.3f} (n = {test.n})",
