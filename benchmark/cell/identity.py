@@ -22,7 +22,10 @@ ID_LENGTH = 16
 
 
 def cell_id(cell: Cell) -> str:
-    """16 hexadecimal digits; two commands have the same id exactly if they must give the same results."""
+    """16 hexadecimal digits; two commands have the same id exactly if one kind of machine gives them the same results.
+
+    Another processor rounds otherwise; the record's provenance names it, and no id depends on it.
+    """
     return id_of(identity(cell))
 
 

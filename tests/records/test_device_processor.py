@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from benchmark import processor
+from benchmark.records import provenance as origin
 from benchmark.records.device_processor import DeviceProcessor, cpu_name, processor_of
 from benchmark.records.provenance import provenance
 from benchmark.records.schema import GitState, Provenance
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 X86 = "processor\t: 0\nmodel name\t: Some(R) CPU   @ 2.0GHz\nflags\t\t: fpu avx2\n\nmodel name\t: Another\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd sve\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n\nSerial\t\t: 00c0ffee\n"
 POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nmachine\t\t: PowerNV 8335\n"
@@ -103,7 +105,7 @@ def test_a_record_names_no_host_no_user_and_no_path() -> None:
     new = ("git", "processor", "instruction_sets", "kernels")
     text = json.dumps({name: value for name, value in provenance("cpu", 1).as_json().items() if name in new})
     home = os.path.expanduser("~")
-    for private in (socket.gethostname(), platform.node(), home, str(Path(__file__).resolve().parents[2])):
+    for private in (socket.gethostname(), platform.node(), home, str(REPOSITORY)):
         assert private not in text
 
 
@@ -132,3 +134,14 @@ def test_older_records_are_read(content: dict[str, object], git: str | None, tex
     state = told.git or GitState(commit=None, dirty=None)
     assert state.commit == git
     assert text is None or state.text == text
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="the code lies in no checkout")
+def test_a_refusal_of_git_stands_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "no such file"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setattr(origin, "_git", origin._git.__wrapped__)  # the process keeps what it was answered before
+    told = provenance("cpu", 1).as_json()["git"]
+    assert told.pop("unknown").startswith("git refuses: detected dubious ownership")
+    assert told == {"commit": None, "dirty": None}

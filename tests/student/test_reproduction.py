@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
+from benchmark.records.schema import Provenance
 from tests.cases import cases
 from tests.student import reproduce_predictions
 from tests.student.student_parts import characters, llama
@@ -173,6 +174,10 @@ def test_a_card_without_a_teacher(make: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert table["initial student"] == ["tiny", "Apache-2.0"]
     assert table["annotations by"] == ["people (the dataset's own answers or rationales)"]
     assert table["annotated questions"] == ["200"]
+    origin = Provenance.model_validate(made.record["provenance"])
+    assert table["computed on"] == [origin.computed_on]
+    assert origin.git is not None
+    assert table["code"] == [origin.git.text]
     assert "teacher" not in table
     prompt, _ = answer_by_the_card(made, monkeypatch)
     assert prompt == "4+3-5"  # the first exemplar
