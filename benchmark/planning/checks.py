@@ -11,7 +11,7 @@ from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
 from benchmark.cell.sources import covered_pool, distribution_teacher, student_download
 from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
-from benchmark.errors import ConfigError, DataError, ModelError
+from benchmark.errors import ConfigError, DataError
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
@@ -26,7 +26,7 @@ TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
 
 def check(cell: Cell) -> None:
-    """Raises ConfigError with all reasons why the cell cannot run; ModelError where a model of it is the only one.
+    """Raises ConfigError with all reasons why the cell cannot run; ModelError where a model cannot be used.
 
     Makes the results folder, and the teacher store if the cell needs one.
     """
@@ -66,8 +66,7 @@ def _refuse_impossible(cell: Cell) -> None:
     _check_other_models(cell)
     prerequisites(cell.model_paths)  # the record beside a model that a cell made must be readable
     _check_machine(cell)
-    wrong, unfit = [*_reasons(cell)], [*_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))]
-    _refuse(cell, [*wrong, *unfit], ConfigError if wrong else ModelError)
+    _refuse(cell, [*_reasons(cell), *_overlong_prompts(cell, cell.dataset.load(), _extra_tests(cell))])
 
 
 def _check_machine(cell: Cell) -> None:
@@ -90,9 +89,9 @@ def _reasons(cell: Cell) -> Iterator[str]:
     yield from _impossible_measures(cell, splits, extra)
 
 
-def _refuse(cell: Cell, reasons: Sequence[str], kind: type[ConfigError] = ConfigError) -> None:
+def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
     if reasons:
-        raise kind(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
+        raise ConfigError(f"{cell.method.name} on {cell.dataset.name}: " + "; ".join(reasons))
 
 
 def _check_other_models(cell: Cell) -> None:
