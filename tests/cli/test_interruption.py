@@ -264,11 +264,11 @@ def test_workers_save_before_a_sweep_ends(tmp_path: Path, repository: Path, mini
         start_new_session=True,
     )
     try:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while len(list(tmp_path.glob("at-work-*"))) < 2 and time.monotonic() < end:
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
