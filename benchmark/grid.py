@@ -20,6 +20,7 @@ from benchmark.cell.names import Names, names_of
 from benchmark.cell.precision import precision_lines, precision_warnings, settled_overrides
 from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
+from benchmark.console.stderr_lines import write_line
 from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.console.warned import warn_once
 from benchmark.errors import ConfigError, ModelError, SweepFailed, in_a_line
@@ -106,7 +107,7 @@ class Grid:
         """
         self._take_up_all(self._wanted(), "run")
         for line in dict.fromkeys(line for cell in self._to_do() for line in precision_lines(cell)):
-            _say(line)
+            write_line(line)
         self._warn_of_slow_precision()
 
     def plan_or_annotate(self, mode: str) -> bool:
@@ -146,8 +147,10 @@ class Grid:
         try:
             for number, each in enumerate(self.cells.values(), 1):
                 if len(self.cells) > 1:
-                    _say(f"{number} of {len(self.cells)}: {each.cell.describe()}")
-                done.append(AheadRow(names_of(each.cell), varied(each.overrides), annotate_ahead(each.cell, _say)))
+                    write_line(f"{number} of {len(self.cells)}: {each.cell.describe()}")
+                done.append(
+                    AheadRow(names_of(each.cell), varied(each.overrides), annotate_ahead(each.cell, write_line))
+                )
         finally:
             if done:
                 sys.stdout.write(report(done))
@@ -182,7 +185,7 @@ class Grid:
         if self._are_all(refused) or not all(cell.alone for cell in refused):
             raise ConfigError("; ".join(reasons))
         for reason in reasons:
-            _say(f"refused: {reason}")
+            write_line(f"refused: {reason}")
         self.refused = refused
 
     def _are_all(self, refused: Sequence[RefusedCell]) -> bool:
@@ -215,12 +218,12 @@ class Grid:
         owners: dict[Overrides, list[str | None]] = {}
         for overrides in self.asked:
             owners.setdefault(_reference_of(overrides), []).append(reasons.get(overrides))
-        told = []
+        known = []
         for cell in refused:
             first, *rest = owners.get(cell.overrides, [None])
             goes_along = cell.alone and first is not None and None not in rest
-            told.append(replace(cell, reason=str(first)) if goes_along else cell)
-        return told
+            known.append(replace(cell, reason=str(first)) if goes_along else cell)
+        return known
 
     def _add(self, cell: Cell, overrides: Overrides) -> None:
         if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
@@ -294,10 +297,6 @@ def _place(error: Exception) -> str:
     """Where an unexpected error was raised, and how to see more."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {Path(last.filename).name}, line {last.lineno}; HYDRA_FULL_ERROR=1 shows the traceback"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _reference_of(overrides: Overrides) -> Overrides:

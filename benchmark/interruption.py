@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -46,23 +46,31 @@ def forget_signals() -> None:
 
 
 @contextmanager
+def handlers_restored() -> Iterator[Mapping[signal.Signals, Any]]:
+    """Gives both signals back to their handlers of before, which it yields, whoever takes them over inside the block.
+
+    Yields none outside the main thread, which alone may set handlers.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS} if in_main_thread else {}
+    try:
+        yield before
+    finally:
+        _set(before)
+
+
+@contextmanager
 def stoppable() -> Iterator[None]:
     """Inside the block, SIGTERM does what Ctrl-C does at that moment: both raise KeyboardInterrupt.
 
     Does nothing outside the main thread; leaves SIGTERM alone where somebody else handles it already.
     """
-    if not _in_main_thread():
+    with handlers_restored() as before:
+        if before.get(signal.SIGINT) is _hand_on:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the one that asyncio replaces by its own
+        if before.get(signal.SIGTERM) in (_hand_on, signal.SIG_DFL):
+            signal.signal(signal.SIGTERM, _interrupt)
         yield
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    if before[signal.SIGINT] is _hand_on:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the handler that asyncio replaces by one of its own
-    if before[signal.SIGTERM] in (_hand_on, signal.SIG_DFL):
-        signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        _set(before)
 
 
 @contextmanager
@@ -71,15 +79,9 @@ def workers_stop_first() -> Iterator[None]:
 
     Without worker processes it raises KeyboardInterrupt, as in `stoppable`.
     """
-    if not _in_main_thread():
+    with handlers_restored() as before:
+        _take(before, _hand_on)
         yield
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    _set({number: _hand_on for number in SIGNALS if before[number] is not signal.SIG_IGN})
-    try:
-        yield
-    finally:
-        _set(before)
 
 
 def note_interruption() -> None:
@@ -110,8 +112,8 @@ def _hand_on(number: int, frame: FrameType | None) -> None:
 class HeldBack:
     """The signals that came in a block of `held_back`."""
 
-    def __init__(self) -> None:
-        self._before: dict[signal.Signals, Any] = {}
+    def __init__(self, before: Mapping[signal.Signals, Any]) -> None:
+        self._before = before
         self._first = math.inf
 
     @property
@@ -121,14 +123,7 @@ class HeldBack:
 
     def install(self) -> None:
         """Handles the signals from now on, also where a library has taken them over; ignored ones stay ignored."""
-        if _in_main_thread():
-            for number in SIGNALS:
-                self._before.setdefault(number, signal.getsignal(number))
-            _set({number: self._receive for number in SIGNALS if self._before[number] is not signal.SIG_IGN})
-
-    def restore(self) -> None:
-        """Gives the signals back."""
-        _set(self._before)
+        _take(self._before, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         _received.append(signal.Signals(number))
@@ -142,18 +137,17 @@ class HeldBack:
 @contextmanager
 def held_back() -> Iterator[HeldBack]:
     """Inside the block, the first Ctrl-C or SIGTERM only sets `asked`; a later one raises Interrupted."""
-    signals = HeldBack()
-    signals.install()
-    try:
+    with handlers_restored() as before:
+        signals = HeldBack(before)
+        signals.install()
         yield signals
-    finally:
-        signals.restore()
+
+
+def _take(before: Mapping[signal.Signals, Any], handler: Callable[[int, FrameType | None], None]) -> None:
+    """Gives the handler the signals that were not ignored before."""
+    _set({number: handler for number, known in before.items() if known is not signal.SIG_IGN})
 
 
 def _set(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

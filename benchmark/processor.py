@@ -16,12 +16,16 @@ KNOWN = frozenset(
 @cache
 def instruction_sets() -> tuple[str, ...]:
     """The sets of `KNOWN` that this processor has, sorted; empty where nobody can tell, as on macOS and Windows."""
+    lines = lines_of_first_cpu()
+    sets = lines.get("flags") or lines.get("Features") or ""  # of x86 or ARM; Linux shows what all processors have
+    return tuple(sorted(KNOWN.intersection(sets.split())))
+
+
+def lines_of_first_cpu() -> dict[str, str]:
+    """Name -> value; empty where there is no file. It holds serial numbers on some boards, so it is never copied."""
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ()
-    for line in text.splitlines():
-        name, _, sets = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # of the first processor, x86 or ARM; Linux shows what all have
-            return tuple(sorted(KNOWN.intersection(sets.split())))
-    return ()
+        return {}
+    pairs = [line.partition(":") for line in text.splitlines()]
+    return {name.strip(): " ".join(value.split()) for name, _, value in reversed(pairs)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmark.interruption import was_asked_to_stop, workers_stop_first
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.manifest import write_manifest
 from benchmark.records.schema import CellNames
-from benchmark.sweep_progress import sweep_progress
+from benchmark.sweep_progress import SweepProgress, shown
 
 _NO_RECORD = "it has no record: its process died, or its results folder was deleted or moved"
 
@@ -54,7 +55,7 @@ class Sweep:
             now = queue.pop(0)
             before = self._at_work()
             try:
-                with workers_stop_first(), sweep_progress(list(self.grid.cells.values())):
+                with workers_stop_first(), shown(self._progress):
                     returns += launch(now)
             except ConfigError:
                 raise
@@ -75,6 +76,11 @@ class Sweep:
             if was_asked_to_stop():
                 raise KeyboardInterrupt
         return returns
+
+    @cached_property
+    def _progress(self) -> SweepProgress:
+        """One for all launches, so that the cells of earlier launches count."""
+        return SweepProgress(list(self.grid.cells.values()))
 
     def _at_work(self) -> set[tuple[str, str]]:
         """(cell, process) of what is being written, what dead processes left behind included."""

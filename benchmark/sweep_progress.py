@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -12,9 +11,10 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmark.console.heartbeat import duration
+from benchmark.console.stderr_lines import with_clock, write_line
 from benchmark.grid import GridCell
-from benchmark.records.catalog import RECORD, cell_on_disk
-from benchmark.records.schema import CompleteRecord
+from benchmark.records.catalog import RECORD
+from benchmark.records.schema import CompleteRecord, RecordError, read_record
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SHORTEST_SILENCE_SECONDS = 60.0
@@ -73,12 +73,15 @@ class SweepProgress:
         return left / max(len(self._begun), 1)
 
     def _learn(self, each: GridCell) -> None:
-        record = cell_on_disk(Path(each.cell.results_dir), each.cell_id).record
-        if isinstance(record, CompleteRecord):
-            if record.seconds is not None:
-                self._seconds[_kind(each)].append(record.seconds)
-        else:
+        try:
+            record = read_record(_record_of(each))
+        except RecordError:
             self.failed += 1
+            return
+        if not isinstance(record, CompleteRecord):
+            self.failed += 1
+        elif record.seconds is not None:
+            self._seconds[_kind(each)].append(record.seconds)
 
     def _is_new(self, record: Path) -> bool:
         """Whether a record was written by this command; one of an earlier failure stays there until it is replaced."""
@@ -92,32 +95,31 @@ class SweepProgress:
 
 
 @contextmanager
-def sweep_progress(cells: Sequence[GridCell]) -> Iterator[None]:
+def shown(progress: SweepProgress) -> Iterator[None]:
     """Inside the block, a thread prints the sweep's progress where cells finish, and at least every five minutes.
 
     Nothing is printed for a sweep of one cell.
     """
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(SweepProgress(cells), over), daemon=True, name="sweep's progress")
-    if len(cells) > 1:
+    thread = threading.Thread(target=_watch, args=(progress, over), daemon=True, name="sweep's progress")
+    if progress.total > 1:
         thread.start()
     try:
         yield
     finally:
         over.set()
-        if len(cells) > 1:
+        if progress.total > 1:
             thread.join()
 
 
 def _watch(progress: SweepProgress, over: threading.Event) -> None:
-    shown, news = time.monotonic(), 0
+    last, news = time.monotonic(), progress.look()
     while not over.wait(SECONDS_BETWEEN_LOOKS):
         news += progress.look()
-        silence = time.monotonic() - shown
+        silence = time.monotonic() - last
         if silence >= (SHORTEST_SILENCE_SECONDS if news else LONGEST_SILENCE_SECONDS):
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')}  {progress.line()}\n")
-            sys.stderr.flush()
-            shown, news = time.monotonic(), 0
+            write_line(with_clock(progress.line()))
+            last, news = time.monotonic(), 0
 
 
 def _record_of(each: GridCell) -> Path:

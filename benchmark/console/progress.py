@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -20,6 +18,7 @@ from rich.progress import (
 )
 
 from benchmark.console.heartbeat import Heartbeat
+from benchmark.console.stderr_lines import with_clock, write_line
 from benchmark.types import Usage
 
 
@@ -58,7 +57,7 @@ class Bars:
 
     def say(self, state: str) -> None:
         """Prints the state on a line of its own, after the time where the output is no terminal."""
-        line = state if self.console.is_terminal else _with_clock(state)
+        line = state if self.console.is_terminal else with_clock(state)
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -99,8 +98,8 @@ class Lines:
         self.cell = cell
 
     def say(self, state: str) -> None:
-        """Prints the state after the cell's name, in one write, so that lines of several processes do not mix."""
-        write_line(_with_clock(f"{self.cell}: {state}"))
+        """Prints the state after the time and the cell's name."""
+        write_line(with_clock(f"{self.cell}: {state}"))
 
     @contextmanager
     def bar(self, description: str, total: int | None) -> Iterator[Advance]:
@@ -119,7 +118,7 @@ def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> It
 
     def beat(line: str) -> None:
         if not console.is_terminal:
-            write_line(_with_clock(line))
+            write_line(with_clock(line))
 
     def pace() -> str:
         usage, seconds = spent(), max(work.seconds, 1e-9)
@@ -149,13 +148,3 @@ def purchase_bar(description: str, total: int, spent: Callable[[], Usage]) -> It
 
 def _live(columns: Sequence[ProgressColumn], console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _with_clock(line: str) -> str:
-    return f"{time.strftime('%H:%M:%S')}  {line}"
-
-
-def write_line(line: str) -> None:
-    """Prints a line on standard error, in one write."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

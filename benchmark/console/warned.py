@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
+
+from benchmark.console.stderr_lines import write_line
 
 _given: set[str] = set()
 
@@ -13,4 +14,4 @@ def warn_once(lines: Iterable[str]) -> None:
     for line in lines:
         if line not in _given:
             _given.add(line)
-            sys.stderr.write(f"warning: {line}\n")
+            write_line(f"warning: {line}")

@@ -18,7 +18,7 @@ class DeviceProcessor:
     name: str
     """The name of the CPU or GPU."""
     instruction_sets: tuple[str, ...]
-    """Those of a CPU; empty for a GPU, and where nobody can tell."""
+    """The instruction sets of a CPU; empty for a GPU, and where nobody can tell."""
     kernels: str | None
     """The variant of its code that torch runs there, such as `AVX512` or `sm_90`; None where torch does not tell."""
 
@@ -46,20 +46,10 @@ def _gpu_kernels(device: str) -> str:
 
 def cpu_name() -> str:
     """The CPU's name as Linux gives it; else what Python knows, at least the kind, such as `arm64`."""
-    lines = _lines_of_first_cpu()
+    lines = processor.lines_of_first_cpu()
     for name in NAME_LINES:
         if lines.get(name):
             return lines[name]
     if {"CPU implementer", "CPU part"} <= lines.keys():
         return f"{platform.machine()} implementer {lines['CPU implementer']} part {lines['CPU part']}"
     return platform.processor() or platform.machine() or "unknown"
-
-
-def _lines_of_first_cpu() -> dict[str, str]:
-    """Name -> value; empty where there is no file. It holds serial numbers on some boards, so it is never copied."""
-    try:
-        text = processor.CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = [line.partition(":") for line in text.splitlines()]
-    return {name.strip(): " ".join(value.split()) for name, _, value in reversed(pairs)}

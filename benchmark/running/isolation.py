@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import random
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+
+from benchmark.interruption import handlers_restored
 
 ENVIRONMENT_OF_A_CELL = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PL_GLOBAL_SEED", "WANDB_RUN_ID", "WANDB_SERVICE")
 
@@ -61,18 +62,11 @@ def _named_loggers() -> list[logging.Logger]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook = sys.excepthook
     try:
-        yield
+        with handlers_restored():
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         sys.excepthook = hook
 
 

@@ -39,14 +39,13 @@ def refuse_unusable_files(folder: Path, setting: str) -> None:
                     f"{setting}: {file.name} is a Git LFS pointer of {file.stat().st_size} bytes and not the file "
                     "itself; run `git lfs pull` in the folder, or download the file"
                 )
-    for name in OBJECTS:
-        _refuse_broken_json(folder / name, setting)
-    lacking = sorted(name for name in _parts(folder) if not (folder / name).is_file())
+    objects = {name: _object(folder / name, setting) for name in OBJECTS}
+    lacking = sorted(name for name in _parts(objects[INDEX]) if not (folder / name).is_file())
     if lacking:
         raise ModelError(f"{setting}: {INDEX} names {', '.join(lacking)}, which {_are(lacking)} not there")
     for file in sorted(folder.glob("*.safetensors")):
         _header(file, setting)
-    _refuse_foreign_code(folder, setting)
+    _refuse_foreign_code(objects["config.json"], objects["tokenizer_config.json"], setting)
 
 
 def refuse_absent_modules(folder: Path, wanted: Sequence[str], setting: str) -> None:
@@ -79,10 +78,9 @@ def _layers(folder: Path, setting: str) -> Iterator[str]:
                 yield name.removesuffix(".weight")
 
 
-def _parts(folder: Path) -> set[str]:
-    """The files of weights that an index names; empty without an index."""
-    index = folder / INDEX
-    return set(_read(index).get("weight_map", {}).values()) if index.is_file() else set()
+def _parts(index: dict[str, Any]) -> set[str]:
+    """The files of weights that an index names."""
+    return set(index.get("weight_map", {}).values())
 
 
 def _header(file: Path, setting: str) -> dict[str, Any]:
@@ -105,12 +103,11 @@ def _header(file: Path, setting: str) -> dict[str, Any]:
     return header
 
 
-def _refuse_foreign_code(folder: Path, setting: str) -> None:
+def _refuse_foreign_code(config: dict[str, Any], tokenizer: dict[str, Any], setting: str) -> None:
     """Raises ModelError for a model or tokenizer that transformers knows only by code in the folder.
 
     A folder may bring code for older versions of transformers: what the installed one knows is loaded without it.
     """
-    config, tokenizer = (_read(folder / name) for name in ("config.json", "tokenizer_config.json"))
     if "auto_map" in config and not _is_known(config):
         raise _foreign(setting, "model", f"model_type={config.get('model_type')!r}", "config.json")
     if "AutoTokenizer" in (tokenizer.get("auto_map") or {}) and not _is_known_tokenizer(tokenizer):
@@ -138,24 +135,17 @@ def _is_known_tokenizer(tokenizer: dict[str, Any]) -> bool:
     return isinstance(name, str) and re.fullmatch(r"\w+", name) is not None and bool(tokenizer_class_from_name(name))
 
 
-def _refuse_broken_json(file: Path, setting: str) -> None:
+def _object(file: Path, setting: str) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is no file. Raises ModelError if it holds none."""
     if not file.is_file():
-        return
+        return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # of JSON, or of UTF-8
         raise ModelError(f"{setting}: {file.name} cannot be read ({in_a_line(error)}); download it again") from error
     if not isinstance(content, dict):
         raise ModelError(f"{setting}: {file.name} holds no JSON object; download it again")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if there is none, or if it is no object."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def _are(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,12 @@ EMBEDDINGS = ("embed_tokens.weight", "shared.weight", "wte.weight", "embed_in.we
 """How the names of input embeddings end, in the families of models that transformers has."""
 
 Stamps = tuple[tuple[str, int, int], ...]
-"""Name, size and time of every file of a folder."""
+"""Path, size and time of files."""
 
 
-def stamps_of(folder: Path) -> Stamps:
-    """What changes when a file of the folder does."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+def stamps_of(files: Iterable[Path]) -> Stamps:
+    """What changes when one of the files does."""
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def load_tokenizer(path: str, revision: str, setting: str) -> PreTrainedTokenizerBase:

@@ -243,7 +243,7 @@ class PretrainedStudent:
                 raise ModelError(
                     f"{self.slot}.path={self.path} is a folder without {name}; save the tokenizer there too"
                 )
-        _look_into(self, config.parent, stamps_of(config.parent))
+        _look_into(self, config.parent, stamps_of(sorted(filter(Path.is_file, config.parent.iterdir()))))
 
     def settled(self) -> Self:
         """The same, with a number for every setting that the model itself may answer."""
@@ -353,12 +353,11 @@ def _folder_hash(folder: Path, slot: str) -> str:
         raise ModelError(f"{slot}.path={folder} holds no *.safetensors weights")
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
     files = [*weights, *(folder / name for name in names if (folder / name).is_file())]
-    stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    return _content_hash(stamps)
+    return _content_hash(stamps_of(files))
 
 
 @lru_cache(maxsize=16)
-def _content_hash(stamps: tuple[tuple[str, int, int], ...]) -> str:
+def _content_hash(stamps: Stamps) -> str:
     """The files' names and bytes; size and time are in the key so that a changed file is read again."""
     digest = hashlib.sha256()
     for file, _, _ in stamps:

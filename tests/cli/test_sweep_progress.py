@@ -113,3 +113,12 @@ def test_a_sweep_says_its_time_left(
     assert any(line.startswith("1 of 3 cells finished, about ") for line in lines), done.err
     monkeypatch.setattr(sweep_progress, "LONGEST_SILENCE_SECONDS", 0.0)
     assert "sweep: " not in command("-m", *miniature, "seed=4", "references=false").err
+
+
+def test_launches_of_one_sweep_are_counted_together(
+    command: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_progress, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(sweep_progress, "SHORTEST_SILENCE_SECONDS", 0.0)
+    done = command("-m", *miniature, "seed=1,2,3", "references=false", "hydra.sweeper.max_batch_size=1")
+    assert "sweep: 2 of 3 cells finished, about " in done.err
