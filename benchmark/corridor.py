@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmark.axes.weighting import reweighted
@@ -10,6 +11,7 @@ from benchmark.buying.meter import Meter
 from benchmark.buying.round_purchase import RoundPurchase
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext, context_of
+from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Display
 from benchmark.records.journal import Journal, as_json
@@ -68,6 +70,7 @@ class CellRun:
             self.examination.warn_of_leaks()
             while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
                 self._round(round_)
+            refuse_short_training(self.state.history, self.cell.optimization.max_steps)
             return self._finish()
         finally:
             self.models.close()
@@ -107,6 +110,7 @@ class CellRun:
             computed=dict(state.ledger.computed),
             validation={evaluation.metric: evaluation.value},
             notes=dict(state.notes),
+            optimiser_steps=state.fits[-1].optimiser_steps,
         )
         state.finish_round(self.journal, log, self.policy)
 
@@ -141,13 +145,14 @@ class CellRun:
                 self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
             self.policy.load_state_dict(self.fresh_policy)
         every_seconds = 60 * cell.trainer.checkpoint_minutes
-        with self.display.bar(_in_round("training", context.round), cell.optimization.max_steps) as advance:
+        steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
+        with self.display.bar(_in_round("training", context.round), steps) as advance:
             report = fit(
                 self.student,
                 examples,
                 cell.method,
                 context,
-                cell.optimization,
+                replace(cell.optimization, max_steps=steps),
                 cell.trainer,
                 frozen=self.models.frozen,
                 validation=Validation(cell.optimization.validation_every_n_steps, self._validated_at),

@@ -34,25 +34,36 @@ def render(table: Table, format_name: str) -> str:
 
 
 def columns_of(block: Block) -> list[str]:
-    """The block's column headings. Those for sampled and cut answers and reasoning exist only if some row has any."""
+    """The block's column headings.
+
+    Those for sampled and cut answers and reasoning exist only if some row has any, those for steps only if some cell
+    trained more steps than its tested student.
+    """
     sampled = ["majority@k %", "pass@k %", "k"] if _shows_samples(block) else []
     cut = ["cut %"] if _shows_cuts(block) else []
     reasoning = ["right reasoning %", "wrong behind right %"] if _shows_reasoning(block) else []
     score = [f"{block.key.metric} %", *sampled, "gap closed %", *cut, *reasoning]
     cost = ["questions", "calls", "tokens", "USD", "human labels"]
-    return ["method", *score, *cost, "tokens/answer", "seeds", "gold", "records"]
+    steps = ["student steps", "all steps"] if _shows_steps(block) else []
+    return ["method", *score, *cost, *steps, "tokens/answer", "seeds", "gold", "records"]
 
 
 def shown_rows(block: Block, short_ids: Mapping[str, str]) -> list[list[str]]:
     """The block's rows as text, in the order of `columns_of`."""
     sampled, cut, reasoning = _shows_samples(block), _shows_cuts(block), _shows_reasoning(block)
+    with_steps = _shows_steps(block)
     rows = []
     for row in block.rows:
         samples = _shown_samples(row) if sampled else []
         cuts = [_shown_share(row.cut_share)] if cut else []
-        steps = _shown_reasoning(row) if reasoning else []
-        rows.append(_shown_row(row, short_ids, samples, [*cuts, *steps]))
+        checked = _shown_reasoning(row) if reasoning else []
+        trained = [_shown_number(row.student_steps), _shown_number(row.all_steps)] if with_steps else []
+        rows.append(_shown_row(row, short_ids, samples, [*cuts, *checked], trained))
     return rows
+
+
+def _shows_steps(block: Block) -> bool:
+    return any(row.student_steps is not None and row.student_steps != row.all_steps for row in block.rows)
 
 
 def _shows_reasoning(block: Block) -> bool:
@@ -76,7 +87,11 @@ def _shown_samples(row: TableRow) -> list[str]:
 
 
 def _shown_row(
-    row: TableRow, short_ids: Mapping[str, str], sampled: Sequence[str], behind_gap: Sequence[str]
+    row: TableRow,
+    short_ids: Mapping[str, str],
+    sampled: Sequence[str],
+    behind_gap: Sequence[str],
+    steps: Sequence[str],
 ) -> list[str]:
     tilde = "~" if row.cost_estimated else ""
     seeds = NO_VALUE if row.num_seeds is None else str(row.num_seeds)
@@ -92,6 +107,7 @@ def _shown_row(
         _shown_number(_total_tokens(row), tilde),
         _shown_usd(row, row.teacher_usd, tilde),
         _shown_number(row.human_questions) + (f" ({row.human_usd:,.2f} USD)" if row.human_usd else ""),
+        *steps,
         NO_VALUE if row.completion_tokens_per_answer is None else f"{row.completion_tokens_per_answer:.1f}",
         seeds,
         gold,

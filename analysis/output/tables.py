@@ -87,6 +87,10 @@ class TableRow:
     """Questions with human labels, mean per cell."""
     human_usd: float | None = None
     """US dollars charged for human labels, mean per cell."""
+    student_steps: float | None = None
+    """Optimiser steps of the tested student, mean per cell; None in older records."""
+    all_steps: float | None = None
+    """Optimiser steps of all rounds, mean per cell."""
     completion_tokens_per_answer: float | None = None
     """Tokens that the student writes per test answer, reasoning included."""
     seconds_per_answer: float | None = None
@@ -213,6 +217,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         cost_estimated=any(cell.cost_estimated for cell in cells),
         human_questions=_mean_cost(cells, "human", lambda entry: entry.questions),
         human_usd=_mean_cost(cells, "human", lambda entry: entry.usd),
+        student_steps=_mean([cell.student_steps for cell in cells]),
+        all_steps=_mean([cell.all_steps for cell in cells]),
         completion_tokens_per_answer=_mean([test.completion_tokens_per_answer for test in tests]),
         seconds_per_answer=_mean([test.seconds_per_answer for test in tests]),
         samples_per_question=tests[0].samples_per_question,

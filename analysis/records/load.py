@@ -53,7 +53,8 @@ class FinishedCell:
     """A finished cell, reduced to what tables need.
 
     `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
-    by source (teacher, human, ...).
+    by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
+    records; `all_steps` are those of all rounds.
     """
 
     names: CellNames
@@ -64,6 +65,8 @@ class FinishedCell:
     cost_estimated: bool
     charged: Mapping[str, LedgerEntry]
     spent: Mapping[str, LedgerEntry]
+    student_steps: int | None
+    all_steps: int
     tests: tuple[TestScore, ...]
     teacher_reference: TeacherReference | None
     machine: Machine
@@ -152,6 +155,8 @@ def _finished_cell(record: CompleteRecord) -> FinishedCell:
         cost_estimated=record.cost_estimated,
         charged=record.charged,
         spent=record.spent,
+        student_steps=record.train.final_student_steps,
+        all_steps=record.train.optimiser_steps,
         tests=record.test,
         teacher_reference=record.teacher_reference,
         machine=machine_of(record.provenance),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
+from benchmark.cell.round_steps import planned_steps
 from benchmark.cell.sources import covered_pool, distribution_teacher, student_download
 from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
@@ -174,6 +175,10 @@ def _unaskable(cell: Cell, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterat
 
 
 def _impossible_sizes(cell: Cell, splits: Splits) -> Iterator[str]:
+    try:
+        planned_steps(cell.method.schedule, cell.optimization.max_steps)
+    except ValueError as error:
+        yield str(error)
     pool = covered_pool(cell, splits)
     wanted = cell.budget.questions
     if wanted is not None and wanted > len(pool):

@@ -11,8 +11,9 @@ from typing import Any
 
 from benchmark.cell.cell import Cell
 from benchmark.cell.identity import identity, precision_in
+from benchmark.cell.round_steps import planned_steps
 from benchmark.cell.sources import covered_pool, student_download
-from benchmark.contract import ASSISTANT, STUDENT, Schedule
+from benchmark.contract import ASSISTANT, STUDENT
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import complete_records
 from benchmark.records.schema import CompleteRecord
@@ -25,11 +26,9 @@ from benchmark.teachers.teacher import (
     estimated_tokens,
     replies_written,
 )
-from benchmark.types import Pick, Question, Reply, Request, RoundLog, Usage
+from benchmark.types import Pick, Question, Reply, Request, Usage
 
 REHEARSED_QUESTIONS = 16
-MOST_ROUNDS = 1000
-"""A schedule with more rounds counts as endless, and its time as unknown."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def expected_seconds(cell: Cell, known: Sequence[Timing]) -> Estimate:
 
     The estimate is the median over cells with the same work (method, dataset, evaluation, steps, batch size,
     precision), with any seed or budget. Without such a cell, median times of the student's other cells are scaled:
-    training time per example x batch size x steps x rounds, plus time per test answer x (test answers, samples
+    training time per example x batch size x steps of all rounds, plus time per test answer x (test answers, samples
     included, and validation questions). The scaled estimate leaves out the time of a live teacher.
     """
     if student_download(cell) is not None:
@@ -278,29 +277,17 @@ def _student(who: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _scaled(cell: Cell, known: Sequence[Timing]) -> Estimate:
     """Seconds of training and evaluation, scaled from other cells of the student; `expected_seconds` says how."""
-    rounds = _planned_rounds(cell.method.schedule)
-    judges = [each for each in known if each.steps] if rounds else known
-    if rounds is None or not judges:
+    steps = planned_steps(cell.method.schedule, cell.optimization.max_steps)
+    judges = [each for each in known if each.steps] if steps is None or steps.total else known
+    if steps is None or not judges:
         return UNKNOWN
     splits = cell.dataset.load()
     validation = len(splits.validation[: cell.evaluation.validation_size])
     tests = [splits.test, *(extra.load().test for extra in cell.extra_datasets)]
-    answers = sum(map(len, tests)) + len(splits.test) * cell.evaluation.samples + rounds * validation
+    answers = sum(map(len, tests)) + len(splits.test) * cell.evaluation.samples
+    answers += len(steps.of_rounds) * validation
     seconds = answers * median(each.seconds_per_answer for each in judges)
-    if rounds:
-        examples = rounds * cell.optimization.max_steps * cell.optimization.batch_size
+    if steps.total:
+        examples = steps.total * cell.optimization.batch_size
         seconds += examples * median(each.seconds_per_trained_example for each in judges)
     return Estimate(seconds)
-
-
-def _planned_rounds(schedule: Schedule) -> int | None:
-    """Number of rounds if every validation accuracy is 0; None if the schedule needs real rounds or has no end."""
-    history: list[RoundLog] = []
-    try:
-        while (round_ := schedule.next_round(tuple(history))) is not None:
-            if len(history) == MOST_ROUNDS:
-                return None
-            history.append(RoundLog(round_, 0, {}, {}, {}, {"accuracy": 0.0}, {}))
-    except Exception:  # it reads something of a round that only a real round has
-        return None
-    return len(history)

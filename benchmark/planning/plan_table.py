@@ -11,6 +11,7 @@ from typing import Literal
 from benchmark.cell.cell import Cell
 from benchmark.cell.names import Names
 from benchmark.cell.precision import precision_lines
+from benchmark.cell.round_steps import planned_steps
 from benchmark.cell.sources import student_download
 from benchmark.console.heartbeat import duration
 from benchmark.console.markdown_table import markdown_table, number, usd
@@ -35,7 +36,10 @@ STATES: Mapping[Status, str] = {
     "damaged": "damaged",
     "missing": "to run",
 }
-COLUMNS = ("method", "dataset", "student", "seed", "varied", "state", "calls", "tokens", "USD", "time")
+COLUMNS = (
+    *("method", "dataset", "student", "seed", "varied", "state"),
+    *("student steps", "all steps", "calls", "tokens", "USD", "time"),
+)
 TEXT_COLUMNS = frozenset({"method", "dataset", "student", "varied", "state"})
 NO_VALUE = "-"
 ESTIMATED, AT_MOST, NOT_KNOWN = "~", "≤", "?"
@@ -45,7 +49,7 @@ MARKS = {
     AT_MOST: f"at most: the largest worst case of {REHEARSED_QUESTIONS} questions, from the requests that the method "
     "plans",
     NOT_KNOWN: "not known: there is no finished cell of this student to take the time from, or prompts depend on "
-    "replies",
+    "replies, or the number of rounds on what happens in them",
 }
 
 
@@ -71,6 +75,10 @@ class PlanRow:
     """Further settings in which the listed cells differ."""
     state: str
     """The cell's state, in words of `STATES`, or `impossible`."""
+    max_steps: int | None = None
+    """Optimiser steps of the final student; None if it is not trained or the cell will not run."""
+    all_steps: int | None = None
+    """Optimiser steps of all rounds together; None where their number is not known."""
     cost: ExpectedCost | None = None
     """What the cell will buy; None if it buys nothing."""
     seconds: Estimate | None = None
@@ -88,7 +96,10 @@ def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     cells, known = list(cells), lru_cache(timings)
     rows = [_row(listed, known) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
-    used = [i for i, name in enumerate(COLUMNS) if name != "varied" or any(row.varied for row in rows)]
+    hidden = set() if any(row.varied for row in rows) else {"varied"}
+    if all(row.max_steps == row.all_steps for row in rows):
+        hidden |= {"student steps", "all steps"}
+    used = [i for i, name in enumerate(COLUMNS) if name not in hidden]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
     problems = dict.fromkeys(row.problem for row in rows if row.problem is not None)
     notes = [*reasons, *problems, *_leaks(cells), *_downloads(cells), *_precisions(cells)]
@@ -130,14 +141,23 @@ def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:
             raise
         cost, seconds = ExpectedCost(UNKNOWN, UNKNOWN, UNKNOWN), UNKNOWN
         problem = f"{cell.method.name} on {cell.dataset.name}: its cost cannot be estimated: {in_a_line(error)}"
-    return PlanRow(names, varied, STATES[listed.status], cost, seconds, problem)
+    return PlanRow(names, varied, STATES[listed.status], *_steps(cell), cost, seconds, problem)
+
+
+def _steps(cell: Cell) -> tuple[int | None, int | None]:
+    """The steps of the final student and of all rounds; both None where nothing is trained."""
+    if not cell.method.trains():
+        return None, None
+    planned = planned_steps(cell.method.schedule, cell.optimization.max_steps)
+    return cell.optimization.max_steps, None if planned is None else planned.total
 
 
 def _total(rows: Sequence[PlanRow]) -> PlanRow:
     to_run = [row for row in rows if row.seconds is not None]
     cost = sum((row.cost for row in to_run if row.cost is not None), ExpectedCost())
     seconds = sum((row.seconds for row in to_run if row.seconds is not None), Estimate())
-    return PlanRow((f"total of {len(to_run)} to run", "", "", ""), "", "", cost, seconds)
+    total = (f"total of {len(to_run)} to run", "", "", "")
+    return PlanRow(total, "", "", cost=cost, seconds=seconds)
 
 
 def _shown(row: PlanRow) -> list[str]:
@@ -145,8 +165,11 @@ def _shown(row: PlanRow) -> list[str]:
     cost = [NO_VALUE] * 3
     if row.cost is not None:
         cost = [_marked(row.cost.calls, number), _marked(row.cost.tokens, number), _marked(row.cost.usd, usd)]
+    steps = [NO_VALUE] * 2
+    if row.max_steps is not None:
+        steps = [number(row.max_steps), NOT_KNOWN if row.all_steps is None else number(row.all_steps)]
     time = NO_VALUE if row.seconds is None else _marked(row.seconds, duration)
-    return [*row.names, row.varied, row.state, *cost, time]
+    return [*row.names, row.varied, row.state, *steps, *cost, time]
 
 
 def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
@@ -159,5 +182,5 @@ def _marked(estimate: Estimate, text: Callable[[float], str]) -> str:
 
 def _legend(lines: Sequence[Sequence[str]]) -> str:
     """The meaning of each mark that the table uses."""
-    costs = "".join(cell for line in lines for cell in line[COLUMNS.index("calls") :])
-    return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in costs)
+    numbers = "".join(cell for line in lines for cell in line[COLUMNS.index("student steps") :])
+    return "\n".join(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in numbers)

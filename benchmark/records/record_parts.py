@@ -103,6 +103,10 @@ class RoundRecord(RecordPart):
 
     index: int = 0
     """Counts from 0."""
+    restart: bool | None = None
+    """Whether it trained the initial student anew; None in older records."""
+    optimiser_steps: int | None = None
+    """Updates of the weights in this round alone; None in older records."""
     annotated: int | None = None
     """Questions annotated so far, this round's included."""
     charged: dict[str, LedgerEntry]
@@ -292,7 +296,9 @@ class TrainingRecord(RecordPart):
     """What all fits of the cell did together; 0 for a student that was not trained."""
 
     optimiser_steps: int
-    """Updates of the weights."""
+    """Updates of the weights in all rounds."""
+    final_student_steps: int | None = None
+    """Updates behind the tested weights, since the last restart; None in older records."""
     tokens: int
     """Tokens of prompts and targets that passed through the student, padding apart."""
     response_tokens: int | None = None

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from benchmark.buying.meter import Meter
 from benchmark.cell.cell import Cell
+from benchmark.cell.round_steps import final_student_steps
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.leaks import Leaks
@@ -84,7 +85,7 @@ def result(
         test=(_test_score(cell.dataset.name, test, leaks, samples), *map(_extra_score, extra)),
         teacher_reference=None if reference is None else TeacherReference(**reference),
         **optional,
-        train=_training(state.fits),
+        train=_training(state.fits, state.history),
         counters=dict(sorted({**state.counters, **_cuts(state)}.items())),
     )
 
@@ -133,6 +134,8 @@ def _cuts(state: ResumableState) -> Counter[str]:
 def _round(log: RoundLog) -> RoundRecord:
     return RoundRecord(
         index=log.round.index,
+        restart=log.round.restart,
+        optimiser_steps=log.optimiser_steps,
         annotated=log.annotated,
         charged=ledger_entries(log.charged),
         spent=ledger_entries(log.spent),
@@ -147,6 +150,7 @@ def ledger_entries(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:
     return {source: LedgerEntry(**vars(usage)) for source, usage in sorted(usages.items())}
 
 
-def _training(fits: Sequence[FitReport]) -> TrainingRecord:
+def _training(fits: Sequence[FitReport], history: Sequence[RoundLog]) -> TrainingRecord:
     names = [field.name for field in dataclasses.fields(FitReport) if field.name != "truncated_examples"]
-    return TrainingRecord(**{name: sum(getattr(report, name) for report in fits) for name in names})
+    sums = {name: sum(getattr(report, name) for report in fits) for name in names}
+    return TrainingRecord(final_student_steps=final_student_steps(history), **sums)

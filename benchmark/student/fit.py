@@ -147,7 +147,7 @@ def fit(
     student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
     if module.steps != optimization.max_steps:
         raise ValueError(
-            f"the curriculum's stages filled {module.steps} of optimization.max_steps={optimization.max_steps}; "
+            f"the curriculum's stages filled {module.steps} of the round's {optimization.max_steps} optimiser steps; "
             "their shares must add up to 1"
         )
     return _report(module, stream, seconds_before + time.perf_counter() - started)

@@ -28,7 +28,7 @@ class Optimization:
     """AdamW with a learning rate that warms up and then decays."""
 
     max_steps: int
-    """Optimiser steps of one fit."""
+    """Optimiser steps of the final student; the schedule decides how rounds share them (`Round.steps_share`)."""
     batch_size: int
     """Groups per optimiser step; a group usually holds the examples of one question."""
     learning_rate: float

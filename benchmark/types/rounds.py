@@ -20,6 +20,9 @@ class Round:
     """Whether training restarts from the initial student."""
     warmup: bool = False
     """True if selections should not rely on the student yet."""
+    steps_share: float | None = None
+    """The share of `optimization.max_steps` that the round trains, in (0, 1]; the rounds that continue one student
+    share the steps among themselves. None: an equal part of what the shares of these rounds leave."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,5 @@ class RoundLog:
     """Metric -> value on the validation split after the round."""
     notes: Mapping[str, float]
     """Sums of what the round's parts counted with `Context.note`."""
+    optimiser_steps: int = 0
+    """Optimiser steps of this round alone."""

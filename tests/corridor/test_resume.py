@@ -75,6 +75,7 @@ def busy_cell(checkpoint_minutes: float = 0) -> Cell:
         f"trainer.checkpoint_minutes={checkpoint_minutes}",
         "optimization.validation_every_n_steps=4",
         "budget.questions=24",
+        "optimization.max_steps=9",
         "optimization.batch_size=2",
         schedule=TwoKeptRounds(),
         selection=AsksTheStudent(),

@@ -114,9 +114,14 @@ def test_notes_of_all_parts_are_summed_by_round(three_rounds: Ran) -> None:
     assert three_rounds.result["rounds"][2]["notes"] == {"asked_student": 34, "weighed": 6}
 
 
-def test_every_round_is_trained_in_full_and_validated(three_rounds: Ran) -> None:
-    assert [report.optimiser_steps for report in three_rounds.cell_run.state.fits] == [6, 6, 6]
-    assert three_rounds.result["train"]["optimiser_steps"] == 18
+def test_the_final_student_has_all_steps_and_every_round_is_validated(three_rounds: Ran) -> None:
+    steps = [6, 6, 6] if three_rounds.history[0].round.restart else [2, 2, 2]
+    assert [report.optimiser_steps for report in three_rounds.cell_run.state.fits] == steps
+    assert [log.optimiser_steps for log in three_rounds.history] == steps
+    assert [row["optimiser_steps"] for row in three_rounds.result["rounds"]] == steps
+    assert [row["restart"] for row in three_rounds.result["rounds"]] == [three_rounds.history[0].round.restart] * 3
+    assert three_rounds.result["train"]["optimiser_steps"] == sum(steps)
+    assert three_rounds.result["train"]["final_student_steps"] == 6
     assert three_rounds.result["train"]["tokens"] == sum(report.tokens for report in three_rounds.cell_run.state.fits)
     for log in three_rounds.history:
         assert 0 <= log.validation["accuracy"] <= 1

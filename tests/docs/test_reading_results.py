@@ -25,7 +25,12 @@ from tests.records.small_records import failed_record
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reading-results.md").read_text(encoding="utf-8")
 METHODS = (
-    ("method=step_by_step_human_labels", "evaluation.samples=4", "evaluation.extra=[chain_sum_long]"),
+    (
+        "method=step_by_step_human_labels",
+        "schedule=three_rounds_restarted",
+        "evaluation.samples=4",
+        "evaluation.extra=[chain_sum_long]",
+    ),
     ("method=untrained",),
 )
 

@@ -81,6 +81,11 @@ def cell_of(
     )
 
 
+def steps_a_round(restart: bool) -> str:
+    """The override with which each of two rounds trains `STEPS` steps: rounds that continue share theirs."""
+    return f"optimization.max_steps={STEPS if restart else 2 * STEPS}"
+
+
 # --- the policy ------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +156,7 @@ def test_it_begins_anew_with_a_new_student_and_lives_on_with_the_old_one(
     teacher: Path, restart: bool, tmp_path: Path
 ) -> None:
     policy = Watched(CAPACITY, first_share=0.5, growth=0.2)
-    run(cell_of(teacher, policy=policy, schedule=Rounds(TWO_ROUNDS, restart)), tmp_path)
+    run(cell_of(teacher, steps_a_round(restart), policy=policy, schedule=Rounds(TWO_ROUNDS, restart)), tmp_path)
     first, second = policy.supplied[:STEPS], policy.supplied[STEPS:]
     assert [seen["step"] for seen in second] == list(range(STEPS))
     if restart:
@@ -255,7 +260,7 @@ def test_a_cell_killed_after_every_single_step_ends_as_if_it_had_not(
     teacher: Path, restart: bool, tmp_path: Path
 ) -> None:
     def make(*overrides: str) -> Cell:
-        return cell_of(teacher, *overrides, schedule=Rounds(TWO_ROUNDS, restart))
+        return cell_of(teacher, steps_a_round(restart), *overrides, schedule=Rounds(TWO_ROUNDS, restart))
 
     whole: Ran = run(make(), tmp_path / "whole")
     expected = outcome(whole)

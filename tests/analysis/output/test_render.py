@@ -208,3 +208,21 @@ def test_a_row_shows_the_largest_sample_and_others_nothing(results: Path) -> Non
     assert [cell.strip() for cell in lines["srd"].split("|")][3:6] == ["62.5", "100.0", "10"]
     assert [cell.strip() for cell in lines["elad"].split("|")][3:6] == ["-", "-", "-"]
     assert lines["srd"].count("|") == lines["elad"].count("|") == lines["method"].count("|")
+
+
+def test_steps_stand_apart_where_a_student_was_thrown_away(results: Path) -> None:
+    elad = make_record("elad")
+    write_record(results, {**elad, "train": {**elad["train"], "final_student_steps": 1500}})
+    write_record(results, make_record("older than rounds"))
+    assert "steps" not in rendered(results, "markdown")
+    srd = make_record("srd")
+    write_record(results, {**srd, "train": {**srd["train"], "optimiser_steps": 4500, "final_student_steps": 1500}})
+    block = build_table(load_records(results)).blocks[0]
+    place = columns_of(block).index("student steps")
+    assert columns_of(block)[place + 1] == "all steps"
+    rows = {
+        row[0]: row for row in shown_rows(block, {cell: "x" for row in block.rows for cell in row.record_ids.split()})
+    }
+    assert rows["srd"][place : place + 2] == ["1,500", "4,500"]
+    assert rows["elad"][place : place + 2] == ["1,500", "1,500"]
+    assert rows["older than rounds"][place : place + 2] == ["-", "1,500"]
