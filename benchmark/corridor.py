@@ -28,6 +28,7 @@ from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
 from benchmark.student.memory import give_back_freed_memory
 from benchmark.student.stream import Validation
+from benchmark.tasks.guard import gold_closed
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.traffic import traffic_of, traffic_since
@@ -68,8 +69,9 @@ class CellRun:
         try:
             self._resume()
             self.examination.warn_of_leaks()
-            while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
-                self._round(round_)
+            with gold_closed("schedule", declares_gold=False):
+                while (round_ := self.cell.method.schedule.next_round(tuple(self.state.history))) is not None:
+                    self._round(round_)
             refuse_short_training(self.state.history, self.cell.optimization.max_steps)
             return self._finish()
         finally:
@@ -89,11 +91,13 @@ class CellRun:
         context = self._context(round_)
         new = self._annotate(context)
         state.enter("weighting")
-        with self.display.bar(_in_round("weighting", round_), None):
+        bar = self.display.bar(_in_round("weighting", round_), None)
+        with bar, gold_closed("weighting", method.weighting.requires().gold):
             weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
         state.annotations = reweighted([*state.annotations, *new], dict(weights))
         kept = [row for row in state.annotations if row.weight > 0]
-        examples = method.format.examples(kept, self.cell.dataset.task)
+        with gold_closed("format", method.format.requires().gold):
+            examples = method.format.examples(kept, self.cell.dataset.task)
         if not examples:
             self.purchases.forget(round_.index)
             raise ValueError(why_nothing_is_learnt(method.format, state.annotations, self.cell.dataset.task))
@@ -146,7 +150,8 @@ class CellRun:
             self.policy.load_state_dict(self.fresh_policy)
         every_seconds = 60 * cell.trainer.checkpoint_minutes
         steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
-        with self.display.bar(_in_round("training", context.round), steps) as advance:
+        bar = self.display.bar(_in_round("training", context.round), steps)
+        with bar as advance, gold_closed("loss", cell.method.loss.requires().gold):
             report = fit(
                 self.student,
                 examples,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from benchmark.buying.reply_counts import ReplyCounts, count_replies
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
 from benchmark.errors import TeacherError
+from benchmark.tasks.guard import gold_opened
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.replies import thought_apart, until_stop
 from benchmark.teachers.stored_teacher import FAILED, Delivery, StoredTeacher
@@ -56,10 +57,11 @@ class Supplier:
 
         Their traces stand apart from their texts, which end where a text of `Request.stop` ends them.
         """
-        if self.stored is not None:
-            delivered = await self.stored.deliver(request, samples - known, known)
-        else:
-            delivered = [Delivery(reply) for reply in (await self.teacher.reply(request, samples))[known:]]
+        with gold_opened():  # teachers may be recordings and simulations, which know the answers
+            if self.stored is not None:
+                delivered = await self.stored.deliver(request, samples - known, known)
+            else:
+                delivered = [Delivery(reply) for reply in (await self.teacher.reply(request, samples))[known:]]
         return [
             replace(each, reply=until_stop(thought_apart(each.reply, self.thinking), request)) for each in delivered
         ]
@@ -254,7 +256,8 @@ class QuestionMeter:
     async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         """Returns `samples` replies of the teacher or local model called `who`."""
         if who in self.meter.local:
-            return self.meter.local[who].generate([request], samples)[0]
+            with gold_opened():  # an assistant may be a simulation, too
+                return self.meter.local[who].generate([request], samples)[0]
         await self.meter.get(who, request, samples)
         taken = self.asked.get((who, request), ())
         if samples > max(taken, default=0):
@@ -266,6 +269,7 @@ class QuestionMeter:
         """What the question has cost so far, if the cell had asked nothing before it."""
         return self.meter.cost(self.asked)
 
+    @gold_opened()
     def refuse_excess(self) -> None:
         """Raises TeacherError if a teacher charged more tokens for a request than `OpenTeacher.most` allows."""
         for (who, request), taken in self.asked.items():
@@ -288,6 +292,7 @@ def local_models(annotator: Annotator) -> frozenset[str]:
     return frozenset(name for name, asked in ((STUDENT, needs.student_roles), (ASSISTANT, needs.assistant)) if asked)
 
 
+@gold_opened()
 def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int) -> Usage:
     """The most calls, tokens and US dollars that planned requests can cost.
 

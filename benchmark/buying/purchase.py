@@ -14,6 +14,7 @@ from typing import Protocol, Self
 
 from benchmark.buying.meter import TEACHER, Answered, Meter, QuestionMeter, local_models
 from benchmark.contract import Annotator, Context
+from benchmark.tasks.guard import raise_refused
 from benchmark.teachers.ledger import Budget
 from benchmark.types import Annotation, Pick, Usage
 
@@ -216,6 +217,7 @@ class _Purchase:
         self, pick: Pick, most: Usage, meter: QuestionMeter, context: SeparableContext
     ) -> Sequence[Annotation]:
         rows = await self.annotator.annotate(pick, context, meter)
+        raise_refused()  # before the question is kept, so that a later attempt cannot go on from it
         for unit in ("calls", "tokens", "usd") if self.budget.counts_tokens else ("calls",):
             cost, planned = getattr(meter.cost, unit), getattr(most, unit)
             if cost > planned:

@@ -10,6 +10,7 @@ from benchmark.buying.purchase import Bought, Keep, buy_in_rank_order
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext
 from benchmark.errors import ConfigError
+from benchmark.tasks.guard import gold_closed
 from benchmark.types import Example, Pick, Question
 
 
@@ -38,7 +39,9 @@ class RoundPurchase:
         """
         before = set(bought)
         pool = [row.without_gold() for row in self.pool if row.id not in before]
-        picks = self.cell.method.selection.rank(pool, context.for_axis("selection"))
+        selection = self.cell.method.selection
+        with gold_closed("selection", selection.requires().gold):
+            picks = selection.rank(pool, context.for_axis("selection"))
         _refuse_strangers(picks, pool)
         return picks
 
@@ -62,9 +65,10 @@ class RoundPurchase:
         """
         annotator, of_axis = self.cell.method.annotation, context.for_axis("annotation")
         ends: list[str] = []
-        new = buy_in_rank_order(
-            picks, annotator, of_axis, self.meter, self.cell.budget, share_so_far, already_bought, keep, ends.append
-        )
+        with gold_closed("annotation", annotator.requires().gold):
+            new = buy_in_rank_order(
+                picks, annotator, of_axis, self.meter, self.cell.budget, share_so_far, already_bought, keep, ends.append
+            )
         if ends and not new and not already_bought:
             raise ConfigError(f"{ends[0]}; raise the limit to at least that")
         for end in ends:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.guard import gold_opened
 from benchmark.tasks.steps import StepCheck
 from benchmark.types import Example, Prediction, Question
 
@@ -31,7 +32,8 @@ def with_reasoning(evaluation: Evaluation, examples: Sequence[Example], dataset:
         return evaluation
     judged = []
     for example, prediction in zip(examples, evaluation.predictions, strict=True):
-        steps = dataset.check_steps(example.without_gold(), prediction.rationale)
+        with gold_opened():
+            steps = dataset.check_steps(example.without_gold(), prediction.rationale)
         judged.append(replace(prediction, reasoning_right=None if steps is None else steps.all_right))
     return replace(evaluation, predictions=tuple(judged))
 

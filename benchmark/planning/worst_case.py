@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from benchmark.buying.meter import Supplier, worst_case
 from benchmark.cell.cell import Cell
-from benchmark.cell.context import CellContext, context_of
+from benchmark.cell.context import PartContext, context_of
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Question, Round, Usage
@@ -31,7 +31,7 @@ class WorstCases:
         return most + Usage(questions=1)
 
 
-def annotation_context(cell: Cell, splits: Splits) -> CellContext:
+def annotation_context(cell: Cell, splits: Splits) -> PartContext:
     """The annotator's context of the first round, without student and assistant: it fails if it uses them."""
     round_ = cell.method.schedule.next_round(()) or Round(0, 1.0)
     no_student = cast("TextModel", None)

@@ -12,6 +12,7 @@ from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import FitState
 from benchmark.student.student import Student
+from benchmark.tasks.guard import raise_refused
 
 COUNTS = ("steps", "tokens", "response_tokens")
 
@@ -85,6 +86,7 @@ class StudentModule(pl.LightningModule):
         values: dict[str, float] = {}
         for micro_batch in batch.micro_batches:
             terms = self.loss.values(micro_batch, self, self.state)
+            raise_refused()  # before the step is saved, so that a later attempt cannot go on from it
             if not terms:
                 raise ValueError(f"no token of optimiser step {self.state.step} belongs to a term of the loss")
             self.manual_backward(torch.stack(list(terms.values())).sum())

@@ -15,6 +15,7 @@ from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
+from benchmark.tasks.guard import gold_closed
 from benchmark.types import Json, Stage, Term, TrainingExample
 
 
@@ -135,7 +136,9 @@ class StepStream(IterableDataset[Step]):
         number = self.position.stage
         if number < len(self.stages):
             return self.stages[number]
-        stage = self.method.curriculum.next_stage(self.stages, self.examples, self.context)
+        curriculum = self.method.curriculum
+        with gold_closed("curriculum", curriculum.requires().gold):
+            stage = curriculum.next_stage(self.stages, self.examples, self.context)
         if stage is None:
             return None
         if not stage.examples:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from benchmark.tasks.guard import refuse_undeclared_gold
 from benchmark.tasks.steps import StepCheck, checked_against
 from benchmark.types import Example, Question
 
@@ -63,11 +64,13 @@ def examples(count: int, generator: random.Random, taken: set[str]) -> list[Exam
 
 def solve(question: Question) -> tuple[str, str]:
     """Solves the question; returns the rationale and the answer."""
+    refuse_undeclared_gold("solved a question")
     return _write_chain(_terms(question.text))
 
 
 def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
     """Makes one step wrong by one to three and continues from its result; returns rationale and wrong answer."""
+    refuse_undeclared_gold("had a question solved wrongly")
     terms = _terms(question.text)
     slip = generator.choice((-3, -2, -1, 1, 2, 3))
     return _write_chain(terms, wrong_step=generator.randrange(1, len(terms)), slip=slip)

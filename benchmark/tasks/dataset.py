@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.contract import Task
 from benchmark.errors import DataError, LeakError
+from benchmark.tasks.guard import refuse_test, refuse_undeclared_gold
 from benchmark.tasks.overlap import Overlap, overlap_of
 from benchmark.tasks.shortened import shortened
 from benchmark.types import Example, Question
@@ -58,11 +59,18 @@ class TestSplit:
         return len(self._examples)
 
     def unseal(self) -> None:
-        """Allows `open`. Called once, when every decision about the student has been made."""
+        """Allows `open`. Called once, when every decision about the student has been made.
+
+        Raises LeakError the second time, and while a part of a cell runs.
+        """
+        refuse_test("broke the seal of a test split")
+        if not self._sealed:
+            raise LeakError("the seal of a test split was broken twice; load the dataset again for another copy")
         self._sealed = False
 
     def open(self) -> tuple[Example, ...]:
-        """The examples. Raises LeakError before `unseal`."""
+        """The examples. Raises LeakError before `unseal`, and while a part of a cell runs."""
+        refuse_test("opened a test split")
         if self._sealed:
             raise LeakError(
                 "the test split was read before the student was final; selection, curriculum, thresholds and model "
@@ -73,18 +81,27 @@ class TestSplit:
     def count(self, holds: Callable[[Sequence[Question]], Sequence[bool]]) -> int:
         """How many test questions meet a condition, such as not fitting the student's window.
 
-        `holds` gets the questions without gold fields and returns True or False for each.
+        `holds` gets the questions without gold fields and returns True or False for each. Raises LeakError while a part
+        of a cell runs.
         """
+        refuse_test("looked at the questions of a test split")
         return sum(holds([example.without_gold() for example in self._examples]))
 
     def overlap(self, questions: Iterable[Question], texts: Iterable[str] = ()) -> Overlap:
-        """How many test questions occur among questions and texts: numbers only, so that the seal may stay on."""
+        """How many test questions occur among questions and texts: numbers only, so that the seal may stay on.
+
+        Raises LeakError while a part of a cell runs.
+        """
+        refuse_test("searched for the questions of a test split")
         return overlap_of([example.without_gold() for example in self._examples], questions, texts)
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits of one cell; no question occurs in two of them."""
+    """The three splits of one cell; no question occurs in two of them.
+
+    Raises LeakError where a part of a cell that does not declare gold makes them, as it would by loading a dataset.
+    """
 
     pool: tuple[Example, ...]
     """The examples that a method may select and train on."""
@@ -94,6 +111,9 @@ class Splits:
     """The sealed examples for the final result."""
     left_out: int = 0
     """How many rows of pool and validation were left out, because their group has rows in another split."""
+
+    def __post_init__(self) -> None:
+        refuse_undeclared_gold("loaded the rows of a dataset, gold answers included,")
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from benchmark.contract import Task
 from benchmark.errors import DataError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
+from benchmark.tasks.guard import refuse_undeclared_gold
 from benchmark.tasks.steps import StepCheck
 from benchmark.types import Example, Question
 
@@ -83,15 +84,21 @@ class GeneratedDataset:
         return _content_hash(self)
 
     def solve(self, question: Question) -> tuple[str, str]:
-        """The worked solution: (rationale, answer)."""
+        """(rationale, answer), as worked out. Raises LeakError for a part of a cell that does not declare gold."""
+        refuse_undeclared_gold(f"solved a question of {self.name}")
         return _generator(self).solve(question)
 
     def solve_wrongly(self, question: Question, generator: random.Random) -> tuple[str, str]:
-        """(rationale, answer) with one wrong step, which leads to a wrong answer."""
+        """(rationale, answer) with one wrong step, which leads to a wrong answer. Raises LeakError as `solve` does."""
+        refuse_undeclared_gold(f"had a question of {self.name} solved wrongly")
         return _generator(self).solve_wrongly(question, generator)
 
     def check_steps(self, question: Question, rationale: str) -> StepCheck | None:
-        """Counts the right steps of a rationale; None if the generator has no `check_steps`."""
+        """Counts the right steps of a rationale; None if the generator has no `check_steps`.
+
+        Raises LeakError as `solve` does.
+        """
+        refuse_undeclared_gold(f"had the steps of a rationale about {self.name} checked")
         check = getattr(_generator(self), "check_steps", None)
         return None if check is None else cast(StepCheck, check(question, rationale))
 
@@ -101,7 +108,11 @@ class GeneratedDataset:
         return hasattr(_generator(self), "think")
 
     def think(self, question: Question, generator: random.Random) -> str | None:
-        """The trace of a search for the answer; None if the generator has no `think`."""
+        """The trace of a search for the answer; None if the generator has no `think`.
+
+        Raises LeakError as `solve` does.
+        """
+        refuse_undeclared_gold(f"had a question of {self.name} thought through")
         think = getattr(_generator(self), "think", None)
         return None if think is None else cast(str, think(question, generator))
 

@@ -15,6 +15,7 @@ from benchmark.contract import Task
 from benchmark.errors import DataError
 from benchmark.random_streams import stream
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash, folded, refuse_unreadable_gold
+from benchmark.tasks.guard import refuse_test
 from benchmark.tasks.hub import HubSource
 from benchmark.tasks.json_lines import read_json_lines
 from benchmark.tasks.rows import Fields
@@ -90,7 +91,11 @@ class JsonlDataset:
         return Path(self.data_dir) / self.folder / f"{split}.jsonl"
 
     def read(self, split: str) -> tuple[Example, ...]:
-        """The rows of a split: from its file, or from the hub if no data folder was given."""
+        """The rows of a split: from its file, or from the hub if no data folder was given.
+
+        Raises LeakError while a part of a cell runs.
+        """
+        refuse_test(f"read the rows of {self.name}, which may be test rows")
         return _examples(_rows_of(self, split))
 
 
@@ -220,7 +225,11 @@ def _read(path: Path) -> tuple[_Row, ...]:
 
 
 def read_examples(path: Path) -> tuple[Example, ...]:
-    """The examples of one file. Raises DataError that names the first wrong line and what is wrong."""
+    """The examples of one file. Raises DataError that names the first wrong line and what is wrong.
+
+    Raises LeakError while a part of a cell runs.
+    """
+    refuse_test(f"read the rows of {path.name}, which may be test rows")
     return _examples(_read(path))
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from functools import cache
 from itertools import combinations, combinations_with_replacement
 
+from benchmark.tasks.guard import refuse_undeclared_gold
 from benchmark.tasks.steps import SEPARATOR, StepCheck, checked_against
 from benchmark.types import Example, Question
 
@@ -43,6 +44,7 @@ def examples(count: int, generator: random.Random, taken: set[str]) -> list[Exam
 
 def solve(question: Question) -> tuple[str, str]:
     """Solves the question; returns the rationale and the answer."""
+    refuse_undeclared_gold("solved a question")
     numbers, target = _read(question.text)
     first, second = _right_pair(numbers, target)
     return f"{first}+{second}={target}", str(max(first, second))
@@ -50,6 +52,7 @@ def solve(question: Question) -> tuple[str, str]:
 
 def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, str]:
     """Takes a wrong pair for the right one; returns the false proof and the wrong answer."""
+    refuse_undeclared_gold("had a question solved wrongly")
     numbers, target = _read(question.text)
     answer = max(_right_pair(numbers, target))
     first, second = generator.choice([pair for pair in combinations(numbers, 2) if max(pair) != answer])
@@ -62,6 +65,7 @@ def think(question: Question, generator: random.Random) -> str:
     It goes through the pairs in their order, from a drawn one on, and from the last on to the first. Equal pairs are
     tried once.
     """
+    refuse_undeclared_gold("had a question thought through")
     numbers, target = _read(question.text)
     pairs = list(dict.fromkeys(combinations(numbers, 2)))
     begin = generator.randrange(len(pairs))

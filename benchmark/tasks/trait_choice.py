@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from math import comb
 
+from benchmark.tasks.guard import refuse_undeclared_gold
 from benchmark.tasks.steps import StepCheck, checked_against
 from benchmark.types import Example, Question
 
@@ -69,6 +70,7 @@ def examples(count: int, generator: random.Random, taken: set[str]) -> list[Exam
 
 def solve(question: Question) -> tuple[str, str]:
     """Solves the question; returns the rationale and the answer."""
+    refuse_undeclared_gold("solved a question")
     return _write_lookup(question, TRAITS_OF)
 
 

@@ -13,6 +13,7 @@ from benchmark.errors import ConfigError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
+from benchmark.tasks.guard import gold_opened
 from benchmark.tasks.thinking import CLOSING, OPENING
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
@@ -137,6 +138,10 @@ class _Simulation:
         return [self._one(request, sample) for sample in range(first, first + samples)]
 
     def _one(self, request: Request, sample: int) -> Reply:
+        with gold_opened():  # it stands for a model, which has no gold: only its simulation solves the question
+            return self._written(request, sample)
+
+    def _written(self, request: Request, sample: int) -> Reply:
         shown, question = self.questions[request.question_id]
         if shown not in request.prompt.rpartition("Q: ")[2]:
             return with_estimated_tokens(request, Reply("", finish="not_asked"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from benchmark.axes.format import AnswerOnly
 from benchmark.axes.schedule import NoTraining, OneShot
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
-from benchmark.cell.context import CellContext
+from benchmark.cell.context import CellContext, PartContext
 from benchmark.errors import LeakError
 from benchmark.random_streams import stream, stream_seed
 from benchmark.student.student import Student
@@ -36,7 +37,11 @@ DATASET = GeneratedDataset(
 POOL = DATASET.load().pool
 
 
-def context(axis: str = "selection", gold_axes: frozenset[str] = frozenset(), **changes: Any) -> CellContext:
+def context(axis: str = "selection", gold_axes: frozenset[str] = frozenset(), **changes: Any) -> PartContext:
+    return of_cell(gold_axes, **changes).for_axis(axis)
+
+
+def of_cell(gold_axes: frozenset[str] = frozenset(), **changes: Any) -> CellContext:
     whole = CellContext(
         dataset=DATASET,
         format=AnswerOnly(),
@@ -52,7 +57,7 @@ def context(axis: str = "selection", gold_axes: frozenset[str] = frozenset(), **
         gold_rows={row.id: row for row in POOL},
         gold_axes=gold_axes,
     )
-    return replace(whole, **changes).for_axis(axis)
+    return replace(whole, **changes)
 
 
 class Script:
@@ -136,8 +141,8 @@ def test_human_labels_without_declared_gold_raise() -> None:
 
 
 def test_a_declaration_counts_for_its_own_axis_alone() -> None:
-    declared = context("weighting", frozenset({"weighting"}))
-    assert declared.gold(POOL[2].without_gold()) == POOL[2]
+    declared = of_cell(frozenset({"weighting"}))
+    assert declared.for_axis("weighting").gold(POOL[2].without_gold()) == POOL[2]
     with pytest.raises(LeakError):
         declared.for_axis("selection").gold(POOL[2].without_gold())
 
@@ -148,9 +153,22 @@ def test_gold_of_questions_outside_the_pool_is_not_there() -> None:
         declared.gold(DATASET.load().validation[0].without_gold())
 
 
-def test_the_dataset_behind_a_context_is_sealed() -> None:
-    with pytest.raises(LeakError):
-        context().dataset.load().test.open()
+@pytest.mark.parametrize("name", ["dataset", "gold_rows", "prompts", "splits"])
+def test_what_the_engine_keeps_is_no_part_of_a_context(name: str) -> None:
+    with pytest.raises(
+        LeakError, match=rf"^the curriculum part reached for context.{name}, .*Requirements\(gold=True\)"
+    ):
+        getattr(context("curriculum", frozenset({"curriculum"})), name)
+
+
+def test_another_name_that_a_context_lacks_says_where_its_names_are_listed() -> None:
+    with pytest.raises(AttributeError, match=r"no 'techer'; `Context` in benchmark/contract/axes\.py"):
+        getattr(context(), "techer")  # noqa: B009
+
+
+def test_nothing_that_a_context_holds_is_a_row_or_a_dataset() -> None:
+    held = vars(context("annotation", frozenset({"annotation"})))
+    assert not [name for name, value in held.items() if isinstance(value, GeneratedDataset | Mapping) and value]
 
 
 # --- random numbers ------------------------------------------------------------------------------------------------
@@ -168,13 +186,13 @@ def test_streams_differ_by_seed_axis_round_and_key() -> None:
         "number": here.rng("order", 1),
         "text": here.rng("order", "1"),
         "none": here.rng(),
-        "axis": here.for_axis("weighting").rng("order"),
-        "round": replace(here, round=Round(1, 0.5)).rng("order"),
-        "seed": replace(here, seed=2).rng("order"),
+        "axis": context("weighting").rng("order"),
+        "round": context(round=Round(1, 0.5)).rng("order"),
+        "seed": context(seed=2).rng("order"),
         "data": here.data_rng("order"),
         "data key": here.data_rng("other"),
-        "data axis": here.for_axis("weighting").data_rng("order"),
-        "data seed": replace(here, data_seed=1).data_rng("order"),
+        "data axis": context("weighting").data_rng("order"),
+        "data seed": context(data_seed=1).data_rng("order"),
     }
     drawn = {name: draw(made) for name, made in streams.items()}
     assert len(set(drawn.values())) == len(drawn)
@@ -188,8 +206,7 @@ def test_a_stream_starts_anew_every_time() -> None:
 
 
 def test_data_streams_know_neither_seed_nor_round() -> None:
-    here = context()
-    same = [replace(here, seed=seed, round=Round(index, 0.5)) for seed in (1, 2, 3) for index in (0, 1)]
+    same = [context(seed=seed, round=Round(index, 0.5)) for seed in (1, 2, 3) for index in (0, 1)]
     assert len({draw(other.data_rng("order")) for other in same}) == 1
 
 
@@ -248,7 +265,7 @@ def test_uniform_weighting_and_shuffled_curriculum_change_nothing() -> None:
 
 
 def test_notes_of_all_axes_add_up() -> None:
-    here = context()
-    here.note(dropped=2)
+    here = of_cell()
+    here.for_axis("selection").note(dropped=2)
     here.for_axis("weighting").note(dropped=1, kept=4)
     assert dict(here.notes) == {"dropped": 3, "kept": 4}

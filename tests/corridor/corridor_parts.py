@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from benchmark.axes.annotation import FewShotCot
 from benchmark.axes.curriculum import Shuffled
@@ -14,7 +14,6 @@ from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
 from benchmark.cell.cell import Cell
-from benchmark.cell.context import CellContext
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.contract import StepModel as Model
 from benchmark.contract import StepState as State
@@ -23,6 +22,7 @@ from benchmark.records.journal import Journal
 from benchmark.records.record import CellFolder
 from benchmark.types import Annotation, Pick, PlannedRequest, Question, Request, Round, RoundLog, Stage, TrainingExample
 from tests.cells import SMALLEST_STUDENT, Silent, composed_cell
+from tests.corridor.cheats import LOADED
 
 MINIATURE = (
     "dataset.pool_size=40",
@@ -210,14 +210,14 @@ class WatchedLoss(CrossEntropy):
 # --- parts that do what they must not ------------------------------------------------------------------------------
 
 
-def _peek(context: Context) -> None:
-    cast(CellContext, context).dataset.load().test.open()
+def _peek() -> None:
+    LOADED.test.open()
 
 
 @dataclass(frozen=True)
 class PeekingSelection(RandomSelection):
     def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
-        _peek(context)
+        _peek()
         return super().rank(pool, context)
 
 
@@ -226,14 +226,14 @@ class PeekingWeighting(UniformWeighting):
     def weigh(
         self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
     ) -> Mapping[str, tuple[float, str]]:
-        _peek(context)
+        _peek()
         return {}
 
 
 @dataclass(frozen=True)
 class PeekingCurriculum(Shuffled):
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
-        _peek(context)
+        _peek()
         return super().next_stage(done, examples, context)
 
 
@@ -277,8 +277,7 @@ class GoldCurriculum(Shuffled):
         return Requirements(gold=self.declared)
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
-        gold_rows = cast(CellContext, context).gold_rows
-        for row in gold_rows.values():
+        for row in LOADED.pool:
             context.gold(row.without_gold())
         return super().next_stage(done, examples, context)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchmark.axes.annotation import Together
 from benchmark.axes.format import AnswerOnly
 from benchmark.buying.meter import TEACHER, Meter, QuestionMeter, Supplier
-from benchmark.cell.context import CellContext
+from benchmark.cell.context import CellContext, PartContext
 from benchmark.contract import Annotator
 from benchmark.errors import TeacherError
 from benchmark.student.student import Student
@@ -40,7 +40,7 @@ class Data:
     exemplars: tuple[Any, ...] = ()
 
 
-def context(annotator: Annotator, **changes: Any) -> CellContext:
+def context(annotator: Annotator, **changes: Any) -> PartContext:
     whole = CellContext(
         dataset=cast(Any, Data()),
         format=AnswerOnly(),

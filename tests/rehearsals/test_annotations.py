@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -130,7 +129,7 @@ def prompts_of(cell: Cell, gold: Mapping[str, str], declared: bool, **seeds: int
     """What the annotation of a cell asks about its pool, with those gold answers."""
     rows = {row.id: replace(row, answer=gold[row.id], rationale="by heart") for row in cell.dataset.load().pool}
     asked: list[Request] = []
-    context: Any = CellContext(
+    of_cell = CellContext(
         dataset=cell.dataset,
         format=cell.method.format,
         student=None,  # type: ignore[arg-type]
@@ -144,8 +143,8 @@ def prompts_of(cell: Cell, gold: Mapping[str, str], declared: bool, **seeds: int
         history=(),
         gold_rows=rows,
         gold_axes=frozenset({"annotation"} if declared else ()),
-        axis="annotation",
     )
+    context = of_cell.for_axis("annotation")
 
     async def hear(who: str, request: Request, samples: int = 1) -> list[Reply]:
         asked.append(request)

@@ -19,7 +19,7 @@ import yaml
 
 from benchmark.app import CONF
 from benchmark.cell.cell import Cell
-from benchmark.cell.context import CellContext
+from benchmark.cell.context import PartContext
 from benchmark.contract import Task
 from benchmark.corridor import CellRun
 from benchmark.records.journal import Journal
@@ -192,13 +192,13 @@ class WatchedReplies:
 
 @contextmanager
 def _counting_random_purchases(watch: Watch) -> Iterator[None]:
-    real = CellContext.data_rng
+    real = PartContext.data_rng
 
-    def counted(context: CellContext, *key: str | int) -> Any:
+    def counted(context: PartContext, *key: str | int) -> Any:
         watch.random_purchases += context.axis == "annotation"
         return real(context, *key)
 
-    with mock.patch.object(CellContext, "data_rng", counted):
+    with mock.patch.object(PartContext, "data_rng", counted):
         yield
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
@@ -297,7 +298,7 @@ def method_of(curriculum: Any = None, loss: Any = None, form: Any = None) -> Met
 
 def context_of(student: Student, method: Method, seed: int = 1, round_index: int = 0) -> CellContext:
     return CellContext(
-        dataset=cast(Any, None),
+        dataset=cast(Any, SimpleNamespace(task=None)),
         format=method.format,
         student=student,
         local_assistant=None,
