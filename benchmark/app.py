@@ -89,7 +89,7 @@ def _do_alone(config: DictConfig) -> Outcome:
 
 
 def main() -> int:
-    """Exit status: 0 all well, 1 a cell failed, 2 wrong input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
+    """Exit status: 0 all well, 1 a cell or a check failed, 2 wrong input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
     import hydra
 
     from benchmark.config import COMPOSING_ERRORS
@@ -107,6 +107,8 @@ def main() -> int:
     forget_signals()
     sys.argv[1:] = map(_with_home, sys.argv[1:])
     try:
+        if sys.argv[1:2] == ["check-method"]:
+            return _check_method(sys.argv[2:])
         _refuse_nothing_chosen(sys.argv[1:])
         with stoppable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
@@ -127,6 +129,13 @@ def main() -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
     return _status()
+
+
+def _check_method(arguments: list[str]) -> int:
+    """Runs the contract's checks on one preset; it is no cell, and nothing of it is kept."""
+    from benchmark.conformance.command import check_method
+
+    return check_method(arguments, CONF)
 
 
 def _with_home(argument: str) -> str:

@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.buying",),
     ("benchmark.planning", "benchmark.running"),
     ("benchmark.corridor",),
-    ("benchmark.run_cell",),
+    ("benchmark.conformance", "benchmark.run_cell"),
     ("benchmark.grid",),
     ("benchmark.sweep_progress",),
     ("benchmark.sweep",),

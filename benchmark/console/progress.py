@@ -49,6 +49,18 @@ class Display(Protocol):
         ...
 
 
+class Silent:
+    """A display that shows nothing."""
+
+    def say(self, state: str) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def bar(self, description: str, total: int | None) -> Iterator[Advance]:
+        """Nothing."""
+        yield show_nothing
+
+
 class Bars:
     """Live bars on a terminal, for a cell that runs alone; plain lines if the output is not a terminal."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
 from benchmark.cell.cell import Cell
+from benchmark.conformance.observed import Killed as Killed
+from benchmark.conformance.observed import fingerprint as fingerprint
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.contract import StepModel as Model
 from benchmark.contract import StepState as State
@@ -44,10 +45,6 @@ def miniature(*overrides: str, **parts: Any) -> Cell:
     return replace(cell, method=replace(cell.method, **parts))
 
 
-class Killed(BaseException):
-    """A death on purpose. Not an Exception: nothing on the way may catch it and clean up."""
-
-
 @dataclass
 class Ran:
     """A finished corridor."""
@@ -73,14 +70,6 @@ def run(cell: Cell, folder: Path) -> Ran:
     experiment = CellRun(cell, place, Journal.open(folder, "cell", print), Silent())
     result = experiment.run().as_json()
     return Ran(experiment, result, place.path)
-
-
-def fingerprint(student: Any) -> str:
-    """A hash of the weights of this moment."""
-    digest = hashlib.sha256()
-    for weight in student.network.parameters():
-        digest.update(weight.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 UNSEEN: Mapping[str, Any] = {"identity": False}

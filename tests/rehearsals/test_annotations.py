@@ -15,6 +15,8 @@ import pytest
 from benchmark.app import CONF
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext
+from benchmark.conformance import miniature as contract
+from benchmark.conformance.miniature import QUESTIONS
 from benchmark.contract import AskModels
 from benchmark.errors import ConfigError, LeakError
 from benchmark.planning.checks import check
@@ -22,9 +24,7 @@ from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Pick, Reply, Request, Round
 from tests.cells import composed_cell
 from tests.corridor.corridor_parts import Ran
-from tests.rehearsals import watched_cells
 from tests.rehearsals.scripted import Fate, ScriptedTeacher, assert_same, calls_of, live_through, miniature, run
-from tests.rehearsals.watched_cells import QUESTIONS
 
 OPTIONS = sorted(path.stem for path in (CONF / "annotation").glob("*.yaml"))
 TRAITS = ("dataset=trait_choice", "dataset.pool_size=16", "dataset.validation_size=2", "dataset.test_size=2")
@@ -224,7 +224,7 @@ def test_critique_revision_runs_on_commonsense_qa(tmp_path: Path) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     teacher = ScriptedTeacher("teacher", says)
     data = ("dataset=commonsense_qa", f"data_dir={tmp_path}", "student.max_length=512")
-    cell = replace(composed_cell((*data, *watched_cells.SMALL, "annotation=critique_revision")), teacher=teacher)
+    cell = replace(composed_cell((*data, *contract.SMALL, "annotation=critique_revision")), teacher=teacher)
     check(cell)
     ran = run(cell, tmp_path / "results")
     assert teacher.books.answered.calls == 3 * QUESTIONS

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from benchmark.axes.loss import CrossEntropy
+from benchmark.conformance.observed import observe_after_death, observe_bare
 from benchmark.errors import ConfigError
 from benchmark.student.batch import collate
 from benchmark.student.export import export
@@ -24,7 +25,6 @@ from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import EVERY_TOKEN, Student
 from benchmark.types import Request, Span, TrainingExample
 from tests.corridor.corridor_parts import fingerprint, miniature, run
-from tests.rehearsals.watched_cells import observe_after_death, observe_bare
 from tests.student.student_parts import CPU, TINY, characters, context_of, method_of, optimization_of, sums
 
 pytest.importorskip("peft")
