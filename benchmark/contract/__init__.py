@@ -7,7 +7,6 @@ from benchmark.contract.axes import (
     DataPolicy,
     Format,
     Loss,
-    Method,
     Part,
     PlanContext,
     Requirements,
@@ -25,6 +24,7 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
+from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
 __all__ = [

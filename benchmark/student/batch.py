@@ -101,8 +101,7 @@ def collate(
 ) -> Step:
     """One step over all the examples: sorts groups by length and cuts them into micro-batches.
 
-    A micro-batch has at most `micro_batch_tokens` tokens, padding included, or one group. Raises ValueError for a term
-    that is no mean per token, sequence or group.
+    A micro-batch has at most `micro_batch_tokens` tokens, padding included, or one group.
     """
     denominators = {name: _denominator(term, examples) for name, term in terms.items()}
     batches = tuple(
@@ -161,9 +160,7 @@ def _denominator(term: Term, examples: Sequence[EncodedExample]) -> int:
         return sum(count for _, count in counted)
     if term.per == "sequence":
         return sum(count > 0 for _, count in counted)
-    if term.per == "group":
-        return len({group for group, count in counted if count > 0})
-    raise ValueError(f"a term is a mean per token, sequence or group, not per {term.per!r}")
+    return len({group for group, count in counted if count > 0})
 
 
 def _micro_batch(

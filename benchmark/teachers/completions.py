@@ -12,13 +12,15 @@ from benchmark.tasks.thinking import split_thinking
 from benchmark.teachers.messages import text_and_trace
 from benchmark.teachers.replies import CONTENT_FILTER, UNREADABLE, is_encodable
 from benchmark.teachers.teacher import estimated_tokens
-from benchmark.types import Json, Reply
+from benchmark.types import Finish, Json, Reply
 
 TOO_FEW_CHOICES = "too few choices"
-FINISHES = {
+FINISHES: dict[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
     **dict.fromkeys(("length", "max_tokens"), "length"),
-    **dict.fromkeys(("safety", "recitation", "prohibited_content", "blocklist", "refusal"), CONTENT_FILTER),
+    **dict.fromkeys(
+        (CONTENT_FILTER, "safety", "recitation", "prohibited_content", "blocklist", "refusal"), CONTENT_FILTER
+    ),
 }
 """A server's `finish_reason`, in small letters -> `Reply.finish`."""
 REFUSED_PROMPT_CODES = frozenset(
@@ -62,11 +64,11 @@ class _Choice:
     """One reply, as the server gave it."""
 
     text: str
-    finish: str
+    finish: Finish
     trace: str | None = None
     log_probabilities: tuple[float, ...] | None = None
     said: str = ""
-    """The JSON without a usable text; empty if there is one. It may contain the key."""
+    """The JSON without a usable text, or an unknown `finish_reason`; empty otherwise. It may contain the key."""
 
     @property
     def weight(self) -> int:
@@ -186,9 +188,8 @@ def filtered(samples: int) -> Json:
 def _choice(choice: Json) -> _Choice:
     """One reply. Its text is empty if it was filtered or refused, so that no student learns from it."""
     try:
-        finish = choice.get("finish_reason") or "stop"
-        ended = finish.lower().partition(":")[0].strip()
-        finish = CONTENT_FILTER if ended == CONTENT_FILTER else FINISHES.get(ended, finish)
+        reason = choice.get("finish_reason") or "stop"
+        finish = FINISHES.get(reason.lower().partition(":")[0].strip(), "other")
         text, trace, refused = text_and_trace(choice["message"]) if "message" in choice else (choice["text"], "", False)
         log_probabilities = _log_probabilities(choice.get("logprobs"))
         if not is_encodable(text) or not is_encodable(trace):
@@ -202,6 +203,7 @@ def _choice(choice: Json) -> _Choice:
         text, trace = thought.reply, thought.trace or thought.reply
     thought = split_thinking(text)
     said = "" if thought.reply.strip() or thought.trace or trace else _as_text(choice)
+    said = said or (f"finish_reason: {reason}" if finish == "other" else "")
     return _Choice(text, finish, trace or None, log_probabilities, said)
 
 

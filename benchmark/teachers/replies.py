@@ -9,13 +9,13 @@ from benchmark.tasks.closing import closing
 from benchmark.tasks.stopping import NEXT_EXEMPLAR as NEXT_EXEMPLAR  # for parts that need only this module
 from benchmark.tasks.stopping import has_ended, kept
 from benchmark.tasks.thinking import split_thinking, untagged, with_trace
-from benchmark.types import Reply, Request, Thinking
+from benchmark.types import Finish, Reply, Request, Thinking
 
 ANSWER_CLAUSE = "The answer is"
 """The words before the answer, in the prompts' exemplars; `split_answer` also reads what others write instead."""
-CONTENT_FILTER = "content_filter"
+CONTENT_FILTER: Finish = "content_filter"
 """`finish` of a reply that the model or its provider refused."""
-UNREADABLE = "unreadable"
+UNREADABLE: Finish = "unreadable"
 """`finish` of a reply in a form without a text: it is paid for and not kept, and asking again brings the same."""
 _NEXT_QUESTION = re.compile(r"\n[*_]{0,3}Q:")
 
@@ -29,7 +29,7 @@ def until_stop(reply: Reply, request: Request) -> Reply:
     text = kept(request, reply.text)
     if text == reply.text:
         return reply
-    finish = "stop" if has_ended(request, reply.text) else reply.finish
+    finish: Finish = "stop" if has_ended(request, reply.text) else reply.finish
     return replace(reply, text=text, finish=finish, log_probability=None)
 
 

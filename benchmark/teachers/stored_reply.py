@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 
 from benchmark.teachers.store_key import canonical_json, key_of
-from benchmark.types import Json, Reply
+from benchmark.types import Finish, Json, Reply
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ def _checksum(key: str, request: str, reply: str, teacher: str, created: str) ->
 
 
 def _reply(value: Any) -> Reply:
+    """The reply in JSON values; older stores hold a server's own word as `finish`, which becomes `other`."""
+    if isinstance(value, dict) and isinstance(ended := value.get("finish"), str) and ended not in get_args(Finish):
+        value = {**value, "finish": "other", "said": value.get("said") or f"finish_reason: {ended}"}
     reply: Reply = _adapter().validate_python(value)
     return reply
 

@@ -12,9 +12,9 @@ from benchmark.teachers.store import Attempt, TeacherStore
 from benchmark.teachers.store_key import key_of, stored_request
 from benchmark.teachers.stored_reply import StoredReply, now
 from benchmark.teachers.teacher import OpenTeacher, Unanswered
-from benchmark.types import Json, PlannedRequest, Reply, Request, Usage
+from benchmark.types import Finish, Json, PlannedRequest, Reply, Request, Usage
 
-FAILED = "failed"
+FAILED: Finish = "failed"
 """`finish` of a placeholder for a reply that never came; its wasted tokens are what the request was charged."""
 EMPTY = "empty"
 """Outcome of a call whose reply ended by itself without a text."""

@@ -2,16 +2,18 @@
 
 from benchmark.types.answers import Prediction, SampledAnswer
 from benchmark.types.questions import Example, Json, Pick, Question
-from benchmark.types.requests import Contrast, Exchange, PlannedRequest, Reply, Request, Thinking, Usage
+from benchmark.types.requests import Contrast, Exchange, Finish, PlannedRequest, Reply, Request, Thinking, Usage
 from benchmark.types.rounds import Round, RoundLog
-from benchmark.types.training import Annotation, Span, Stage, Term, TrainingExample
+from benchmark.types.training import Annotation, Per, Span, Stage, Term, TrainingExample
 
 __all__ = [
     "Annotation",
     "Contrast",
     "Example",
     "Exchange",
+    "Finish",
     "Json",
+    "Per",
     "Pick",
     "PlannedRequest",
     "Prediction",

@@ -10,23 +10,29 @@ class Prediction:
     """One evaluated example: what the student wrote, what was read from it, and whether it is right."""
 
     example_id: str
+    """The id of the test question."""
     prompt: str
     """The student's last prompt, before its chat template or line feed is added."""
     text: str
     """What the student wrote to that prompt."""
     rationale: str
+    """The reasoning in what the student wrote; empty if its format writes none on the answer path."""
     answer: str | None
     """The answer read strictly, which decides the accuracy; None if there is none."""
     gold: str
+    """The gold answer."""
     correct: bool
+    """Whether `answer` is right; in a task with its own metric, see `grade`."""
     flexible_answer: str | None
     """The answer searched for in the whole text; None if none or several are found."""
     flexible_correct: bool
+    """Whether `flexible_answer` is right."""
     truncated: bool
     """True if any generation of the answer was cut at the token cap."""
     prompt_tokens: int
-    """Summed over all generations of the answer, as are `completion_tokens`."""
+    """Tokens that the student read, summed over all generations of the answer."""
     completion_tokens: int
+    """Tokens that the student wrote, summed over all generations of the answer."""
     grade: float | None = None
     """How good the answer is, in [0, 1], by the task's own metric; None if the task has none."""
     reasoning_right: bool | None = None
@@ -54,12 +60,16 @@ class SampledAnswer:
     """One of several answers that were sampled for a test question."""
 
     example_id: str
+    """The id of the test question."""
     sample: int
     """Counts from 0 per question."""
     text: str
+    """What the student wrote for the last role of the answer path."""
     answer: str | None
     """The answer read strictly; None if there is none."""
     correct: bool
+    """Whether `answer` is right."""
     truncated: bool
     """True if any generation of the answer was cut at the token cap."""
     completion_tokens: int
+    """Tokens that the student wrote, summed over all generations of the answer."""

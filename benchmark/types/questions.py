@@ -17,6 +17,7 @@ class Question:
     id: str
     """Unique within the dataset."""
     text: str
+    """The question as the dataset words it, without options and context."""
     choices: tuple[str, ...] | None = None
     """The options of a multiple-choice question; None otherwise."""
     context: str | None = None
@@ -30,6 +31,7 @@ class Example:
     id: str
     """Unique within the dataset."""
     question: str
+    """The question as the dataset words it, without options and context."""
     answer: str
     """The gold answer; one of `choices` if there are choices."""
     choices: tuple[str, ...] | None = None

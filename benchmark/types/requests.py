@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Thinking = Literal["strip", "keep", "only"]
 """A reasoning model's trace in a rationale is left out, stands before the reply's own rationale, or in its place."""
+Finish = Literal["stop", "length", "not_asked", "content_filter", "unreadable", "failed", "other"]
+"""Why a reply ended: see `Reply.finish`."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Request:
     role: str
     """The prompt's purpose, such as `few_shot_cot` or `answer`."""
     prompt: str
+    """The whole text that the model reads; its chat template is applied later, in one place."""
     question_id: str
+    """The id of the question that the request is about."""
     max_new_tokens: int | None = None
     """The most tokens of the reply; None takes the model's own cap."""
     temperature: float = 0.0
@@ -67,12 +71,15 @@ class Reply:
     """One answer to a `Request`."""
 
     text: str
-    finish: str = "stop"
+    """What the model wrote, without the request's prefix."""
+    finish: Finish = "stop"
     """`stop`, `length` (cut at the token cap), `not_asked` (the question was not in the prompt), `content_filter`
-    (the model or its provider refused: the text is empty, and a second try would be refused too) or `unreadable` (a
-    server answered in a form without a text)."""
+    (the model or its provider refused: the text is empty, and a second try would be refused too), `unreadable` (a
+    server answered in a form without a text), `failed` (no reply came) or `other` (`said` holds the server's word)."""
     prompt_tokens: int = 0
+    """Tokens that the model read."""
     completion_tokens: int = 0
+    """Tokens that the model wrote, those of its trace included."""
     confidence: float | None = None
     """The model's own probability, in [0, 1], that its answer is right; None if it gives none."""
     token_ids: tuple[int, ...] | None = None
@@ -95,7 +102,12 @@ class Reply:
     thinking: Thinking = "strip"
     """What becomes of the trace in a rationale: the teacher's setting."""
     said: str = ""
-    """What the server sent, shortened, if no text could be read from it; empty otherwise."""
+    """What the server sent, shortened, if no text could be read from it, or its word for why the reply ended if it is
+    an unknown one; empty otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.finish not in get_args(Finish):
+            raise ValueError(f"finish={self.finish!r} of a reply must be one of {', '.join(get_args(Finish))}")
 
     @property
     def is_empty(self) -> bool:
@@ -112,6 +124,7 @@ class PlannedRequest:
     request: Request
     """The request, rendered with empty texts in place of earlier replies."""
     samples: int = 1
+    """How many replies it may ask for."""
     holds: tuple[Request, ...] = ()
     """Earlier requests of the same question whose replies the prompt will quote; one entry per reply."""
 
@@ -132,7 +145,9 @@ class Usage:
     calls: int = 0
     """Replies asked for: one per sample."""
     prompt_tokens: int = 0
+    """Tokens that the model read."""
     completion_tokens: int = 0
+    """Tokens that the model wrote."""
     usd: float = 0.0
     """US dollars by the teacher's price list."""
     questions: int = 0

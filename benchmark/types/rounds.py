@@ -30,6 +30,7 @@ class RoundLog:
     """What is known of a finished round."""
 
     round: Round
+    """The round."""
     annotated: int
     """Questions that the whole cell has annotated so far."""
     charged: Mapping[str, Usage]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from benchmark.types.questions import Json, Question
 from benchmark.types.requests import Exchange
+
+Per = Literal["token", "sequence", "group"]
+"""What a term of the loss is a mean over."""
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,7 @@ class Annotation:
     """What was written about one question."""
 
     question: Question
+    """The question, without its gold fields."""
     kind: str
     """`rationale`, `gold`, `counterfactual`, ..."""
     source: str
@@ -60,7 +65,9 @@ class TrainingExample:
     task: str
     """The task by which `Term.tasks` selects the example."""
     prompt: str
+    """The text before the target: what the format's `request` makes."""
     target: tuple[Span, ...]
+    """What the student learns to write, in pieces; EOS follows the last one."""
     weight: float = 1.0
     """Multiplies the loss of all spans."""
     annotations: tuple[str, ...] = ()
@@ -85,10 +92,14 @@ class Term:
     """The mean covers the examples with these tasks."""
     coefficient: float = 1.0
     """Multiplies the mean."""
-    per: str = "token"
+    per: Per = "token"
     """The mean is over each `token`, `sequence` or `group`."""
     span: str | None = None
     """Only tokens of spans with this name count; None: all spans."""
+
+    def __post_init__(self) -> None:
+        if self.per not in get_args(Per):
+            raise ValueError(f"a term is a mean per {', '.join(get_args(Per)[:-1])} or group, not per {self.per!r}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,7 @@ class Stage:
     """A stretch of training."""
 
     examples: Sequence[TrainingExample]
+    """The examples that the stage draws its batches from."""
     share: float = 1.0
     """Share of the round's optimiser steps, in [0, 1]."""
     settings: Mapping[str, float] = field(default_factory=dict)

@@ -785,7 +785,7 @@ ENDS = [
         pytest.param(Step(finish=reason), TEXT, "stop", WHOLE, id=f"ended by itself, {reason}")
         for reason in ("eos", "eos_token", "end_turn", "stop_sequence", "STOP")
     ),
-    pytest.param(Step(finish="tool_calls"), TEXT, "tool_calls", WHOLE, id="a reason that says neither"),
+    pytest.param(Step(finish="tool_calls"), TEXT, "other", WHOLE, id="a reason that says neither"),
     pytest.param(Step(texts=("",)), "", "stop", cost(PROMPT, 0), id="says nothing"),
 ]
 

@@ -220,7 +220,7 @@ def test_a_model_in_this_process_is_replayed_as_it_wrote(shop: Shop) -> None:
 # --- what is final -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("finish", ["length", "content_filter", "not_asked", "anything"])
+@pytest.mark.parametrize("finish", ["length", "content_filter", "not_asked", "other"])
 def test_what_is_not_final_is_delivered_and_counted_and_asked_again(shop: Shop, finish: str) -> None:
     assert shop.get(finish=finish)[0] != shop.get(finish=finish)[0]
     assert shop.store().counts() == {"replies": 0, f"attempts: {finish}": 2}
@@ -281,7 +281,7 @@ def test_what_the_store_held_is_charged_and_not_spent(shop: Shop) -> None:
     assert second.ledger.charged == first.ledger.charged
     assert second.ledger.spent == {}
     ask_all(second, (ASK, 4))
-    assert second.ledger.spent["teacher"] == PRICE.of(Reply("", "", 9, 5)) + PRICE.of(Reply("", "", 9, 6))
+    assert second.ledger.spent["teacher"] == PRICE.of(Reply("", "stop", 9, 5)) + PRICE.of(Reply("", "stop", 9, 6))
     assert len(shop.asked) == 5
 
 
@@ -312,7 +312,7 @@ def test_what_no_question_took_is_settled_once(shop: Shop) -> None:
 
     went_on = meter_of(shop.teacher(finish="length"))
     went_on.remember([journaled])
-    lost = 3 * PRICE.of(Reply("", "", len("other"), 4)).prompt_tokens
+    lost = 3 * PRICE.of(Reply("", "stop", len("other"), 4)).prompt_tokens
     payments = went_on.settle()
     assert len(payments) == 3
     spent = went_on.ledger.spent["teacher"]
