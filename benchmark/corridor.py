@@ -27,6 +27,7 @@ from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
 from benchmark.student.memory import give_back_freed_memory
+from benchmark.student.prepared import Prepared
 from benchmark.student.stream import Validation
 from benchmark.tasks.guard import gold_closed
 from benchmark.teachers.ledger import Ledger
@@ -62,6 +63,7 @@ class CellRun:
         self.examination = Examination(cell, self.splits, self.prompts, self.models, self.state, display, folder)
         self.traffic_before = traffic_of(cell.teachers)
         self.policy = cell.method.loss.data_policy
+        self.prepared = Prepared()
         self.fresh_policy: Json = as_json(self.policy.state_dict())
 
     def run(self) -> CellResult:
@@ -160,6 +162,7 @@ class CellRun:
                 replace(cell.optimization, max_steps=steps),
                 cell.trainer,
                 frozen=self.models.frozen,
+                prepared=self.prepared,
                 validation=Validation(cell.optimization.validation_every_n_steps, self._validated_at),
                 journal=FitJournal(self.journal, f"{folder}/fit", every_seconds, state),
                 loggers=self.loggers,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.contract.language_models import AskModels, FrozenModel, StepModel, TextModel
 from benchmark.contract.task import Task
@@ -294,6 +294,11 @@ class StepState(Protocol):
         """The frozen models, under the names in `Requirements.distributions`."""
         ...
 
+    @property
+    def prepared(self) -> Any:
+        """What `PreparingLoss.prepare` returned before this fit; None for other losses."""
+        ...
+
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new random generator from (seed, axis, round, key), the same on all ranks."""
         ...
@@ -346,4 +351,36 @@ class Loss(Part, Protocol):
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         """Term -> scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights and denominator."""
+        ...
+
+
+class Preparation(Protocol):
+    """What a loss may use to prepare before a fit."""
+
+    @property
+    def frozen(self) -> Mapping[str, FrozenModel]:
+        """The frozen models, under the names in `Requirements.distributions`."""
+        ...
+
+    @property
+    def earlier(self) -> Any:
+        """What `prepare` returned before the cell's last fit; None before the first, and after an interruption."""
+        ...
+
+    def batches(self, examples: Sequence[TrainingExample]) -> Iterable[MicroBatch]:
+        """Micro-batches with all different examples, each once, in tokens of the student; in no given order."""
+        ...
+
+
+@runtime_checkable
+class PreparingLoss(Loss, Protocol):
+    """A loss that computes something once for its cell, such as the teacher's signals, and reads it in every step."""
+
+    def prepare(self, examples: Sequence[TrainingExample], preparation: Preparation) -> Any:
+        """The value of `StepState.prepared` in the fit that begins; `examples` are what the format made for it.
+
+        Called before every fit. Take from `preparation.earlier` what is there, so that a cell of many rounds computes
+        nothing twice. The value must follow from the arguments alone: after an interruption it is made again.
+        A data policy may train on examples that are not among these.
+        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.types import Reply, Request, TrainingExample
 
@@ -42,6 +42,30 @@ class AskModels(Protocol):
         ...
 
 
+class PositionFunction(Protocol):
+    """What a loss computes at each position from next-token distributions.
+
+    It is called for one chunk of positions after the other, and a second time for the gradient: it must draw nothing,
+    keep nothing, and treat every position alone.
+    """
+
+    def __call__(self, log_probabilities: torch.Tensor, /, *signals: Any) -> torch.Tensor:
+        """[n] or [n, k] numbers, from [n, vocabulary] natural log-probabilities and n rows of every signal."""
+        ...
+
+
+class Signal(Protocol):
+    """Something known at each of N positions that is made on demand, such as a teacher's whole distributions."""
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def at(self, positions: slice) -> torch.Tensor:
+        """Its rows for these positions; equal calls give equal rows."""
+        ...
+
+
 class StepModel(Protocol):
     """A model as tensors inside an optimiser step. N counts the target tokens of all examples in the micro-batch."""
 
@@ -60,6 +84,24 @@ class StepModel(Protocol):
         """
         ...
 
+    def over_positions(
+        self, function: PositionFunction, hidden: torch.Tensor, *signals: torch.Tensor | Signal
+    ) -> torch.Tensor:
+        """[N] or [N, k]: the function's values at all positions, made chunk by chunk; nobody holds all the logits.
+
+        The function gets a chunk's natural log-probabilities, float32, over the same vocabulary as `logits`, and the
+        chunk's rows of every signal: a tensor with N rows, or a `Signal`. Values and gradients are those of the plain
+        way, `function(logits(hidden).log_softmax(-1), *signals)`, however the positions are cut.
+        """
+        ...
+
 
 class FrozenModel(TextModel, StepModel, Protocol):
     """A second model whose weights never change (teacher, assistant); as tensors it reads the student's own tokens."""
+
+    def distributions(self, batch: MicroBatch) -> Signal:
+        """Its natural log-probabilities [N, vocabulary] at each position that predicts a target token, as a signal.
+
+        Only the rows that are asked for are made; they are float32, over the shared vocabulary, without gradient.
+        """
+        ...

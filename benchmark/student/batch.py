@@ -63,6 +63,11 @@ class MicroBatch:
         ]
         return torch.tensor([number for row in numbers for number in row], device=self.tokens.device)
 
+    def split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """[N, ...] values of response tokens, one tensor per example, in the order of `examples`."""
+        counts = torch.bincount(self.example_of.cpu(), minlength=len(self.examples)).tolist()
+        return torch.split(values, counts)
+
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same batch on a device."""
         tensors: dict[str, Any] = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}

@@ -24,6 +24,7 @@ from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
 from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
+from benchmark.student.prepared import Prepared
 from benchmark.student.settings import Optimization, TrainerSettings, settled
 from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation
 from benchmark.student.student import Student
@@ -83,6 +84,7 @@ def fit(
     settings: TrainerSettings,
     *,
     frozen: Mapping[str, Frozen] = MappingProxyType({}),
+    prepared: Prepared | None = None,
     validation: Validation = NO_VALIDATION,
     journal: FitJournal | None = None,
     loggers: Sequence[Any] = (),
@@ -98,6 +100,7 @@ def fit(
         optimization: optimiser, learning rate, groups per step and number of steps.
         settings: device, tokens per micro-batch, logging and compilation.
         frozen: models that the loss may read, by name, with weights that do not change; none by default.
+        prepared: what the loss prepared for earlier fits of the cell; brought up to date here. Nothing by default.
         validation: how often the student is validated during training, and by what; never by default.
         journal: where stages and checkpoints are stored; training continues from its last checkpoint if there is one.
             None (the default) stores nothing.
@@ -117,6 +120,7 @@ def fit(
     checkpoint = None if journal is None else journal.usable_checkpoint()
     seconds_before = 0.0 if journal is None else journal.seconds_before
     state = FitState(optimization.max_steps, student, context.for_axis("loss").rng, frozen)
+    state.prepared = (prepared or Prepared()).for_fit(method.loss, examples, student, frozen, settings)
     stream = StepStream(
         method,
         examples,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from benchmark.contract import PositionFunction, Signal
 from benchmark.errors import ModelError
 from benchmark.student.chat_template import refuse_no_date
 from benchmark.student.settings import Accelerator, Precision, TrainerSettings
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.student.batch import MicroBatch
+    from benchmark.student.over_positions import Distributions
     from benchmark.student.student import Student
 
 
@@ -106,6 +109,31 @@ class Frozen:
 
         with self.model.evaluation(), torch.no_grad():
             return self.model.negative_log_likelihoods(hidden, tokens, self.vocabulary)
+
+    def over_positions(
+        self, function: PositionFunction, hidden: torch.Tensor, *signals: torch.Tensor | Signal
+    ) -> torch.Tensor:
+        """[N] or [N, k]: the function's values at all positions, chunk by chunk, without gradient."""
+        import torch
+
+        with self.model.evaluation(), torch.no_grad():
+            return self.model.over_positions(function, hidden, *signals, vocabulary=self.vocabulary)
+
+    def distributions(self, batch: MicroBatch) -> Distributions:
+        """[N, vocabulary] natural log-probabilities at each position that predicts a response token, made on demand."""
+        from benchmark.student.over_positions import Distributions
+
+        return Distributions(self.hidden(batch), self._log_probabilities)
+
+    def _log_probabilities(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[n, vocabulary]: as `logits`, but without a pass over the whole network's modules, since chunks are many."""
+        import torch
+
+        with ExitStack() as around:
+            around.enter_context(torch.no_grad())
+            if self.model.autocast is not None:
+                around.enter_context(torch.autocast(hidden.device.type, dtype=self.model.autocast))
+            return self.model.log_probabilities(hidden, self.vocabulary)
 
 
 def refuse_other_vocabulary(student: StudentSource, model: PretrainedStudent) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from benchmark.contract import Loss
+from benchmark.contract import Loss, PositionFunction, Signal
 from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import FitState
@@ -51,6 +51,12 @@ class StudentModule(pl.LightningModule):
     def negative_log_likelihoods(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """[N]: negative log-likelihoods of the tokens in nats, float32, over the same vocabulary as `logits`."""
         return self.student.negative_log_likelihoods(hidden, tokens, self.vocabulary)
+
+    def over_positions(
+        self, function: PositionFunction, hidden: torch.Tensor, *signals: torch.Tensor | Signal
+    ) -> torch.Tensor:
+        """[N] or [N, k]: the function's values at all positions, chunk by chunk, over the same vocabulary."""
+        return self.student.over_positions(function, hidden, *signals, vocabulary=self.vocabulary)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset
@@ -35,6 +36,8 @@ class FitState:
     """Optimiser steps done in this fit."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """The loss settings of the running stage, defaults included."""
+    prepared: Any = None
+    """What the loss prepared before this fit; None for a loss that prepares nothing."""
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new generator; it depends on the cell's seed, the loss axis, the round and the key."""

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmark.contract import PositionFunction, Signal
 from benchmark.random_streams import stream
 from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.batch import MicroBatch, collate
@@ -18,6 +20,7 @@ from benchmark.student.compilation import not_compiled
 from benchmark.student.encoding import Encoder
 from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
+from benchmark.student.over_positions import over_positions
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
 from benchmark.tasks.stopping import has_ended, kept
@@ -83,6 +86,30 @@ class Student:
         The softmax covers the first `vocabulary` token ids, or all if it is None.
         """
         return negative_log_likelihoods(self._projected(hidden)[:, :vocabulary], tokens)
+
+    def log_probabilities(self, hidden: torch.Tensor, vocabulary: int | None = None) -> torch.Tensor:
+        """[n, vocabulary]: natural log-probabilities in float32, from hidden states [n, width].
+
+        The softmax covers the first `vocabulary` token ids, or all if it is None.
+        """
+        return torch.log_softmax(self._projected(hidden)[:, :vocabulary], dim=-1, dtype=torch.float32)
+
+    def over_positions(
+        self,
+        function: PositionFunction,
+        hidden: torch.Tensor,
+        *signals: torch.Tensor | Signal,
+        vocabulary: int | None = None,
+    ) -> torch.Tensor:
+        """[N] or [N, k]: the function's values at all positions, chunk by chunk, from hidden states [N, width].
+
+        The log-probabilities cover the first `vocabulary` token ids, or all if it is None.
+        """
+        head: Any = plain(self.network).get_output_embeddings()
+        covered = vocabulary or len(head.weight)
+        return over_positions(
+            partial(self.log_probabilities, vocabulary=vocabulary), covered, function, hidden, signals
+        )
 
     def _projected(self, hidden: torch.Tensor) -> torch.Tensor:
         head: Any = plain(self.network).get_output_embeddings()

@@ -1,0 +1,92 @@
+"""Applies a function to next-token log-probabilities chunk by chunk, so that nobody holds those of all positions.
+
+For 4,000 response tokens and a vocabulary of 50,000, the logits of one model are 800 MB in float32, and a loss makes
+several numbers of that size from them. Here a chunk is projected to the vocabulary, compared, and forgotten; the
+backward pass makes it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from benchmark.contract import PositionFunction, Signal
+
+NUMBERS_AT_ONCE = 2**24
+"""The most log-probabilities of one chunk (64 MiB in float32); a chunk has at least one position."""
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """A frozen model's next-token log-probabilities at the N response positions of a micro-batch, made on demand."""
+
+    hidden: torch.Tensor
+    """[N, width]: the model's last hidden states."""
+    log_probabilities: Callable[[torch.Tensor], torch.Tensor]
+    """[n, width] hidden states -> [n, vocabulary] natural log-probabilities, float32, without gradient."""
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    def at(self, positions: slice) -> torch.Tensor:
+        """[n, vocabulary]: natural log-probabilities at these positions, float32, without gradient."""
+        return self.log_probabilities(self.hidden[positions])
+
+
+def over_positions(
+    log_probabilities: Callable[[torch.Tensor], torch.Tensor],
+    vocabulary: int,
+    function: PositionFunction,
+    hidden: torch.Tensor,
+    signals: tuple[torch.Tensor | Signal, ...],
+) -> torch.Tensor:
+    """[N] or [N, k]: what `function` makes of each position's log-probabilities and signals.
+
+    Args:
+        log_probabilities: [n, width] hidden states -> [n, vocabulary] log-probabilities; its weights get gradients.
+        vocabulary: how many tokens the log-probabilities cover; sets how many positions a chunk has.
+        function: gets a chunk's log-probabilities, and per signal its part for the chunk's positions.
+        hidden: [N, width].
+        signals: each a tensor with N rows, or a `Signal` of N positions.
+
+    Raises:
+        ValueError: for a signal without exactly N positions, or a result without one row per position.
+    """
+    count = len(hidden)
+    for number, signal in enumerate(signals, 1):
+        if len(signal) != count:
+            raise ValueError(
+                f"signal {number} of over_positions has {len(signal)} positions, but the hidden states have {count}"
+            )
+
+    def of_chunk(states: torch.Tensor, positions: slice) -> torch.Tensor:
+        parts = [signal[positions] if isinstance(signal, torch.Tensor) else signal.at(positions) for signal in signals]
+        values = function(log_probabilities(states), *parts)
+        if values.ndim not in (1, 2) or len(values) != len(states):
+            raise ValueError(
+                f"the function of over_positions must return one row per position, [{len(states)}] or "
+                f"[{len(states)}, k], and returned {list(values.shape)}"
+            )
+        return values
+
+    size = max(1, NUMBERS_AT_ONCE // vocabulary)
+    if count <= size:
+        return of_chunk(hidden, slice(0, count))
+    chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    made = [
+        _made_again_for_gradients(of_chunk, states, each)
+        for states, each in zip(torch.split(hidden, size), chunks, strict=True)
+    ]
+    return torch.cat(made)
+
+
+def _made_again_for_gradients(function: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
+    """The function's value; nothing in between is kept for the backward pass, which calls it a second time."""
+    if not torch.is_grad_enabled():
+        return function(*arguments)
+    value: torch.Tensor = checkpoint(function, *arguments, use_reentrant=False)
+    return value
