@@ -99,7 +99,8 @@ class CellRun:
         state.annotations = reweighted([*state.annotations, *new], dict(weights))
         kept = [row for row in state.annotations if row.weight > 0]
         with gold_closed("format", method.format.requires().gold):
-            examples = method.format.examples(kept, self.cell.dataset.task)
+            data_rng = context.for_axis("format").data_rng
+            examples = method.format.examples(kept, self.cell.dataset.task, data_rng)
         if not examples:
             self.purchases.forget(round_.index)
             raise ValueError(why_nothing_is_learnt(method.format, state.annotations, self.cell.dataset.task))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from benchmark.contract import Requirements, Task
+from benchmark.contract import DataRng, Requirements, Task
 from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
 
@@ -30,6 +30,8 @@ class StepByStepFormat:
     """`answer` is the label task, `explain` the rationale task."""
     answer_path: ClassVar[tuple[str, ...]] = ("answer",)
     """At test the student is asked for the label only."""
+    explanation_path: ClassVar[tuple[str, ...]] = ("explain",)
+    """Asked for an explanation, the student does the rationale task."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -51,11 +53,17 @@ class StepByStepFormat:
         """("", the whole text): the label task writes no rationale."""
         return "", text
 
+    def read_explanation(self, text: str) -> str:
+        """The whole text: the rationale task writes nothing else."""
+        return text
+
     def before_answer(self, text: str) -> str | None:
         """None: the label is the whole reply."""
         return None
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         """A label example and a rationale example per question, in one group.
 
         An annotation with only a label or only a rationale gives one example (the released code keeps such rows too,
@@ -71,14 +79,8 @@ class StepByStepFormat:
         return examples
 
     def _example(self, row: Annotation, role: str, name: str, target: str, task: Task) -> TrainingExample:
-        return TrainingExample(
-            group=row.question.id,
-            task=name,
-            prompt=self.request(row.question, role, task).prompt,
-            target=(Span(target, name=name),),
-            weight=row.weight,
-            annotations=(row.id,),
-        )
+        prompt = self.request(row.question, role, task).prompt
+        return TrainingExample.from_annotation(row, name, prompt, (Span(target, name=name),))
 
     def terms(self) -> Mapping[str, Term]:
         """One term per task, each with its own mean, so that long rationales do not outweigh the labels."""

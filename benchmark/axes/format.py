@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from benchmark.contract import Requirements, Task
+from benchmark.contract import DataRng, Requirements, Task
 from benchmark.tasks.thinking import without_trace
 from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 
@@ -37,16 +37,13 @@ class AnswerOnly:
         """None: a reply is the answer alone."""
         return None
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         """One example per rationale or gold label that has an answer."""
         return [
-            TrainingExample(
-                group=row.question.id,
-                task="answer",
-                prompt=self.request(row.question, "answer", task).prompt,
-                target=(Span(row.answer, name="answer"),),
-                weight=row.weight,
-                annotations=(row.id,),
+            TrainingExample.from_annotation(
+                row, "answer", self.request(row.question, "answer", task).prompt, (Span(row.answer, name="answer"),)
             )
             for row in annotations
             if row.kind in TAUGHT_KINDS and row.answer is not None
@@ -72,6 +69,7 @@ class RationaleThenAnswer:
     with `answer_only` it learns no rationale at all. At test its answer is read after its trace in any case."""
     roles: ClassVar[frozenset[str]] = frozenset({"rationale_and_answer", "answer_given"})
     answer_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
+    explanation_path: ClassVar[tuple[str, ...]] = ("rationale_and_answer",)
 
     def __post_init__(self) -> None:
         if not self.answer_marker.strip():
@@ -91,23 +89,27 @@ class RationaleThenAnswer:
         rationale, marker, answer = text.rpartition(self.answer_marker)
         return (rationale, answer) if marker else (text, "")
 
+    def read_explanation(self, text: str) -> str:
+        """The text before the last marker."""
+        return self.read(text)[0]
+
     def before_answer(self, text: str) -> str | None:
         """The text up to its last marker, marker included; a text without a marker gets one at its end."""
         return self.read(text)[0] + self.answer_marker
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         """One example per rationale or gold label that has an answer and, unless it is not learnt, a rationale."""
         return [
-            TrainingExample(
-                group=row.question.id,
+            TrainingExample.from_annotation(
+                row,
                 task="rationale_and_answer",
                 prompt=self.request(row.question, "rationale_and_answer", task).prompt,
                 target=(
                     Span(f"{reasoning}{self.answer_marker}", name="rationale"),
                     Span(row.answer, name="answer"),
                 ),
-                weight=row.weight,
-                annotations=(row.id,),
             )
             for row, reasoning in ((row, self._learnt(row.rationale or "")) for row in annotations)
             if row.kind in TAUGHT_KINDS

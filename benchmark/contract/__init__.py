@@ -4,18 +4,15 @@ from benchmark.contract.axes import (
     Annotator,
     Context,
     Curriculum,
-    DataPolicy,
+    DataRng,
+    ExplainingFormat,
     Format,
-    Loss,
     Part,
     PlanContext,
-    Preparation,
-    PreparingLoss,
     Requirements,
     Schedule,
     ScorableFormat,
     Selection,
-    StepState,
     Weighting,
 )
 from benchmark.contract.language_models import (
@@ -28,6 +25,7 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
+from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, StepState
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -39,6 +37,8 @@ __all__ = [
     "Context",
     "Curriculum",
     "DataPolicy",
+    "DataRng",
+    "ExplainingFormat",
     "Format",
     "FrozenModel",
     "Loss",

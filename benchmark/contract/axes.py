@@ -8,11 +8,11 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from benchmark.contract.language_models import AskModels, FrozenModel, StepModel, TextModel
+from benchmark.contract.language_models import AskModels, TextModel
 from benchmark.contract.task import Task
 from benchmark.types import (
     Annotation,
@@ -31,9 +31,7 @@ from benchmark.types import (
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from benchmark.student.batch import MicroBatch
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -62,6 +60,8 @@ class Requirements:
     """Prompt roles in which it asks the assistant."""
     distributions: frozenset[str] = NOTHING
     """Frozen models whose next-token distributions the loss reads: `teacher`, `assistant`."""
+    explanations: bool = False
+    """True if it asks the student along the format's explanation path; the format must be an `ExplainingFormat`."""
     teacher_probabilities: bool = False
     """True if its requests to teachers have a contrast or continuations, which only models in this process can answer.
     """
@@ -78,6 +78,7 @@ class Requirements:
             self.assistant or other.assistant,
             self.assistant_roles | other.assistant_roles,
             self.distributions | other.distributions,
+            self.explanations or other.explanations,
             self.teacher_probabilities or other.teacher_probabilities,
         )
 
@@ -119,6 +120,14 @@ class PlanContext(Protocol):
 
     def gold(self, question: Question) -> Example:
         """The example with its gold fields. Raises LeakError unless this part declares `Requirements.gold`."""
+        ...
+
+
+class DataRng(Protocol):
+    """Makes random generators that are the same for all seeds of a cell, one for each key."""
+
+    def __call__(self, *key: str | int) -> np.random.Generator:
+        """A new generator; equal keys give equal numbers. Use a question's id, so that order changes nothing."""
         ...
 
 
@@ -239,8 +248,12 @@ class Format(Part, Protocol):
         """(rationale, answer text) in a text that the student wrote for the last role of the answer path."""
         ...
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
-        """The training examples; `annotations` are all those with a weight above 0."""
+    def examples(self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng) -> Sequence[TrainingExample]:
+        """The training examples; `annotations` are all those with a weight above 0.
+
+        A format that draws, such as one distractor of several, draws from `data_rng`. Build examples with
+        `TrainingExample.from_annotation`, which keeps group, weight and origin.
+        """
         ...
 
     def terms(self) -> Mapping[str, Term]:
@@ -258,129 +271,26 @@ class ScorableFormat(Format, Protocol):
 
 
 @runtime_checkable
+class ExplainingFormat(Format, Protocol):
+    """A format in which the student can be asked to explain, at test or as a selection reflects."""
+
+    @property
+    def explanation_path(self) -> tuple[str, ...]:
+        """The roles that are asked one after another for an explanation; each is given the text of the one before.
+
+        `read_explanation` finds the explanation in the text for the last role. It may be the answer path.
+        """
+        ...
+
+    def read_explanation(self, text: str) -> str:
+        """The explanation in a text that the student wrote for the last role of the explanation path."""
+        ...
+
+
+@runtime_checkable
 class Curriculum(Part, Protocol):
     """The order in which a round trains on its examples."""
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
         """The next stage, or None to end training; `context.student` is the student after the stages in `done`."""
-        ...
-
-
-class StepState(Protocol):
-    """What a loss and its data policy may know about the current optimiser step."""
-
-    @property
-    def step(self) -> int:
-        """Optimiser steps done in this fit."""
-        ...
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole fit."""
-        ...
-
-    @property
-    def settings(self) -> Mapping[str, float]:
-        """The loss's settings in this stage: its defaults, with the stage's own values over them."""
-        ...
-
-    @property
-    def student(self) -> TextModel:
-        """The student as it is now, to generate and score text."""
-        ...
-
-    @property
-    def frozen(self) -> Mapping[str, FrozenModel]:
-        """The frozen models, under the names in `Requirements.distributions`."""
-        ...
-
-    @property
-    def prepared(self) -> Any:
-        """What `PreparingLoss.prepare` returned before this fit; None for other losses."""
-        ...
-
-    def rng(self, *key: str | int) -> np.random.Generator:
-        """A new random generator from (seed, axis, round, key), the same on all ranks."""
-        ...
-
-
-class DataPolicy(Protocol):
-    """Where the examples of an optimiser step come from: the drawn examples, the student's own text, a replay buffer.
-
-    Only a data policy may have a state, in fields marked `init=False` and `metadata={"identity": False}`. The state
-    starts anew with each initial student, and is kept if a round continues training (`Round.restart=False`).
-    """
-
-    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """The examples of one or more optimiser steps, all made before the first of these steps."""
-        ...
-
-    def validated(self, metrics: Mapping[str, float]) -> None:
-        """Receives metric -> value: `accuracy` or the task's own metric.
-
-        Called before step 1 and every `optimization.validation_every_n_steps` steps.
-        """
-        ...
-
-    def state_dict(self) -> dict[str, Json]:
-        """Its state as plain JSON values, complete enough to resume exactly after an interruption."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Json]) -> None:
-        """Restores the state that `state_dict` returned."""
-        ...
-
-
-@runtime_checkable
-class Loss(Part, Protocol):
-    """How the student is compared with the target or with the distribution of a frozen model."""
-
-    @property
-    def data_policy(self) -> DataPolicy:
-        """Where the examples of an optimiser step come from."""
-        ...
-
-    @property
-    def settings(self) -> Mapping[str, float]:
-        """The settings that a stage may change: name -> default."""
-        ...
-
-    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
-        """Name -> term of this loss, made from the terms of the format."""
-        ...
-
-    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
-        """Term -> scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights and denominator."""
-        ...
-
-
-class Preparation(Protocol):
-    """What a loss may use to prepare before a fit."""
-
-    @property
-    def frozen(self) -> Mapping[str, FrozenModel]:
-        """The frozen models, under the names in `Requirements.distributions`."""
-        ...
-
-    @property
-    def earlier(self) -> Any:
-        """What `prepare` returned before the cell's last fit; None before the first, and after an interruption."""
-        ...
-
-    def batches(self, examples: Sequence[TrainingExample]) -> Iterable[MicroBatch]:
-        """Micro-batches with all different examples, each once, in tokens of the student; in no given order."""
-        ...
-
-
-@runtime_checkable
-class PreparingLoss(Loss, Protocol):
-    """A loss that computes something once for its cell, such as the teacher's signals, and reads it in every step."""
-
-    def prepare(self, examples: Sequence[TrainingExample], preparation: Preparation) -> Any:
-        """The value of `StepState.prepared` in the fit that begins; `examples` are what the format made for it.
-
-        Called before every fit. Take from `preparation.earlier` what is there, so that a cell of many rounds computes
-        nothing twice. The value must follow from the arguments alone: after an interruption it is made again.
-        A data policy may train on examples that are not among these.
-        """
         ...

@@ -8,13 +8,13 @@ from benchmark.contract.axes import (
     Annotator,
     Curriculum,
     Format,
-    Loss,
     Part,
     Requirements,
     Schedule,
     Selection,
     Weighting,
 )
+from benchmark.contract.loss import Loss
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from benchmark.types import Example, Question
@@ -14,6 +15,17 @@ class Task(Protocol):
 
     def show(self, question: Question) -> str:
         """The question as text, options included; the same for teachers and students."""
+        ...
+
+    def steps(self, text: str) -> list[str]:
+        """The steps of reasoning in a text, in order; each begins with what separates it from the step before.
+
+        `join(steps(text)) == text` for every text, and the first k steps, joined, have just these steps.
+        """
+        ...
+
+    def join(self, steps: Sequence[str]) -> str:
+        """Steps of one text, or its first ones, as a text."""
         ...
 
     def parse(self, question: Question, text: str) -> str | None:

@@ -11,7 +11,7 @@ from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
 from benchmark.cell.round_steps import planned_steps
 from benchmark.cell.sources import covered_pool, distribution_teacher, student_download
-from benchmark.contract import ASSISTANT, STUDENT, ScorableFormat, Task
+from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
@@ -81,10 +81,12 @@ def _reasons(cell: Cell) -> Iterator[str]:
     if cell.method.trains():
         unmet = [*_unmet(cell, splits)]
         yield from unmet
+        yield from _untrainable(cell)
         yield from _impossible_sizes(cell, splits)
         if not unmet:  # otherwise it is unknown what would be asked
             yield from _unaffordable(cell, splits)
             yield from _begun_replies(cell, splits)
+    yield from _unknown_roles(cell.method.format)
     extra = _extra_tests(cell)
     yield from _unaskable(cell, extra)
     yield from _impossible_measures(cell, splits, extra)
@@ -141,6 +143,11 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
         yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
     if cell.uses_assistant and cell.used_assistant is None:
         yield "it needs an assistant; give assistant=pretrained assistant.path=FOLDER"
+    if needs.explanations and not isinstance(cell.method.format, ExplainingFormat):
+        yield (
+            f"it asks the student for explanations, and format {type(cell.method.format).__name__} has no "
+            "`explanation_path`; choose format=rationale_then_answer or format=step_by_step"
+        )
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
         known = ", ".join(sorted(cell.method.format.roles))
@@ -149,6 +156,24 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     if unwritten:
         written = ", ".join(sorted(cell.method.annotation.kinds))
         yield f"it needs annotations of kind {', '.join(unwritten)}; this annotation writes {written}"
+
+
+def _untrainable(cell: Cell) -> Iterator[str]:
+    """One reason if the loss refuses the terms of the format: in training it would be too late, after the purchase."""
+    loss, form = cell.method.loss, cell.method.format
+    try:
+        loss.terms(form.terms(), loss.settings)
+    except ValueError as error:
+        yield f"loss {type(loss).__name__} cannot train what format {type(form).__name__} makes: {error}"
+
+
+def _unknown_roles(form: Format) -> Iterator[str]:
+    """One reason per path of the format with a role that its `request` cannot make a prompt for."""
+    for name in ("answer_path", "explanation_path"):
+        unknown = [role for role in getattr(form, name, ()) if role not in form.roles]
+        if unknown:
+            roles = ", ".join(unknown)
+            yield f"{name} of format {type(form).__name__} asks in the role {roles}, which is not in its `roles`"
 
 
 def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:

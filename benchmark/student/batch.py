@@ -7,7 +7,6 @@ is the step's loss. It does not depend on how the step is cut into micro-batches
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -144,14 +143,9 @@ def _longest(examples: Sequence[EncodedExample]) -> int:
     return max(example.length for example in examples)
 
 
-def is_about(term: Term, task: str) -> bool:
-    """Whether the term covers the task; `*` in the names of the term's tasks matches any text."""
-    return any(fnmatch.fnmatchcase(task, pattern) for pattern in term.tasks)
-
-
 def _counts(term: Term, example: EncodedExample) -> list[bool]:
     """Per target token, whether the term counts it. Weight 0 makes a token context; other weights do not matter."""
-    if not is_about(term, example.example.task):
+    if not term.covers(example.example.task):
         return [False] * len(example.target)
     return [
         weight != 0 and (term.span is None or span == term.span)

@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from benchmark.contract import Context, Method
-from benchmark.student.batch import Step, collate, is_about
+from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
 from benchmark.student.settings import Optimization
@@ -239,5 +239,5 @@ class StepStream(IterableDataset[Step]):
 def _refuse_tasks_without_term(examples: Sequence[TrainingExample], terms: Mapping[str, Term]) -> None:
     """Raises ValueError for examples that no term of the loss covers: they would silently train nothing."""
     for task in sorted({example.task for example in examples}):
-        if not any(is_about(term, task) for term in terms.values()):
+        if not any(term.covers(task) for term in terms.values()):
             raise ValueError(f"no term of the loss is about task {task!r}; the terms are {', '.join(sorted(terms))}")

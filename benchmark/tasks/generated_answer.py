@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from benchmark.tasks.statements import before_the_reason, plain_characters, statements, unadorned
+from benchmark.tasks.steps import WrittenSteps
 from benchmark.types import Example, Question
 
 EXTRACTOR_VERSION = 3
@@ -20,7 +21,7 @@ _ONE_NUMBER = re.compile(
 
 
 @dataclass(frozen=True)
-class GeneratedAnswer:
+class GeneratedAnswer(WrittenSteps):
     """A free numeric answer.
 
     Strict reading: the text is one number, with at most a currency or percent sign and Markdown or LaTeX around it.

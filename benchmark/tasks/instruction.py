@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from benchmark.extras import absence
+from benchmark.tasks.steps import WrittenSteps
 from benchmark.types import Example, Question
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ EXTRACTOR_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Instruction:
+class Instruction(WrittenSteps):
     """A free text, graded by the F1 of ROUGE-L (Lin, 2004) against the reference.
 
     ROUGE-L compares lower-case words of letters and digits, without stemming.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from benchmark.tasks.statements import before_the_reason, statements, unadorned
+from benchmark.tasks.steps import WrittenSteps
 from benchmark.types import Example, Question
 
 EXTRACTOR_VERSION = 3
@@ -16,7 +17,7 @@ EXTRACTOR_VERSION = 3
 
 
 @dataclass(frozen=True)
-class MultipleChoice:
+class MultipleChoice(WrittenSteps):
     """A choice among options; the answer is the option's text.
 
     Strict reading: the text is an option, its letter or both. Flexible reading: the option that the text states as its

@@ -1,12 +1,37 @@
-"""Checks whether written reasoning has the steps that a question needs; all generated tasks use it."""
+"""Steps of written reasoning: where they begin, and whether they are the steps that a question needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SEPARATOR = ";"
 """The text between two steps of a rationale."""
+_GAP = re.compile(rf"[\s{SEPARATOR}]+")
+_SENTENCE_ENDS = (".", "!", "?")
+
+
+class WrittenSteps:
+    """How all tasks find steps in a text: at semicolons, at line ends, and between sentences."""
+
+    def steps(self, text: str) -> list[str]:
+        """The steps of a text; each begins with the gap after the step before, so that joined they are the text."""
+        cuts = [
+            gap.start()
+            for gap in _GAP.finditer(text)
+            if gap.start() > 0 and gap.end() < len(text) and _parts_steps(gap[0], text[gap.start() - 1])
+        ]
+        return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])] if text else []
+
+    def join(self, steps: Sequence[str]) -> str:
+        """The steps as one text."""
+        return "".join(steps)
+
+
+def _parts_steps(gap: str, before: str) -> bool:
+    return SEPARATOR in gap or "\n" in gap or before in _SENTENCE_ENDS
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -78,6 +79,13 @@ class TrainingExample:
     extra: Mapping[str, tuple[float, ...]] = field(default_factory=dict, hash=False)
     """Name -> one number per target token, EOS included, from a data policy for its loss (such as advantages)."""
 
+    @classmethod
+    def from_annotation(
+        cls, annotation: Annotation, task: str, prompt: str, target: tuple[Span, ...]
+    ) -> TrainingExample:
+        """An example made from one annotation: in its question's group, with its weight, and its id as the origin."""
+        return cls(annotation.question.id, task, prompt, target, annotation.weight, (annotation.id,))
+
     @property
     def target_text(self) -> str:
         """The whole target, spans joined."""
@@ -100,6 +108,10 @@ class Term:
     def __post_init__(self) -> None:
         if self.per not in get_args(Per):
             raise ValueError(f"a term is a mean per {', '.join(get_args(Per)[:-1])} or group, not per {self.per!r}")
+
+    def covers(self, task: str) -> bool:
+        """Whether the term is about examples of this task; `*` in the names of its tasks matches any text."""
+        return any(fnmatch.fnmatchcase(task, pattern) for pattern in self.tasks)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from benchmark.contract import Format, Task
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.tasks.multiple_choice import MultipleChoice
 from benchmark.tasks.thinking import without_trace
-from benchmark.types import Annotation, Question
+from benchmark.types import Annotation, Question, Span, TrainingExample
 from methods.step_by_step import StepByStepFormat
 
 NUMBER, CHOICE = GeneratedAnswer(), MultipleChoice()
@@ -160,8 +161,6 @@ def test_annotations_that_lack_what_is_needed_are_left_out(form: Format) -> None
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: type(form).__name__)
 def test_the_weight_of_an_annotation_is_that_of_its_examples(form: Format) -> None:
-    from dataclasses import replace
-
     for example in form.examples([replace(annotation(), weight=0.25)], NUMBER):
         assert example.weight == 0.25
 
@@ -200,3 +199,10 @@ def test_what_a_student_learns_of_a_trace(thinking: Any, rationale: str | None, 
     assert [example.target_text for example in examples] == ([] if target is None else [target])
     for example in examples:
         assert form.read(without_trace(example.target_text))[1] == "2"
+
+
+def test_an_example_from_an_annotation_keeps_its_group_weight_and_origin() -> None:
+    row = replace(annotation(), weight=0.25, sample=2)
+    made = TrainingExample.from_annotation(row, "answer", "4+3-5", (Span("2"),))
+    expected = TrainingExample("q1", "answer", "4+3-5", (Span("2"),), weight=0.25, annotations=(row.id,))
+    assert made == expected

@@ -32,7 +32,7 @@ PLUG = '''
 
         folder: str
 
-        def examples(self, annotations, task):
+        def examples(self, annotations, task, data_rng):
             wait_for(Path(self.folder) / "neighbour", 20)
             os._exit(9)
 
@@ -42,12 +42,12 @@ PLUG = '''
 
         folder: str
 
-        def examples(self, annotations, task):
+        def examples(self, annotations, task, data_rng):
             first = not (Path(self.folder) / "neighbour").exists()
             (Path(self.folder) / "neighbour").touch()
             if first:
                 wait_for(Path(self.folder) / "never", 20)
-            return super().examples(annotations, task)
+            return super().examples(annotations, task, data_rng)
 
     def wait_for(path, seconds):
         end = time.monotonic() + seconds

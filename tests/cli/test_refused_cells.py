@@ -167,7 +167,7 @@ PARTS = """
 
     @dataclass(frozen=True)
     class Fails(AnswerOnly):
-        def examples(self, annotations, task):
+        def examples(self, annotations, task, data_rng):
             raise RuntimeError("no luck")
 """
 CONFIGS = {

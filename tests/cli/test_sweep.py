@@ -19,7 +19,7 @@ PLUG = """
 
     @dataclass(frozen=True)
     class Raises(AnswerOnly):
-        def examples(self, annotations, task):
+        def examples(self, annotations, task, data_rng):
             raise RuntimeError("no luck\\nand a second line")
 """
 CONFIGS = {

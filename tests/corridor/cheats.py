@@ -14,7 +14,7 @@ from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.schedule import OneShot
 from benchmark.axes.selection import RandomSelection
 from benchmark.axes.weighting import UniformWeighting
-from benchmark.contract import AskModels, Context, Requirements, Task
+from benchmark.contract import AskModels, Context, DataRng, Requirements, Task
 from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Exemplar
 from benchmark.tasks.generated import GeneratedDataset
@@ -158,9 +158,11 @@ class CheatingCurriculum(Shuffled):
 class CheatingFormat(RationaleThenAnswer):
     cheat: Cheat = gold_through_loading
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         self.cheat(None)
-        return super().examples(annotations, task)
+        return super().examples(annotations, task, data_rng)
 
 
 @dataclass(frozen=True)

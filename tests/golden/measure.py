@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmark.cell.cell import Cell
 from benchmark.corridor import CellRun
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
+from benchmark.random_streams import stream
 from benchmark.records.journal import Journal
 from benchmark.records.record import CellFolder
 from benchmark.running.isolation import isolated
@@ -174,7 +176,8 @@ def _log_probabilities(run: CellRun) -> Iterator[tuple[str, float]]:
     """Per task of the format the mean over the target tokens of the first validation questions, worked solutions."""
     cell = run.cell
     rows = cell.dataset.load().validation[:SCORED]
-    examples = cell.method.format.examples([note for row in rows for note in _worked(row)], cell.dataset.task)
+    notes = [note for row in rows for note in _worked(row)]
+    examples = cell.method.format.examples(notes, cell.dataset.task, partial(stream, "golden"))
     assert examples, "the format makes no training example of a worked solution, so that there is nothing to score"
     scores = run.student.target_log_probabilities(examples)
     for task in sorted({example.task for example in examples}):

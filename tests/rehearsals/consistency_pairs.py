@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.axes.format import RationaleThenAnswer
 from benchmark.axes.loss import CrossEntropy, FixedData
-from benchmark.contract import DataPolicy, Requirements, StepModel, StepState, Task
+from benchmark.contract import DataPolicy, DataRng, Requirements, StepModel, StepState, Task
 from benchmark.types import Annotation, Span, Term, TrainingExample
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class ConsistentPairsFormat(RationaleThenAnswer):
 
     ngram: int = 3
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         by_question: dict[str, list[Annotation]] = {}
         for row in annotations:
             if row.rationale and row.answer is not None:

@@ -42,6 +42,12 @@ class MutualInformation:
         return Requirements()
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        missing = [task for task in (self.target, self.learner) if not any(t.covers(task) for t in of_format.values())]
+        if missing:
+            raise ValueError(
+                f"it couples the tasks {self.target} and {self.learner}, and the format has no "
+                f"{' and no '.join(missing)}; choose format=step_by_step, or loss=cross_entropy"
+            )
         both = Term(frozenset({self.target, self.learner}), self.beta, per="group")
         return {**CrossEntropy().terms(of_format, settings), COUPLING: both}
 

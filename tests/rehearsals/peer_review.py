@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from benchmark.axes.format import RationaleThenAnswer
-from benchmark.contract import STUDENT, AskModels, Context, PlanContext, Requirements, Task
+from benchmark.contract import STUDENT, AskModels, Context, DataRng, PlanContext, Requirements, Task
 from benchmark.teachers.replies import split_answer
 from benchmark.types import (
     Annotation,
@@ -182,9 +182,11 @@ class RationaleAndFeedback:
         """As the plain format."""
         return self.plain.read(text)
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         """The plain format's examples of rationales, then one per feedback, in the question's group."""
-        rationales = self.plain.examples([row for row in annotations if row.kind == "rationale"], task)
+        rationales = self.plain.examples([row for row in annotations if row.kind == "rationale"], task, data_rng)
         feedback = [
             TrainingExample(
                 group=row.question.id,

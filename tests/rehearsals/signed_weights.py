@@ -19,6 +19,7 @@ from benchmark.contract import (
     AskModels,
     Context,
     DataPolicy,
+    DataRng,
     PlanContext,
     Requirements,
     StepModel,
@@ -81,7 +82,9 @@ class KeyStepsFormat(RationaleThenAnswer):
     def requires(self) -> Requirements:
         return Requirements(annotation_kinds=frozenset(self.kinds))
 
-    def examples(self, annotations: Sequence[Annotation], task: Task) -> Sequence[TrainingExample]:
+    def examples(
+        self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
+    ) -> Sequence[TrainingExample]:
         mistakes = {(row.question.id, row.source, row.sample): row for row in annotations if row.kind == "mistake"}
         made = []
         for row in annotations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -12,11 +13,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmark.config import build
+from benchmark.contract import Task
 from benchmark.errors import ConfigError
 from benchmark.tasks import chain_sum, pair_search, trait_choice
 from benchmark.tasks.chain_sum import ChainSums
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
+from benchmark.tasks.generated_answer import GeneratedAnswer
+from benchmark.tasks.multiple_choice import MultipleChoice
 from benchmark.tasks.steps import StepCheck
 from benchmark.types import Example, Question
 
@@ -206,3 +210,47 @@ def test_a_generator_is_a_module_or_a_component(generator: object, reason: str) 
     node = yaml.safe_load((CONF / "chain_sum_long.yaml").read_text(encoding="utf-8")) | {"generator": generator}
     with pytest.raises(ConfigError, match=reason):
         build(node, "dataset", Dataset)
+
+
+# --- steps of any text -----------------------------------------------------------------------------------------------
+
+ANY_TEXT = st.text(st.one_of(st.sampled_from(" ;.\n!?3ab"), st.characters(exclude_categories=["Cs"])), max_size=60)
+ALL_TASKS = pytest.mark.parametrize("family", [GeneratedAnswer(), MultipleChoice()], ids=["numbers", "choices"])
+
+
+@ALL_TASKS
+@given(text=ANY_TEXT, data=st.data())
+def test_steps_join_to_the_text_and_the_first_ones_to_a_beginning_of_it(family: Task, text: str, data: Any) -> None:
+    steps = family.steps(text)
+    assert family.join(steps) == text
+    assert all(steps)
+    first = steps[: data.draw(st.integers(0, len(steps)))]
+    assert text.startswith(family.join(first))
+    assert family.steps(family.join(first)) == first
+
+
+@ALL_TASKS
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("", []),
+        ("4+3=7;7-5=2", ["4+3=7", ";7-5=2"]),
+        ("4+3=7; 7-5=2.", ["4+3=7", "; 7-5=2."]),
+        ("He has 3.5 m. He cuts 1 m!\n\nSo 2.5 m.", ["He has 3.5 m.", " He cuts 1 m!", "\n\nSo 2.5 m."]),
+        ("one line\nanother line\n", ["one line", "\nanother line\n"]),
+        (";begins and ends;", [";begins and ends;"]),
+    ],
+)
+def test_steps_begin_after_semicolons_lines_and_sentences(family: Task, text: str, steps: list[str]) -> None:
+    assert family.steps(text) == steps
+
+
+@TASKS
+def test_a_worked_solution_has_as_many_steps_as_its_check_counts(task: ModuleType) -> None:
+    for example in task.examples(100, random.Random(3), set()):
+        steps = GeneratedAnswer().steps(example.rationale)
+        needed = task.check_steps(example.without_gold(), example.rationale).needed
+        assert len(steps) == needed
+        for begun in range(1, needed + 1):
+            checked = task.check_steps(example.without_gold(), GeneratedAnswer().join(steps[:begun]))
+            assert checked.written == checked.right == begun

@@ -1,0 +1,139 @@
+"""The contract of a loss: what it compares, where its examples come from, and what a step shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from benchmark.contract.axes import Part
+from benchmark.contract.language_models import FrozenModel, StepModel, TextModel
+from benchmark.types import Json, Term, TrainingExample
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from benchmark.student.batch import MicroBatch
+
+
+class StepState(Protocol):
+    """What a loss and its data policy may know about the current optimiser step."""
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done in this fit."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole fit."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """The loss's settings in this stage: its defaults, with the stage's own values over them."""
+        ...
+
+    @property
+    def student(self) -> TextModel:
+        """The student as it is now, to generate and score text."""
+        ...
+
+    @property
+    def frozen(self) -> Mapping[str, FrozenModel]:
+        """The frozen models, under the names in `Requirements.distributions`."""
+        ...
+
+    @property
+    def prepared(self) -> Any:
+        """What `PreparingLoss.prepare` returned before this fit; None for other losses."""
+        ...
+
+    def rng(self, *key: str | int) -> np.random.Generator:
+        """A new random generator from (seed, axis, round, key), the same on all ranks."""
+        ...
+
+
+class DataPolicy(Protocol):
+    """Where the examples of an optimiser step come from: the drawn examples, the student's own text, a replay buffer.
+
+    Only a data policy may have a state, in fields marked `init=False` and `metadata={"identity": False}`. The state
+    starts anew with each initial student, and is kept if a round continues training (`Round.restart=False`).
+    """
+
+    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
+        """The examples of one or more optimiser steps, all made before the first of these steps."""
+        ...
+
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Receives metric -> value: `accuracy` or the task's own metric.
+
+        Called before step 1 and every `optimization.validation_every_n_steps` steps.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Json]:
+        """Its state as plain JSON values, complete enough to resume exactly after an interruption."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Json]) -> None:
+        """Restores the state that `state_dict` returned."""
+        ...
+
+
+@runtime_checkable
+class Loss(Part, Protocol):
+    """How the student is compared with the target or with the distribution of a frozen model."""
+
+    @property
+    def data_policy(self) -> DataPolicy:
+        """Where the examples of an optimiser step come from."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """The settings that a stage may change: name -> default."""
+        ...
+
+    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        """Name -> term of this loss, made from the terms of the format.
+
+        Raises ValueError for a format that it cannot train, and says which one to choose; the plan shows it.
+        """
+        ...
+
+    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
+        """Term -> scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights and denominator."""
+        ...
+
+
+class Preparation(Protocol):
+    """What a loss may use to prepare before a fit."""
+
+    @property
+    def frozen(self) -> Mapping[str, FrozenModel]:
+        """The frozen models, under the names in `Requirements.distributions`."""
+        ...
+
+    @property
+    def earlier(self) -> Any:
+        """What `prepare` returned before the cell's last fit; None before the first, and after an interruption."""
+        ...
+
+    def batches(self, examples: Sequence[TrainingExample]) -> Iterable[MicroBatch]:
+        """Micro-batches with all different examples, each once, in tokens of the student; in no given order."""
+        ...
+
+
+@runtime_checkable
+class PreparingLoss(Loss, Protocol):
+    """A loss that computes something once for its cell, such as the teacher's signals, and reads it in every step."""
+
+    def prepare(self, examples: Sequence[TrainingExample], preparation: Preparation) -> Any:
+        """The value of `StepState.prepared` in the fit that begins; `examples` are what the format made for it.
+
+        Called before every fit. Take from `preparation.earlier` what is there, so that a cell of many rounds computes
+        nothing twice. The value must follow from the arguments alone: after an interruption it is made again.
+        A data policy may train on examples that are not among these.
+        """
+        ...
