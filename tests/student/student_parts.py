@@ -23,7 +23,7 @@ from benchmark.axes.curriculum import Shuffled
 from benchmark.axes.format import AnswerOnly
 from benchmark.axes.loss import CrossEntropy
 from benchmark.cell.context import CellContext
-from benchmark.contract import Method
+from benchmark.contract import Method, Requirements
 from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import Step
 from benchmark.student.encoding import EncodedExample
@@ -243,6 +243,9 @@ class Stages:
     """A curriculum that plays the given stages."""
 
     stages: Sequence[Stage]
+
+    def requires(self) -> Requirements:
+        return Requirements()
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Any) -> Stage | None:
         return self.stages[len(done)] if len(done) < len(self.stages) else None
