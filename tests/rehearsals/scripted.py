@@ -32,6 +32,7 @@ from benchmark.records.journal import as_json
 from benchmark.student.student import Student
 from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Dataset, Splits
+from benchmark.tasks.guard import gold_opened
 from benchmark.teachers.panel import Panel
 from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher, estimated_tokens
 from benchmark.types import Annotation, Pick, PlannedRequest, Question, Reply, Request, TrainingExample, Usage
@@ -196,11 +197,17 @@ def number_of(question_id: str) -> int:
 
 def true_steps(shown: str) -> list[str]:
     """The steps of a chain sum."""
-    return chain_sum.solve(Question("", shown))[0].split(";")
+    return _solved(shown)[0].split(";")
 
 
 def true_answer(shown: str) -> str:
-    return chain_sum.solve(Question("", shown))[1]
+    return _solved(shown)[1]
+
+
+def _solved(shown: str) -> tuple[str, str]:
+    """(rationale, answer), known to a script as to the model that it stands for."""
+    with gold_opened():
+        return chain_sum.solve(Question("", shown))
 
 
 # --- wrappers --------------------------------------------------------------------------------------------------------

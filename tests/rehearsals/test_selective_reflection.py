@@ -194,7 +194,7 @@ def test_each_setting_is_set_where_the_loss_has_that_one(known: Sequence[str]) -
 def test_all_partitions_kept_end_with_everything_and_too_few_questions_are_refused() -> None:
     student = fresh_student()
     curriculum = SelectiveReflection(kept=4)
-    context = context_of(student, method_of(curriculum))
+    context = context_of(student, method_of(curriculum)).for_axis("curriculum")
     stages: list[Stage] = []
     while (stage := curriculum.next_stage(stages, sums(11), context)) is not None:
         stages.append(stage)
