@@ -21,7 +21,7 @@ HOW_TO_DECLARE = (
 """The end of every refusal: how a part gets gold answers."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Closed:
     """One stretch of work during which gold is closed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.axes.annotation import FewShotCot
@@ -99,11 +99,13 @@ def counted_test(context: Any) -> None:
 
 
 Cheat = Callable[[Any], None]
+UNSEEN: Mapping[str, Any] = {"identity": False}
+"""Marks what is no setting of a part."""
 
 
 @dataclass(frozen=True)
 class CheatingSchedule(OneShot):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     def next_round(self, history: Sequence[RoundLog]) -> Round | None:
         if history:
@@ -113,7 +115,7 @@ class CheatingSchedule(OneShot):
 
 @dataclass(frozen=True)
 class CheatingSelection(RandomSelection):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
     declared: bool = False
 
     def requires(self) -> Requirements:
@@ -126,7 +128,7 @@ class CheatingSelection(RandomSelection):
 
 @dataclass(frozen=True)
 class CheatingAnnotator(FewShotCot):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         rows = await super().annotate(pick, context, ask)  # after the teacher has solved the question
@@ -136,7 +138,7 @@ class CheatingAnnotator(FewShotCot):
 
 @dataclass(frozen=True)
 class CheatingWeighting(UniformWeighting):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     def weigh(
         self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
@@ -147,7 +149,7 @@ class CheatingWeighting(UniformWeighting):
 
 @dataclass(frozen=True)
 class CheatingCurriculum(Shuffled):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
         self.cheat(context)
@@ -156,7 +158,7 @@ class CheatingCurriculum(Shuffled):
 
 @dataclass(frozen=True)
 class CheatingFormat(RationaleThenAnswer):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     def examples(
         self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
@@ -167,7 +169,7 @@ class CheatingFormat(RationaleThenAnswer):
 
 @dataclass(frozen=True)
 class CheatingLoss(CrossEntropy):
-    cheat: Cheat = gold_through_loading
+    cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
     def values(self, batch: Any, student: Any, state: Any) -> Mapping[str, Any]:
         self.cheat(None)

@@ -38,6 +38,7 @@ FIT = "tests/student/test_fit.py"
 GENERATION = "tests/student/test_generation.py"
 IDENTITY = "tests/cell/test_identity.py"
 ISOLATION = "tests/running/test_isolation.py"
+GUARD = "tests/corridor/test_guard.py"
 JSONL = "tests/tasks/test_jsonl.py"
 LEAKS = "tests/cli/test_leaks.py"
 LIVE = "tests/teachers/test_live.py"
@@ -237,10 +238,17 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         Mistake(
             "the seal holds nothing",
             (Edit("benchmark/tasks/dataset.py", "self._sealed = True", "self._sealed = False"),),
-            (
-                f"{RULES}::test_reaching_for_the_test_split_fails_the_cell",
-                f"{SPLITS}::test_reading_before_the_seal_is_broken_raises",
-            ),
+            (f"{SPLITS}::test_reading_before_the_seal_is_broken_raises",),
+        ),
+        Mistake(
+            "a part may break the seal",
+            (Edit("benchmark/tasks/dataset.py", '        refuse_test("broke the seal of a test split")\n', ""),),
+            (f"{GUARD}::test_the_cheat_that_unseals_a_test_split_fails_whatever_it_declared",),
+        ),
+        Mistake(
+            "a seal may be broken twice",
+            (Edit("benchmark/tasks/dataset.py", "        if not self._sealed:", "        if False:"),),
+            (f"{GUARD}::test_a_seal_is_broken_once",),
         ),
         Mistake(
             "rounds are validated on test questions",
@@ -287,7 +295,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
     "gold read by a selection": (
         Mistake(
             "gold is given to whoever asks",
-            (Edit("benchmark/cell/context.py", "if self.axis not in self.gold_axes:", "if False:"),),
+            (Edit("benchmark/cell/context.py", "if axis not in self.gold_axes:", "if False:"),),
             (
                 f"{RULES}::test_undeclared_gold_fails_the_cell",
                 f"{CONTEXT}::test_gold_without_a_declaration_is_a_leak_on_every_axis",
@@ -303,6 +311,24 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 ),
             ),
             (f"{RULES}::test_gold_that_one_part_declared_is_not_given_to_another",),
+        ),
+        Mistake(
+            "the guard closes nothing",
+            (Edit("benchmark/tasks/guard.py", "return bool(_closed) and not _opened.get()", "return False"),),
+            (
+                f"{GUARD}::test_the_cheat_that_reads_gold_through_a_dataset_fails",
+                f"{GUARD}::test_no_part_of_a_method_reaches_a_dataset",
+            ),
+        ),
+        Mistake(
+            "a refusal that a part caught is forgotten",
+            (Edit("benchmark/tasks/guard.py", "        stretch.refused.append(error)", "        pass"),),
+            (f"{GUARD}::test_a_part_that_catches_its_refusal_fails_all_the_same",),
+        ),
+        Mistake(
+            "what a teacher opened stays open",
+            (Edit("benchmark/tasks/guard.py", "        _opened.reset(before)", "        pass"),),
+            (f"{GUARD}::test_gold_opened_ends_with_its_block_and_reaches_no_other_thread",),
         ),
         Mistake(
             "a question carries its gold rationale",
