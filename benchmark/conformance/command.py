@@ -20,6 +20,8 @@ NEW_PROCESS = "gives the same in a new process"
 RUNS = "runs"
 CLAIMS = "is claimed, or refused for what the method requires"
 CLAIMS_ONE = "claims at least one dataset"
+USUAL = ("chain_sum", "trait_choice", RECORDED)
+"""What is tried if nothing is said: answers to write, options to choose from, and rows of a file."""
 FIXED = ("method", "mode", "seed", "data_seed", "results_dir", "store_path", "budget.questions")
 """What the checks set themselves."""
 
@@ -82,7 +84,7 @@ def verdicts(tried: Mapping[str, Candidate], conf: Path) -> Iterator[Verdict]:
     yield Verdict("", CLAIMS_ONE, None if claimed else none)
     running: dict[str, Candidate] = {}
     for dataset, each in claimed.items():
-        first = _verdict(dataset, RUNS, lambda one: (one.run(), None)[1], each)
+        first = _verdict(dataset, RUNS, _runs, each)
         yield first
         if first.failure is None:  # else every other rule would say the same
             running[dataset] = each
@@ -91,6 +93,11 @@ def verdicts(tried: Mapping[str, Candidate], conf: Path) -> Iterator[Verdict]:
             if rule != NEW_PROCESS:
                 yield _verdict(dataset, rule, keeps, each)
     yield from _in_a_new_process(running, conf)
+
+
+def _runs(tried: Candidate) -> None:
+    """The plain cell ends without an error."""
+    tried.run()
 
 
 def _in_a_new_process(running: Mapping[str, Candidate], conf: Path) -> Iterator[Verdict]:
@@ -122,13 +129,13 @@ def _read(arguments: Sequence[str], conf: Path) -> tuple[str, tuple[str, ...], t
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise ConfigError(f"{COMMAND} needs the name of a preset: {USAGE}")
     name, *further = arguments
-    datasets = (*generated_datasets(conf), RECORDED)
+    known, datasets = (*generated_datasets(conf), RECORDED), USUAL
     for override in further:
         key, _, value = override.partition("=")
         if key in FIXED or key.startswith("-"):
             raise ConfigError(f"{COMMAND} sets {key} itself; leave {override} out")
         if key == "dataset":
-            known, datasets = datasets, tuple(value.split(","))
+            datasets = tuple(value.split(","))
             for dataset in datasets:
                 if dataset not in known:
                     raise ConfigError(

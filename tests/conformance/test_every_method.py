@@ -21,7 +21,6 @@ from benchmark.conformance.candidate import Candidate, candidate, traces_of_a_ne
 from benchmark.conformance.miniature import RECORDED, write_recorded_dataset
 from benchmark.conformance.observed import Traces
 from benchmark.contract import Requirements
-from tests.cells import composed_cell
 
 
 class Pair(NamedTuple):
@@ -54,9 +53,7 @@ class Cells:
     def of(self, pair: Pair) -> Candidate:
         """The pair, as the rules look at it."""
         if pair not in self.tried:
-            made = candidate(CONF, pair.method, pair.dataset, self.recorded)
-            made._cell = composed_cell(made.overrides)
-            self.tried[pair] = made
+            self.tried[pair] = candidate(CONF, pair.method, pair.dataset, self.recorded)
         return self.tried[pair]
 
     def claimed(self) -> list[Pair]:

@@ -46,3 +46,22 @@ def test_a_new_method_needs_one_file_and_its_yamls_and_no_edit_here(tmp_path: Pa
     assert record["identity"]["format"]["_target_"] == "my_methods.answer_first.AnswerFirst"
     assert list(record["identity"]["sources"]) == ["my_methods.answer_first"]
     assert record["train"]["optimiser_steps"] == 4
+
+
+def test_the_new_method_is_checked_where_it_lies(tmp_path: Path) -> None:
+    for name, text in files_on_the_page().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    printed = "python -m benchmark check-method answer_first hydra.searchpath=[my_conf]"
+    assert printed in PAGE.read_text(encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, *printed.split()[1:], "dataset=chain_sum"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PAGE.parents[2])])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(" checks ok, 0 failed\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my_conf", "my_methods"]
