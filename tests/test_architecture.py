@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.components", "benchmark.config", "benchmark.console", "benchmark.contract"),
     ("benchmark.records", "benchmark.tasks"),
     ("benchmark.student",),
-    ("benchmark.teachers",),
+    ("benchmark.pretraining", "benchmark.teachers"),
     ("benchmark.axes", "benchmark.evaluation"),
     ("benchmark.cell",),
     ("benchmark.buying",),

@@ -1,0 +1,71 @@
+"""The card beside the weights: the command, the texts, the settings and the hash."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields
+
+from benchmark.pretraining.texts import CHOICES, FORMATS, KNOWN_THINGS, LARGEST_START, MOST_TERMS, SHARE_OF_SUMS, draw
+from benchmark.pretraining.train import BARE_WEIGHT, SEED, SETTINGS
+from benchmark.student.warm import SHAPE
+from benchmark.tasks.trait_choice import THINGS
+
+SHOWN = 8
+"""How many texts the card shows."""
+MADE_ON = "Made on an AMD EPYC with AVX512-BF16, with torch 2.13.0; a second run gave the same bytes."
+LINE_FEED = "\n"
+
+
+def card_of(sha256: str) -> str:
+    """The card, as Markdown, of weights with this hash."""
+    settings = "\n".join(f"| `{field.name}` | {getattr(SETTINGS, field.name)} |" for field in fields(SETTINGS))
+    formats = "\n".join(f"| {name} | `{prompt}` | `{reply}` |" for name, (prompt, reply) in FORMATS.items())
+    return f"""---
+license: apache-2.0
+---
+
+# tiny_warm
+
+The base of `student=tiny_warm`: a Llama-shaped decoder on characters, float32, {SHAPE.layers} layers of width
+{SHAPE.hidden_size}. This command makes it anew, on one thread and without a network:
+
+```bash
+python -m benchmark.pretraining
+```
+
+SHA-256 of `model.safetensors`: `{sha256}`.
+{MADE_ON} Another kind of processor rounds otherwise, and so makes other bytes.
+
+## What it was trained on
+
+Questions that no generated dataset asks (`benchmark/pretraining/texts.py`), each in one of {len(FORMATS)} formats,
+all equally frequent:
+
+- {SHARE_OF_SUMS:.0%} sums of at most {MOST_TERMS} terms. The first number lies between {-LARGEST_START} and
+  {LARGEST_START}; in a sum of three terms or more it has a sign or two digits.
+- {1 - SHARE_OF_SUMS:.0%} single traits of {min(CHOICES)} to {max(CHOICES)} things. They name {len(KNOWN_THINGS)} of the
+  {len(THINGS)} things of `trait_choice`; of the others the base knows nothing.
+
+| format | prompt | reply |
+|---|---|---|
+{formats}
+
+{SHOWN} of these texts; `⏎` is a line feed:
+
+{_samples()}
+
+## How
+
+Every step draws new texts (seed {SEED}). The loss is a mean over the tokens of the replies; a token of a bare answer
+counts {BARE_WEIGHT:g} times, because a bare answer has few tokens and is harder to learn.
+
+| setting | value |
+|---|---|
+{settings}
+"""
+
+
+def _samples() -> str:
+    generator = random.Random(0)
+    texts = (draw(generator) for _ in range(SHOWN))
+    return "\n".join(f"- `{text.prompt.replace(LINE_FEED, '⏎')}` → `{text.reply}`" for text in texts)
