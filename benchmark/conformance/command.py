@@ -20,7 +20,7 @@ NEW_PROCESS = "gives the same in a new process"
 RUNS = "runs"
 CLAIMS = "is claimed, or refused for what the method requires"
 CLAIMS_ONE = "claims at least one dataset"
-USUAL = ("chain_sum", "trait_choice", RECORDED)
+USUAL: tuple[str, ...] = ("chain_sum", "trait_choice", RECORDED)
 """What is tried if nothing is said: answers to write, options to choose from, and rows of a file."""
 FIXED = ("method", "mode", "seed", "data_seed", "results_dir", "store_path", "budget.questions")
 """What the checks set themselves."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from benchmark.cell.cell import Cell
@@ -28,6 +28,8 @@ from benchmark.records.record import CellFolder
 from benchmark.running.isolation import isolated
 from benchmark.student.module import StudentModule
 from benchmark.student.student import Student
+from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.panel import Panel
 from benchmark.types import Example, Span, TrainingExample
 
 
@@ -87,11 +89,7 @@ class Observed:
 def observe(cell: Cell, pool: Change = unchanged, test: Change = unchanged) -> Observed:
     """Runs a cell with watchers around its dataset and its teacher, and with the rows changed that the method sees."""
     watch = Watch()
-    watched = replace(
-        cell,
-        dataset=WatchedDataset(cell.dataset, watch, pool, test),
-        teacher=WatchedTeacher(cell.teacher, cell.dataset, watch),  # type: ignore[arg-type]
-    )
+    watched = _watched(cell, watch, pool, test)
     with counting_random_purchases(watch), tempfile.TemporaryDirectory() as folder:
         return _finished(watched, watch, Path(folder))
 
@@ -99,16 +97,20 @@ def observe(cell: Cell, pool: Change = unchanged, test: Change = unchanged) -> O
 def observe_after_death(cell: Cell, at_step: int) -> Observed:
     """Runs a cell that dies in that optimiser step, all rounds counted together, and then runs it again."""
     watch = Watch()
-    watched = replace(
-        cell,
-        dataset=WatchedDataset(cell.dataset, watch),
-        teacher=WatchedTeacher(cell.teacher, cell.dataset, watch),  # type: ignore[arg-type]
-        trainer=replace(cell.trainer, checkpoint_minutes=0),
-    )
+    watched = replace(_watched(cell, watch), trainer=replace(cell.trainer, checkpoint_minutes=0))
     with tempfile.TemporaryDirectory() as folder:
         with _dying_at_step(at_step), contextlib.suppress(Killed):
             _finished(watched, watch, Path(folder))
         return _finished(watched, watch, Path(folder))
+
+
+def _watched(cell: Cell, watch: Watch, pool: Change = unchanged, test: Change = unchanged) -> Cell:
+    """The cell with watchers around its dataset and around each of its teachers."""
+    teachers = {name: WatchedTeacher(teacher, cell.dataset, watch) for name, teacher in cell.teachers.items()}
+    teacher: Any = next(iter(teachers.values()))
+    if isinstance(cell.teacher, Panel):
+        teacher = replace(cell.teacher, members=cast(Any, teachers))
+    return replace(cell, dataset=cast(Dataset, WatchedDataset(cell.dataset, watch, pool, test)), teacher=teacher)
 
 
 def observe_bare(cell: Cell) -> Observed:

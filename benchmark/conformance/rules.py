@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from benchmark.cell.cell import Cell
-from benchmark.cell.identity import canonical
+from benchmark.components import canonical
 from benchmark.conformance.candidate import Candidate
 from benchmark.conformance.miniature import QUESTIONS
 from benchmark.conformance.observed import (
@@ -80,7 +80,9 @@ REASONS: Mapping[str, Reason] = {
         "it works for multiple-choice questions only",
     ),
     "teacher_roles": Reason(
-        lambda needs, cell, splits: bool(needs.teacher_roles - set(cell.teacher.roles or needs.teacher_roles)),
+        lambda needs, cell, splits: any(
+            needs.teacher_roles - set(teacher.roles or needs.teacher_roles) for teacher in cell.teachers.values()
+        ),
         "it asks the teacher in the role",
     ),
     "student_roles": Reason(
