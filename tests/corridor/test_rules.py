@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from benchmark import corridor
 from benchmark.cell.cell import Cell
+from benchmark.errors import LeakError
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.run_cell import Outcome, run_cell
 from benchmark.running import examination
@@ -64,7 +66,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_test_split_is_opened_once_and_only_at_the_end(tmp_path: Path, events: list[str]) -> None:
     """Without a teacher, whose own copy of the questions would be opened too."""
-    run(miniature("method=gold_answers", schedule=Rounds()), tmp_path)
+    with suppress(LeakError):  # an earlier opening makes that at the end raise; the events say where it was
+        run(miniature("method=gold_answers", schedule=Rounds()), tmp_path)
     assert events == ["fit", "evaluate"] * 3 + ["unseal", "open", "evaluate"]
 
 
@@ -107,7 +110,8 @@ def test_a_teachers_copy_of_the_questions_is_never_the_cells(tmp_path: Path) -> 
             return splits
 
     spied = replace(cell, dataset=SameSplits(), teacher=_OpensOn(cell.teacher, cell.dataset))
-    run(spied, tmp_path)
+    with suppress(LeakError):  # as above
+        run(spied, tmp_path)
     assert states == [True] * 3
     assert splits.test._sealed is False
 
