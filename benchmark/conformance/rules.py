@@ -24,7 +24,7 @@ from benchmark.conformance.observed import (
     observe,
     observe_after_death,
 )
-from benchmark.contract import Requirements
+from benchmark.contract import ExplainingFormat, Requirements
 from benchmark.planning.worst_case import annotation_context
 from benchmark.student.frozen import NoAssistant
 from benchmark.student.load import load_student
@@ -104,6 +104,10 @@ REASONS: Mapping[str, Reason] = {
         lambda needs, cell, splits: needs.teacher_probabilities, "it reads the teacher's probabilities"
     ),
     "distributions": Reason(lambda needs, cell, splits: bool(needs.distributions), "its loss compares"),
+    "explanations": Reason(
+        lambda needs, cell, splits: needs.explanations and not isinstance(cell.method.format, ExplainingFormat),
+        "it asks the student for explanations",
+    ),
 }
 """Per requirement the only reason for which the plan may refuse a method a dataset."""
 

@@ -17,8 +17,11 @@ from benchmark.types import Example, Question
 
 
 @runtime_checkable
-class GradedTask(Task, Protocol):
-    """A task that grades answers in [0, 1]. Its metric replaces accuracy in validation and records."""
+class GradedTask(Protocol):
+    """A `Task` that grades answers in [0, 1]. Its metric replaces accuracy in validation and records.
+
+    It names these two alone, so that no other member that a task lacks makes its own metric be passed over.
+    """
 
     metric: str
     """The metric's name in records."""
