@@ -14,6 +14,8 @@ from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Display
+from benchmark.evaluation.accuracy import Evaluation
+from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import CellResult
@@ -33,7 +35,7 @@ from benchmark.tasks.guard import gold_closed
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.traffic import traffic_of, traffic_since
-from benchmark.types import Annotation, Json, Round, RoundLog, TrainingExample
+from benchmark.types import Annotation, Json, Pick, Round, RoundLog, TrainingExample
 
 
 class CellRun:
@@ -96,7 +98,7 @@ class CellRun:
         bar = self.display.bar(_in_round("weighting", round_), None)
         with bar, gold_closed("weighting", method.weighting.requires().gold):
             weights = method.weighting.weigh(new, state.annotations, context.for_axis("weighting"))
-        state.annotations = reweighted([*state.annotations, *new], dict(weights))
+        state.annotations = reweighted([*state.annotations, *new], weights)
         kept = [row for row in state.annotations if row.weight > 0]
         with gold_closed("format", method.format.requires().gold):
             data_rng = context.for_axis("format").data_rng
@@ -107,7 +109,7 @@ class CellRun:
         self._train(examples, context)
         self._count_unused(kept, examples)
         evaluation = self.examination.validate()
-        self._log({f"validation/{evaluation.metric}": evaluation.value}, state.fits[-1].optimiser_steps)
+        self._log_validation(evaluation, self._steps_done())
         state.book_work()
         log = RoundLog(
             round=round_,
@@ -138,8 +140,11 @@ class CellRun:
             rest = picks[len(before) :]
             new = self.purchase.buy_round(rest, context, share_so_far, done, keep, self.display.say)
         state.settled += self.meter.settle()
-        state.bought += [bought.question_id for bought in (*before, *new)]
-        return [row for bought in (*before, *new) for row in bought.annotations]
+        bought = [*before, *new]
+        ids = [each.question_id for each in bought]
+        state.bought += ids
+        state.picks += _ranked(picks, index, frozenset(ids))
+        return [replace(row, round=index) for each in bought for row in each.annotations]
 
     def _train(self, examples: Sequence[TrainingExample], context: CellContext) -> None:
         """Fits the student, unless an earlier attempt has finished this fit."""
@@ -168,6 +173,7 @@ class CellRun:
                 journal=FitJournal(self.journal, f"{folder}/fit", every_seconds, state),
                 loggers=self.loggers,
                 advance=advance,
+                during=state.clock.within,
             )
         state.counters["truncated_training_examples"] += report.truncated_examples
         state.finish_fit(self.journal, folder, report, self.policy)
@@ -175,9 +181,12 @@ class CellRun:
 
     def _finish(self) -> CellResult:
         """Opens the test split, once and last; returns the content of the record."""
+        self.state.clock.enter("evaluation")
         test, samples = self.examination.test(), self.examination.sample()
         self.state.counters["left_out_rows"] = self.splits.left_out
         self.folder.write_annotations(self.state.annotations)
+        self.folder.write_picks(self.state.picks)
+        self.folder.write_stages([stage for report in self.state.fits for stage in report.stages])
         further = [self.examination.test_further(dataset) for dataset in self.cell.extra_datasets]
         leaks = self.examination.leaks(self.cell.dataset)
         with self.display.bar("testing the teacher", None):
@@ -194,7 +203,7 @@ class CellRun:
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit."""
         evaluation = self.examination.validate_inside_fit()
-        self._log({f"validation/{evaluation.metric}": evaluation.value}, step)
+        self._log_validation(evaluation, self._steps_done() + step)
         return {evaluation.metric: evaluation.value}
 
     def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
@@ -204,9 +213,21 @@ class CellRun:
         counters["unused_annotations"] = len({row.id for row in kept} - used)
         counters["unparsed_annotations"] = sum(row.answer is None for row in annotations)
 
-    def _log(self, metrics: dict[str, float], step: int) -> None:
+    def _steps_done(self) -> int:
+        """The optimiser steps of all finished fits: curves go on behind them, also where the student restarts."""
+        return sum(report.optimiser_steps for report in self.state.fits)
+
+    def _log_validation(self, evaluation: Evaluation, step: int) -> None:
+        metrics = {f"validation/{evaluation.metric}": evaluation.value, "round": len(self.state.history)}
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
+
+
+def _ranked(picks: Sequence[Pick], round_index: int, bought: frozenset[str]) -> list[RankedQuestion]:
+    return [
+        RankedQuestion(round_index, rank, pick.question.id, pick.score, pick.evidence, pick.question.id in bought)
+        for rank, pick in enumerate(picks, 1)
+    ]
 
 
 def _in_round(activity: str, round_: Round) -> str:

@@ -27,6 +27,7 @@ from benchmark.types import (
     Stage,
     Term,
     TrainingExample,
+    Weight,
 )
 
 if TYPE_CHECKING:
@@ -216,10 +217,8 @@ class Annotator(Part, Protocol):
 class Weighting(Part, Protocol):
     """How far each annotation is trusted."""
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
-        """Annotation id -> (weight in [0, 1], reason). An id left out keeps its weight; 0 drops a paid annotation."""
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
+        """Annotation id -> weight, with its reason and evidence. An id left out keeps its weight."""
         ...
 
 

@@ -116,21 +116,25 @@ def cell_loggers(
 
 
 def gather(attempts: Path, folder: Path) -> None:
-    """Copies the logs of all attempts into the cell's folder, and joins their curves; a later attempt wins."""
-    curves: dict[tuple[str, frozenset[str]], dict[str, str]] = {}
+    """Copies the logs of all attempts into the cell's folder, and joins their curves; a later attempt wins.
+
+    A round may log the same things at the same step as the one before: its first validation, of a student that
+    restarted. So rows of different rounds are different rows.
+    """
+    curves: dict[tuple[str, str, frozenset[str]], dict[str, str]] = {}
     for attempt in sorted(attempts.iterdir()):
         for run in attempt.glob("wandb/*run-*"):
             # W&B goes on writing for a while: a moved folder takes its open files along, a copy would be cut short.
             (folder / "wandb").mkdir(exist_ok=True)
             run.rename(folder / "wandb" / run.name)
         shutil.copytree(attempt, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("wandb"))
-        curves.update({(row["step"], frozenset(row)): row for row in _rows(attempt / METRICS)})
+        curves.update({(row["step"], row.get("round", ""), frozenset(row)): row for row in _rows(attempt / METRICS)})
     if curves:
         names = sorted({name for row in curves.values() for name in row})
         with (folder / METRICS).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
-            writer.writerows(curves.values())
+            writer.writerows(sorted(curves.values(), key=lambda row: int(row["step"])))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.records.catalog import RECORD
 from benchmark.records.contents import contents
+from benchmark.records.evidence import RankedQuestion, TrainedStage
 from benchmark.records.schema import Record
 from benchmark.types import Annotation, Prediction, SampledAnswer
 
@@ -46,6 +48,16 @@ class CellFolder:
     def write_annotations(self, annotations: Sequence[Annotation]) -> None:
         """One row per annotation; evidence, prompts and replies as JSON text."""
         self._write_table("annotations", [_annotation_row(row) for row in annotations])
+
+    def write_picks(self, ranked: Sequence[RankedQuestion]) -> None:
+        """One row per question that a selection ranked in a round, bought or not; evidence as JSON text."""
+        rows = [{**asdict(row), "score": _float(row.score), "evidence": _json(row.evidence)} for row in ranked]
+        self._write_table("picks", rows)
+
+    def write_stages(self, stages: Sequence[TrainedStage]) -> None:
+        """One row per stage of training; settings and memory as JSON text."""
+        texts = [{"settings": _json(row.settings), "memory": _json(row.memory)} for row in stages]
+        self._write_table("stages", [{**asdict(row), **text} for row, text in zip(stages, texts, strict=True)])
 
     def _write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         import pandas as pd
@@ -90,10 +102,20 @@ def _free_name(folder: Path, cell_id: str) -> Path:
     return folder / f"{cell_id}-{number}"
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _float(value: float | None) -> float:
+    """The number as a float, NaN for None, so that every cell's column has one type; the file has null for NaN."""
+    return math.nan if value is None else float(value)
+
+
 def _annotation_row(row: Annotation) -> dict[str, Any]:
     exchanges = [asdict(exchange) for exchange in row.exchanges]
     return {
         "id": row.id,
+        "round": row.round,
         "question_id": row.question.id,
         "question": row.question.text,
         "kind": row.kind,
@@ -103,6 +125,7 @@ def _annotation_row(row: Annotation) -> dict[str, Any]:
         "answer": row.answer,
         "weight": row.weight,
         "reason": row.reason,
-        "evidence": json.dumps(row.evidence, ensure_ascii=False),
-        "exchanges": json.dumps(exchanges, ensure_ascii=False),
+        "weight_evidence": _json(row.weight_evidence),
+        "evidence": _json(row.evidence),
+        "exchanges": _json(exchanges),
     }

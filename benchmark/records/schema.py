@@ -112,6 +112,9 @@ class CellResult(RecordPart):
     """By teacher; absent where no live teacher was configured."""
     train: TrainingRecord
     """Steps, tokens and time of training."""
+    seconds_by_phase: dict[str, Number] = Field(default_factory=dict)
+    """By phase: wall-clock seconds of `selection`, `annotation`, `weighting`, `training`, `evaluation`, and inside of
+    training `curriculum` and `data_policy`, which count apart from it; empty in older records."""
     counters: dict[str, Number] = Field(default_factory=dict)
     """What was cut, dropped, left out or could not be read, by name; a further test set's end in `/NAME`."""
 

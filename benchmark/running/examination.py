@@ -134,11 +134,12 @@ class Examination:
 
     def _measure(self, examples: Sequence[Example], task: Task, advance: Callable[[int], None]) -> Evaluation:
         student, form, settings = self.models.student, self.cell.method.format, self.cell.evaluation
+        by, longest = settings.option_likelihood, settings.max_new_tokens
         self.state.book_work()
-        if settings.option_likelihood is None:
-            evaluation = evaluate(student, examples, form, task, settings.max_new_tokens, advance)
-        else:
-            by, longest = settings.option_likelihood, settings.max_new_tokens
-            evaluation = choose(student, examples, form, task, by, longest, advance)
+        with self.state.clock.within("evaluation"):
+            if by is None:
+                evaluation = evaluate(student, examples, form, task, longest, advance)
+            else:
+                evaluation = choose(student, examples, form, task, by, longest, advance)
         self.models.usage_since_last_call()  # taken, and not booked
         return evaluation

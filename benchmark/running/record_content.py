@@ -86,6 +86,7 @@ def result(
         teacher_reference=None if reference is None else TeacherReference(**reference),
         **optional,
         train=_training(state.fits, state.history),
+        seconds_by_phase=dict(sorted(state.clock.totals().items())),
         counters=dict(sorted({**state.counters, **_cuts(state)}.items())),
     )
 
@@ -151,6 +152,8 @@ def ledger_entries(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:
 
 
 def _training(fits: Sequence[FitReport], history: Sequence[RoundLog]) -> TrainingRecord:
-    names = [field.name for field in dataclasses.fields(FitReport) if field.name != "truncated_examples"]
+    names = [
+        field.name for field in dataclasses.fields(FitReport) if field.name not in ("truncated_examples", "stages")
+    ]
     sums = {name: sum(getattr(report, name) for report in fits) for name in names}
     return TrainingRecord(final_student_steps=final_student_steps(history), **sums)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.contract import DataPolicy
+from benchmark.records.evidence import PhaseClock, RankedQuestion
 from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.running.cell_models import CellModels
 from benchmark.student.fit import FitReport
@@ -29,6 +30,8 @@ class ResumableState:
     """Ids of the questions that are bought, in order of purchase."""
     annotations: list[Annotation] = field(default_factory=list)
     """All annotations with their weights of today; dropped ones have weight 0."""
+    picks: list[RankedQuestion] = field(default_factory=list)
+    """All questions that selections ranked, bought or not, round after round."""
     fits: list[FitReport] = field(default_factory=list)
     """One report per finished fit."""
     counters: Counter[str] = field(default_factory=Counter)
@@ -37,6 +40,8 @@ class ResumableState:
     """The running round's sums of `Context.note`."""
     settled: list[str] = field(default_factory=list)
     """Marks of payments for replies that no question used; the ledger holds their cost already."""
+    clock: PhaseClock = field(default_factory=PhaseClock)
+    """Adds up the seconds of each phase, earlier attempts included."""
     phase: str = ""
     """The phase under which tokens of local models are booked as `computed`, such as `selection` or `training`."""
 
@@ -46,8 +51,9 @@ class ResumableState:
             self.ledger.compute(f"{name}/{self.phase}", usage)
 
     def enter(self, phase: str) -> None:
-        """Begins a phase: from now on tokens of local models are booked on it."""
+        """Begins a phase: from now on seconds and tokens of local models are booked on it."""
         self.book_work()
+        self.clock.enter(phase)
         self.phase = phase
 
     def tallies(self) -> Json:
@@ -58,6 +64,7 @@ class ResumableState:
                 "ledger": self.ledger,
                 "counters": self.counters,
                 "notes": self.notes,
+                "seconds": self.clock.totals(),
                 "models": {name: model.counters for name, model in self.models.local.items()},
             }
         )
@@ -68,6 +75,7 @@ class ResumableState:
         self.ledger.charged, self.ledger.spent, self.ledger.computed = ledger.charged, ledger.spent, ledger.computed
         _refill(self.counters, tallies["counters"])
         _refill(self.notes, tallies["notes"])
+        self.clock.restore(tallies["seconds"])
         for name, model in self.models.local.items():
             _refill(model.counters, tallies["models"][name])
         self.models.usage_since_last_call()  # what they did to get here was counted by the attempt that did it first
@@ -75,7 +83,8 @@ class ResumableState:
     def finish_round(self, journal: Journal, log: RoundLog, policy: DataPolicy) -> None:
         """Adds a finished round, and writes everything that the next round needs into the journal."""
         self.history.append(log)
-        everything = {name: getattr(self, name) for name in ("history", "bought", "annotations", "fits", "settled")}
+        names = ("history", "bought", "annotations", "picks", "fits", "settled")
+        everything = {name: getattr(self, name) for name in names}
         end = {**as_json(everything), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
         journal.write(f"{round_folder(log.round.index)}/end.json", end)
         for name in ("weights.json", "weights.safetensors"):
@@ -98,6 +107,7 @@ class ResumableState:
         self.history = from_json(list[RoundLog], end["history"])
         self.bought = end["bought"]
         self.annotations = from_json(list[Annotation], end["annotations"])
+        self.picks = from_json(list[RankedQuestion], end["picks"])
         self.fits = from_json(list[FitReport], end["fits"])
         self.settled = end["settled"]
         self.restore(end["tallies"])

@@ -6,8 +6,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from benchmark.console.progress import Advance, show_nothing
 from benchmark.contract import Context, Method
 from benchmark.interruption import held_back
+from benchmark.records.evidence import TrainedStage
 from benchmark.student.checkpoint import Checkpointing, FitJournal
 from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
@@ -26,7 +27,7 @@ from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
 from benchmark.student.prepared import Prepared
 from benchmark.student.settings import Optimization, TrainerSettings, settled
-from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation
+from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation, untimed
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
 
@@ -58,6 +59,8 @@ class FitReport:
     """Floating-point operations, estimated as 6 per weight and token."""
     truncated_examples: int
     """How many different examples were cut to fit the window."""
+    stages: tuple[TrainedStage, ...] = ()
+    """The stages of the curriculum, in order."""
 
 
 class _Ticker(pl.Callback):
@@ -89,6 +92,7 @@ def fit(
     journal: FitJournal | None = None,
     loggers: Sequence[Any] = (),
     advance: Advance = show_nothing,
+    during: Callable[[str], AbstractContextManager[None]] = untimed,
 ) -> FitReport:
     """Trains the student in place for `optimization.max_steps` optimiser steps.
 
@@ -106,6 +110,7 @@ def fit(
             None (the default) stores nothing.
         loggers: Lightning loggers of loss and learning rate; none by default.
         advance: called with the number of optimiser steps just done; does nothing by default.
+        during: counts the seconds of `curriculum` and `data_policy` apart; does nothing by default.
 
     Raises:
         ValueError: for no examples, an invalid stage, or a curriculum whose stages do not fill the steps.
@@ -119,8 +124,8 @@ def fit(
     started, device = time.perf_counter(), student.network.device
     checkpoint = None if journal is None else journal.usable_checkpoint()
     seconds_before = 0.0 if journal is None else journal.seconds_before
-    state = FitState(optimization.max_steps, student, context.for_axis("loss").rng, frozen)
-    state.prepared = (prepared or Prepared()).for_fit(method.loss, examples, student, frozen, settings)
+    ready = (prepared or Prepared()).for_fit(method.loss, examples, student, frozen, settings)
+    state = _initial_state(optimization.max_steps, student, context.for_axis("loss"), frozen, ready, during)
     stream = StepStream(
         method,
         examples,
@@ -149,12 +154,37 @@ def fit(
         )
     student.network.zero_grad()  # the last step leaves its gradients
     student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
-    if module.steps != optimization.max_steps:
-        raise ValueError(
-            f"the curriculum's stages filled {module.steps} of the round's {optimization.max_steps} optimiser steps; "
-            "their shares must add up to 1"
-        )
+    _refuse_unfilled(module.steps, optimization.max_steps)
     return _report(module, stream, seconds_before + time.perf_counter() - started)
+
+
+def _refuse_unfilled(steps: int, wanted: int) -> None:
+    if steps != wanted:
+        raise ValueError(
+            f"the curriculum's stages filled {steps} of the round's {wanted} optimiser steps; their shares must add up "
+            "to 1"
+        )
+
+
+def _initial_state(
+    steps: int,
+    student: Student,
+    context: Context,
+    frozen: Mapping[str, Frozen],
+    prepared: Any,
+    during: Callable[[str], AbstractContextManager[None]],
+) -> FitState:
+    """The state before the first step; `context` is that of the loss."""
+    return FitState(
+        steps,
+        student,
+        context.rng,
+        frozen,
+        prepared=prepared,
+        round_index=context.round.index,
+        steps_before=sum(log.optimiser_steps for log in context.history),
+        during=during,
+    )
 
 
 def _report(module: StudentModule, stream: StepStream, seconds: float) -> FitReport:
@@ -168,6 +198,7 @@ def _report(module: StudentModule, stream: StepStream, seconds: float) -> FitRep
         seconds=seconds,
         flops=6.0 * module.student.parameters * module.tokens,
         truncated_examples=truncated,
+        stages=stream.trained(),
     )
 
 

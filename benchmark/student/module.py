@@ -112,7 +112,6 @@ class StudentModule(pl.LightningModule):
         self.response_tokens += batch.response_tokens
         if self.trainer.loggers and self.state.step % self.log_every_n_steps == 0:
             numbers = {f"train/{name}": value for name, value in values.items()}
+            numbers |= {"train/loss": total, "train/learning_rate": learning_rate, "round": self.state.round_index}
             for logger in self.trainer.loggers:
-                logger.log_metrics(
-                    {**numbers, "train/loss": total, "train/learning_rate": learning_rate}, step=self.state.step
-                )
+                logger.log_metrics(numbers, step=self.state.steps_before + self.state.step)

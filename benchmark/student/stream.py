@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from benchmark.contract import Context, Method
+from benchmark.records.evidence import TrainedStage
 from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
@@ -18,6 +20,11 @@ from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed
 from benchmark.types import Json, Stage, Term, TrainingExample
+
+
+def untimed(phase: str) -> AbstractContextManager[None]:
+    """Counts nothing."""
+    return nullcontext()
 
 
 @dataclass
@@ -38,6 +45,12 @@ class FitState:
     """The loss settings of the running stage, defaults included."""
     prepared: Any = None
     """What the loss prepared before this fit; None for a loss that prepares nothing."""
+    round_index: int = 0
+    """The index of the round that the fit belongs to."""
+    steps_before: int = 0
+    """Optimiser steps of all earlier rounds: curves go on behind them."""
+    during: Callable[[str], AbstractContextManager[None]] = untimed
+    """Counts the seconds of a phase inside of the fit."""
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new generator; it depends on the cell's seed, the loss axis, the round and the key."""
@@ -140,7 +153,7 @@ class StepStream(IterableDataset[Step]):
         if number < len(self.stages):
             return self.stages[number]
         curriculum = self.method.curriculum
-        with gold_closed("curriculum", curriculum.requires().gold):
+        with self.state.during("curriculum"), gold_closed("curriculum", curriculum.requires().gold):
             stage = curriculum.next_stage(self.stages, self.examples, self.context)
         if stage is None:
             return None
@@ -151,6 +164,32 @@ class StepStream(IterableDataset[Step]):
             raise ValueError(f"stage {number} sets {', '.join(unknown)}, which this loss does not know")
         self.stages.append(self.write_down(stage))
         return self.stages[number]
+
+    def trained(self) -> tuple[TrainedStage, ...]:
+        """The stages of the finished fit, for the record."""
+        rows, first, share = [], 0, 0.0
+        for number, stage in enumerate(self.stages):
+            share += stage.share
+            last = round(self.optimization.max_steps * share)
+            settings = {**self.method.loss.settings, **stage.settings}
+            groups = tuple(dict.fromkeys(example.group for example in stage.examples))
+            rows.append(
+                TrainedStage(
+                    round=self.state.round_index,
+                    stage=number,
+                    first_step=first,
+                    steps=last - first,
+                    examples=len(stage.examples),
+                    groups=len(groups),
+                    order=groups,
+                    shuffle=stage.shuffle,
+                    fresh_optimiser=stage.fresh_optimiser,
+                    settings={name: float(value) for name, value in settings.items()},  # as they are read back
+                    memory=stage.memory,
+                )
+            )
+            first = last
+        return tuple(rows)
 
     def _last_step(self, stage: Stage) -> int:
         """The step at which the stage ends."""
@@ -172,7 +211,10 @@ class StepStream(IterableDataset[Step]):
             next(drawn)
         while self.state.step < last:
             self._validate_where_due()
-            supplied = list(self.method.loss.data_policy.supply(next(drawn), self.state))[: last - self.state.step]
+            examples_drawn = next(drawn)
+            with self.state.during("data_policy"):
+                supplied = list(self.method.loss.data_policy.supply(examples_drawn, self.state))
+            supplied = supplied[: last - self.state.step]
             self.position.drawn += 1
             if not supplied:
                 raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")

@@ -4,7 +4,7 @@ from benchmark.types.answers import Prediction, SampledAnswer
 from benchmark.types.questions import Example, Json, Pick, Question
 from benchmark.types.requests import Contrast, Exchange, Finish, PlannedRequest, Reply, Request, Thinking, Usage
 from benchmark.types.rounds import Round, RoundLog
-from benchmark.types.training import Annotation, Per, Span, Stage, Term, TrainingExample
+from benchmark.types.training import Annotation, Per, Span, Stage, Term, TrainingExample, Weight
 
 __all__ = [
     "Annotation",
@@ -29,4 +29,5 @@ __all__ = [
     "Thinking",
     "TrainingExample",
     "Usage",
+    "Weight",
 ]

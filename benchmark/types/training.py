@@ -38,11 +38,27 @@ class Annotation:
     """Trust in [0, 1]; only a weighting sets it. 0 drops the annotation."""
     reason: str = ""
     """Why the weighting chose this weight."""
+    weight_evidence: Mapping[str, float] = field(default_factory=dict)
+    """The numbers behind the weight, by name."""
+    round: int = 0
+    """The index of the round that bought it; only the engine sets it."""
 
     @property
     def id(self) -> str:
         """Unique within a cell."""
         return f"{self.question.id}/{self.kind}/{self.source}/{self.sample}"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """How far a weighting trusts an annotation, and why. The record keeps all of it."""
+
+    value: float
+    """In [0, 1]; 0 drops the annotation."""
+    reason: str = ""
+    """Why, in words."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """The numbers behind the weight, by name, such as a confidence and the threshold that it was held against."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from benchmark.contract import Annotator, AskModels, Context, PlanContext, Requi
 from benchmark.running.record_content import ledger_entries
 from benchmark.teachers.ledger import Budget, Ledger
 from benchmark.teachers.teacher import Price
-from benchmark.types import Annotation, Example, Pick, PlannedRequest, Question, Reply, Request, Usage
+from benchmark.types import Annotation, Example, Pick, PlannedRequest, Question, Reply, Request, Usage, Weight
 
 PRICE = Price(2.0, 10.0)
 
@@ -392,7 +392,7 @@ def test_a_budget_that_buys_nothing_is_refused(limits: dict[str, Any]) -> None:
 
 def test_weights_and_reasons_are_set_by_id_alone() -> None:
     rows = [Annotation(Question(str(i), "t"), "rationale", "t", "r", "a") for i in range(3)]
-    done = reweighted(rows, {rows[1].id: (0.0, "wrong"), rows[2].id: (0.5, "doubtful")})
+    done = reweighted(rows, {rows[1].id: Weight(0.0, "wrong"), rows[2].id: Weight(0.5, "doubtful", {"votes": 2})})
     assert [(row.weight, row.reason) for row in done] == [(1.0, ""), (0.0, "wrong"), (0.5, "doubtful")]
     assert [row.question for row in done] == [row.question for row in rows]
 
@@ -401,7 +401,7 @@ def test_weights_and_reasons_are_set_by_id_alone() -> None:
 def test_weights_outside_zero_and_one_are_refused(weight: float) -> None:
     rows = [Annotation(Question("1", "t"), "rationale", "t", "r", "a")]
     with pytest.raises(ValueError, match="outside"):
-        reweighted(rows, {rows[0].id: (weight, "because")})
+        reweighted(rows, {rows[0].id: Weight(weight, "because")})
 
 
 def test_together_adds_up_worst_cases_and_kinds() -> None:

@@ -19,7 +19,7 @@ from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Exemplar
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.tasks.generated_answer import GeneratedAnswer
-from benchmark.types import Annotation, Pick, Question, Round, RoundLog, Stage, TrainingExample
+from benchmark.types import Annotation, Pick, Question, Round, RoundLog, Stage, TrainingExample, Weight
 
 COPY = GeneratedDataset(
     name="chain_sum",
@@ -140,9 +140,7 @@ class CheatingAnnotator(FewShotCot):
 class CheatingWeighting(UniformWeighting):
     cheat: Cheat = field(default=gold_through_loading, metadata=UNSEEN)
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         self.cheat(context)
         return super().weigh(new, old, context)
 

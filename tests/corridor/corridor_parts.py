@@ -21,7 +21,18 @@ from benchmark.contract import StepState as State
 from benchmark.corridor import CellRun
 from benchmark.records.journal import Journal
 from benchmark.records.record import CellFolder
-from benchmark.types import Annotation, Pick, PlannedRequest, Question, Request, Round, RoundLog, Stage, TrainingExample
+from benchmark.types import (
+    Annotation,
+    Pick,
+    PlannedRequest,
+    Question,
+    Request,
+    Round,
+    RoundLog,
+    Stage,
+    TrainingExample,
+    Weight,
+)
 from tests.cells import SMALLEST_STUDENT, Silent, composed_cell
 from tests.corridor.cheats import LOADED
 
@@ -142,15 +153,15 @@ class DropsAndWeighs(UniformWeighting):
 
     log: list[tuple[int, int]] = field(default_factory=list, compare=False, metadata=UNSEEN)
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         self.log.append((len(new), len(old)))
         context.note(weighed=len(new))
         verdicts = {}
         for row in new:
             if remainder(row.question.id) < 2:
-                verdicts[row.id] = VERDICTS[remainder(row.question.id)]
+                verdicts[row.id] = Weight(
+                    *VERDICTS[remainder(row.question.id)], {"remainder": remainder(row.question.id)}
+                )
         return verdicts
 
 
@@ -212,9 +223,7 @@ class PeekingSelection(RandomSelection):
 
 @dataclass(frozen=True)
 class PeekingWeighting(UniformWeighting):
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         _peek()
         return {}
 
@@ -248,11 +257,11 @@ class GoldWeighting(UniformWeighting):
     def requires(self) -> Requirements:
         return Requirements(gold=self.declared)
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         return {
-            row.id: (0.0, "wrong") for row in new if not context.task.is_correct(context.gold(row.question), row.answer)
+            row.id: Weight(0.0, "wrong")
+            for row in new
+            if not context.task.is_correct(context.gold(row.question), row.answer)
         }
 
 

@@ -85,12 +85,16 @@ def busy_cell(checkpoint_minutes: float = 0) -> Cell:
     return replace(cell, teacher=CountingTeacher(cell.teacher))
 
 
+TABLES = ("predictions", "annotations", "picks", "stages")
+
+
 def outcome(ran: Ran) -> dict[str, Any]:
     """All that a record would hold of a run, times left out."""
     result = json.loads(json.dumps(ran.result))
     result["train"].pop("seconds")
+    result.pop("seconds_by_phase")
     result["test"][0].pop("seconds_per_answer")
-    tables = {name: (ran.folder / f"{name}.parquet").read_bytes() for name in ("predictions", "annotations")}
+    tables = {name: (ran.folder / f"{name}.parquet").read_bytes() for name in TABLES}
     return {**result, **tables, "weights": fingerprint(ran.cell_run.student)}
 
 

@@ -209,14 +209,15 @@ def test_the_page_names_every_key_of_the_status(folder: Path) -> None:
     assert list(status["cells"][0]) == re.findall(r"`(\w+)`", rows["cells"])
 
 
-@pytest.mark.parametrize("name", ["predictions", "samples", "annotations"])
+@pytest.mark.parametrize("name", ["predictions", "samples", "annotations", "picks", "stages"])
 def test_the_page_names_every_column_of_a_parquet_file(name: str, folder: Path, records: list[CompleteRecord]) -> None:
     cell = folder / "results" / records[0].cell_id
     files = sorted(cell.glob(f"{name}*.parquet"))
     assert len(files) == (2 if name == "predictions" else 1)
     for file in files:
         assert list(pd.read_parquet(file).columns) == list(named(f"column of {name}"))
-    assert {path.stem.partition("-")[0] for path in cell.glob("*.parquet")} == {"predictions", "samples", "annotations"}
+    names = {path.stem.partition("-")[0] for path in cell.glob("*.parquet")}
+    assert names == {"predictions", "samples", "annotations", "picks", "stages"}
 
 
 def test_what_lies_in_a_folder_is_named(folder: Path) -> None:

@@ -34,6 +34,7 @@ BATCH = "tests/student/test_batch.py"
 CONTEXT = "tests/cell/test_context.py"
 ENCODING = "tests/student/test_encoding.py"
 EVALUATION = "tests/evaluation/test_accuracy.py"
+EVIDENCE = "tests/corridor/test_evidence.py"
 FIT = "tests/student/test_fit.py"
 GENERATION = "tests/student/test_generation.py"
 IDENTITY = "tests/cell/test_identity.py"
@@ -461,6 +462,22 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
                 f"{STREAM}::test_progress_runs_over_the_fit_or_over_the_stage_after_a_fresh_start",
                 f"{FIT}::test_a_fit_equals_a_plain_loop_of_adamw_over_single_sequences",
             ),
+        ),
+        Mistake(
+            "rounds that continue a student train all steps each",
+            (Edit("benchmark/corridor.py", "replace(cell.optimization, max_steps=steps)", "cell.optimization"),),
+            (f"{ROUNDS}::test_the_final_student_has_all_steps_and_every_round_is_validated",),
+        ),
+        Mistake(
+            "the curves of a round begin at step 0 again",
+            (
+                Edit(
+                    "benchmark/student/module.py",
+                    "step=self.state.steps_before + self.state.step",
+                    "step=self.state.step",
+                ),
+            ),
+            (f"{EVIDENCE}::test_the_logged_step_never_goes_back_and_all_rounds_are_kept",),
         ),
     ),
     "costs and scores that look better than they are": (

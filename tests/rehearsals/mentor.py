@@ -22,7 +22,7 @@ from benchmark.contract import (
     StepModel,
     StepState,
 )
-from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Term
+from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question, Term, Weight
 
 if TYPE_CHECKING:
     import torch
@@ -76,12 +76,10 @@ class RightAnswersOnly:
     def requires(self) -> Requirements:
         return Requirements(gold=True)
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         wrong = [row for row in new if not context.task.is_correct(context.gold(row.question), row.answer)]
         context.note(wrong_chains=len(wrong))
-        return {row.id: (0.0, "its answer is not the gold one") for row in wrong}
+        return {row.id: Weight(0.0, "its answer is not the gold one") for row in wrong}
 
 
 @dataclass(frozen=True)

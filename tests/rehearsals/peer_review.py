@@ -26,6 +26,7 @@ from benchmark.types import (
     Span,
     Term,
     TrainingExample,
+    Weight,
 )
 
 EXPLAIN = "rationale_and_answer"
@@ -131,16 +132,16 @@ class AcceptedByPeers:
         """Rationales that were marked, which come together with feedback."""
         return Requirements(annotation_kinds=frozenset({"rationale", "feedback"}))
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         """1 or 0 for every new rationale, with its marks as the reason; without a valid mark it is 0."""
         return {row.id: self._verdict(row.evidence["marks"]) for row in new if row.kind == "rationale"}
 
-    def _verdict(self, marks: Mapping[str, int | None]) -> tuple[float, str]:
+    def _verdict(self, marks: Mapping[str, int | None]) -> Weight:
         valid = [mark for mark in marks.values() if mark is not None]
         reason = ", ".join(f"{reviewer}: {mark or 'no mark'}" for reviewer, mark in sorted(marks.items()))
-        return float(bool(valid) and sum(valid) / len(valid) > self.above), reason
+        mean = sum(valid) / len(valid) if valid else 0.0
+        evidence = {"mean_mark": mean, "valid_marks": len(valid), "above": self.above}
+        return Weight(float(bool(valid) and mean > self.above), reason, evidence)
 
 
 @dataclass(frozen=True)

@@ -350,6 +350,8 @@ def outcome(ran: Ran) -> dict[str, Any]:
         "weights": fingerprint(ran.cell_run.student),
         "annotations": ran.table("annotations"),
         "predictions": ran.table("predictions"),
+        "picks": ran.table("picks"),
+        "stages": ran.table("stages"),
         "test": [{**row, "seconds_per_answer": None} for row in result["test"]],
         "train": {**result["train"], "seconds": None},
         **{key: result[key] for key in ("rounds", "counters", "uses_gold", "teacher_reference")},

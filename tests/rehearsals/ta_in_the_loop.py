@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from benchmark.axes.selection import RandomSelection
 from benchmark.contract import Context, Requirements, TextModel
-from benchmark.types import Annotation, Pick, Question, Round, RoundLog, Span, TrainingExample
+from benchmark.types import Annotation, Pick, Question, Round, RoundLog, Span, TrainingExample, Weight
 
 EXPLAIN = "rationale_and_answer"
 
@@ -142,18 +142,17 @@ class KeepTrusted:
         """An assistant."""
         return Requirements(assistant=True)
 
-    def weigh(
-        self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context
-    ) -> Mapping[str, tuple[float, str]]:
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
         """A weight of 1 or 0 for every new annotation."""
         solutions = [(context.task.show(row.question), solution(row.rationale, row.answer)) for row in new]
         trust = dict(zip((row.id for row in new), self.judge.confidences(solutions, context.assistant), strict=True))
         ranked = sorted(trust, key=lambda row_id: (-trust[row_id], row_id))
         kept = round(self.share * len(ranked))
         return {
-            row_id: (
+            row_id: Weight(
                 float(place < kept),
                 f"assistant's confidence {trust[row_id]:.4f}, place {place + 1} of {len(new)}",
+                {"confidence": trust[row_id], "place": place + 1, "kept": kept},
             )
             for place, row_id in enumerate(ranked)
         }

@@ -161,6 +161,7 @@ def outcome(ran: Ran) -> dict[str, Any]:
         "weights": fingerprint(ran.cell_run.student),
         "predictions": ran.table("predictions"),
         "annotations": ran.table("annotations"),
+        "stages": ran.table("stages"),
         "rounds": result["rounds"],
         "counters": result["counters"],
         "train": {name: number for name, number in result["train"].items() if name != "seconds"},

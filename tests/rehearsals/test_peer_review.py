@@ -251,7 +251,7 @@ def test_the_mean_valid_mark_decides_and_the_marks_are_the_reason(fair: tuple[Ca
     ],
 )
 def test_a_mark_must_be_above_the_threshold(marks: dict[str, int | None], weight: float) -> None:
-    assert AcceptedByPeers()._verdict(marks)[0] == weight
+    assert AcceptedByPeers()._verdict(marks).value == weight
 
 
 @pytest.mark.parametrize(
