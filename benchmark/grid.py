@@ -301,7 +301,7 @@ def _place(error: Exception) -> str:
 
 def _reference_of(overrides: Overrides) -> Overrides:
     """The untrained student of a cell: the same overrides without what only training and its data can feel."""
-    unused = ("method", "budget", "optimization", "teacher", *AXES)
+    unused = ("method", "budget", "optimization", "teacher", "distribution_teacher", *AXES)
     kept = [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] not in unused]
     precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
     return (*kept, *precision, REFERENCE)

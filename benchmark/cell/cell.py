@@ -11,7 +11,12 @@ from benchmark.cell.precision import PrecisionChoice
 from benchmark.contract import Method
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.records.loggers import CellLogger
-from benchmark.student.frozen import NoAssistant, PretrainedAssistant
+from benchmark.student.frozen import (
+    NoAssistant,
+    NoDistributionTeacher,
+    PretrainedAssistant,
+    PretrainedDistributionTeacher,
+)
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.tasks.dataset import Dataset
@@ -29,6 +34,9 @@ class Cell:
     """`run` trains and tests; `annotate` buys annotations ahead of training; `plan` shows what a run would do."""
     dataset: Dataset
     teacher: Teacher | Panel
+    """Writes the texts; the loss reads its distributions too, unless there is a `distribution_teacher`."""
+    distribution_teacher: NoDistributionTeacher | PretrainedDistributionTeacher
+    """A model of its own whose distributions the loss reads."""
     assistant: NoAssistant | PretrainedAssistant
     student: StudentSource
     budget: Budget
@@ -58,8 +66,19 @@ class Cell:
     def asks_teacher(self) -> bool:
         """Whether the teacher can change a result of this cell."""
         needs = self.method.requires()
-        reads = bool(needs.teacher_roles) or "teacher" in needs.distributions
-        return reads or (self.method.trains() and self.pool == "covered")
+        shows = self.reads_teacher and self.own_distribution_teacher is None
+        return bool(needs.teacher_roles) or shows or (self.method.trains() and self.pool == "covered")
+
+    @property
+    def reads_teacher(self) -> bool:
+        """Whether the loss compares the student with the distributions of a teacher."""
+        return "teacher" in self.method.requires().distributions
+
+    @property
+    def own_distribution_teacher(self) -> PretrainedDistributionTeacher | None:
+        """The model of `distribution_teacher` if the cell has one and its loss reads it; otherwise None."""
+        slot = self.distribution_teacher
+        return None if isinstance(slot, NoDistributionTeacher) or not self.reads_teacher else slot
 
     @property
     def needs_store(self) -> bool:
@@ -102,8 +121,13 @@ class Cell:
 
     @property
     def model_paths(self) -> dict[str, str | None]:
-        """Slot (`student`, `assistant`, `teacher NAME`) -> folder or hub id of the model; None if it has none."""
+        """Slot -> folder or hub id of the model; None if it has none.
+
+        Slots are `student`, `distribution_teacher`, `assistant` and `teacher NAME`.
+        """
         used: dict[str, Any] = {"student": self.student}
+        if self.own_distribution_teacher is not None:
+            used["distribution_teacher"] = self.own_distribution_teacher
         if self.uses_assistant:
             used["assistant"] = self.assistant
         used |= {f"teacher {name}": teacher for name, teacher in self.asked_teachers.items()}

@@ -24,7 +24,12 @@ from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Sche
 from benchmark.errors import ConfigError
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.records.loggers import CellLogger
-from benchmark.student.frozen import NoAssistant, PretrainedAssistant
+from benchmark.student.frozen import (
+    NoAssistant,
+    NoDistributionTeacher,
+    PretrainedAssistant,
+    PretrainedDistributionTeacher,
+)
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.tasks.dataset import Dataset
@@ -44,6 +49,7 @@ AXES: Mapping[str, Any] = {
 GROUPS: Mapping[str, Any] = {
     "dataset": Dataset,
     "teacher": Teacher | Panel,
+    "distribution_teacher": NoDistributionTeacher | PretrainedDistributionTeacher,
     "assistant": NoAssistant | PretrainedAssistant,
     "student": StudentSource,
     **AXES,

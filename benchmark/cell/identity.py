@@ -52,6 +52,8 @@ def identity(cell: Cell) -> dict[str, Any]:
         parts |= {"budget": cell.budget, "optimization": cell.optimization}
     if cell.asks_teacher:
         parts["teacher"] = cell.teacher
+    if cell.own_distribution_teacher is not None:
+        parts["distribution_teacher"] = cell.own_distribution_teacher.settled()
     if cell.uses_assistant:
         used = cell.used_assistant
         parts["assistant"] = cell.assistant if used is None else used.settled()
@@ -95,6 +97,8 @@ def _content(cell: Cell) -> dict[str, Any]:
         content[f"prompt {role}"] = prompts.fingerprint(role)
     if cell.asks_teacher:
         content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
+    if cell.own_distribution_teacher is not None:
+        content["distribution_teacher"] = cell.own_distribution_teacher.fingerprint()
     if cell.used_assistant is not None:
         content["assistant"] = cell.used_assistant.fingerprint()
     return content

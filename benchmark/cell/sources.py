@@ -32,13 +32,23 @@ def covered_pool(cell: Cell, splits: Splits) -> tuple[Example, ...]:
     return splits.pool
 
 
+def source_of_distributions(cell: Cell) -> PretrainedStudent:
+    """The weights that give the teacher's distributions: `distribution_teacher`, or else the first teacher's.
+
+    Raises ConfigError if there is neither: the first teacher answers in text only.
+    """
+    own = cell.own_distribution_teacher
+    return distribution_teacher(cell).source if own is None else own
+
+
 def distribution_teacher(cell: Cell) -> DistributionTeacher:
     """The cell's first teacher, which gives the distributions. Raises ConfigError if it answers in text only."""
     name, first = next(iter(cell.teachers.items()))
     if not first.capabilities.shows_distributions:
         raise ConfigError(
             f"{cell.method.name} compares the student with the teacher's distribution, but teacher={name} answers in "
-            "text only; choose teacher=transformers teacher.path=FOLDER"
+            "text only; choose teacher=transformers teacher.path=FOLDER, or let it write the texts and give "
+            "distribution_teacher=pretrained distribution_teacher.path=FOLDER"
         )
     return cast(DistributionTeacher, first)
 

@@ -97,7 +97,11 @@ class StepModel(Protocol):
 
 
 class FrozenModel(TextModel, StepModel, Protocol):
-    """A second model whose weights never change (teacher, assistant); as tensors it reads the student's own tokens."""
+    """A second model whose weights never change (teacher, assistant).
+
+    As tensors it reads the student's target tokens, behind prompts that are rendered for it: with its own chat
+    template, or for its encoder.
+    """
 
     def distributions(self, batch: MicroBatch) -> Signal:
         """Its natural log-probabilities [N, vocabulary] at each position that predicts a target token, as a signal.

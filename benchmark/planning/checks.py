@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
 from benchmark.cell.round_steps import planned_steps
-from benchmark.cell.sources import covered_pool, distribution_teacher, student_download
+from benchmark.cell.sources import covered_pool, source_of_distributions, student_download
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.worst_case import WorstCases, annotation_context
@@ -104,8 +104,8 @@ def _check_other_models(cell: Cell) -> None:
         assistant.fingerprint()
         if ASSISTANT in cell.method.requires().distributions:
             refuse_other_vocabulary(cell.student, assistant)
-    if "teacher" in cell.method.requires().distributions:
-        source = distribution_teacher(cell).source
+    if cell.reads_teacher:
+        source = source_of_distributions(cell)
         source.check()
         source.fingerprint()
         refuse_other_vocabulary(cell.student, source)

@@ -231,20 +231,26 @@ class TestScore(RecordPart):
 
 
 class TeacherReference(RecordPart):
-    """The first teacher's own result on the cell's dataset, asked as in few-shot annotation; charged to nobody."""
+    """A teacher's own result on the cell's dataset; charged to nobody.
+
+    It is the teacher whose distributions the loss reads, asked and read as the student is; or else the first teacher,
+    asked as in few-shot annotation.
+    """
 
     split: str
     """The split that it answered, normally `test`."""
     metric: str
-    """`accuracy`."""
+    """`accuracy`, or the task's own metric."""
     value: Fraction
     """The result, in [0, 1]."""
     flexible_value: Fraction | None = None
-    """Accuracy where the answer is searched in the whole reply."""
+    """Accuracy where the answer is searched in the whole reply; None for a task's own metric."""
     n: int
     """Questions that it answered; a recorded teacher may not cover all."""
     of: int | None = None
     """Questions of the split; None in older records, where all were answered."""
+    distributions_of: str | None = None
+    """The name of the teacher whose distributions the loss reads; None where the first teacher was asked for texts."""
 
     @property
     def num_asked(self) -> int:

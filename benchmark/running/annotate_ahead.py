@@ -216,7 +216,7 @@ class AheadOfTimeBuyer:
     def ask_for_reference(self) -> None:
         """Buys what a run asks the teacher about the test questions. The answers are not read."""
         name = reference_teacher(self.cell.asked_teachers, self.cell.evaluation)
-        if name is None:
+        if name is None or self.cell.reads_teacher:  # a model in this process answers then, and nothing is paid
             return
         test = self.cell.dataset.load().test  # the seal of a copy is broken: nothing here decides anything
         test.unseal()

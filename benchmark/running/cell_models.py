@@ -10,7 +10,7 @@ from benchmark.buying.meter import Supplier, local_models
 from benchmark.cell.cell import Cell
 from benchmark.cell.sources import distribution_teacher
 from benchmark.contract import ASSISTANT, STUDENT, Annotator
-from benchmark.student.frozen import Frozen, load_frozen
+from benchmark.student.frozen import Frozen, FrozenModelSource, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
@@ -42,6 +42,11 @@ class CellModels:
         """Student and assistant by the name under which an annotator asks them; their text costs no money."""
         return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
 
+    @property
+    def counted(self) -> dict[str, Student]:
+        """Every model whose tokens and cuts are counted, by name: the local models, and those that the loss reads."""
+        return {name: frozen.model for name, frozen in self.frozen.items()} | self.local
+
     def asked_by(self, annotator: Annotator) -> dict[str, Student]:
         """The local models that an annotator says it asks."""
         asked = local_models(annotator)
@@ -54,8 +59,7 @@ class CellModels:
 
     def usage_since_last_call(self) -> dict[str, Usage]:
         """By local model the calls and tokens since the last call of this method."""
-        models = {name: frozen.model for name, frozen in self.frozen.items()} | self.local
-        now = {name: model.usage for name, model in models.items()}
+        now = {name: model.usage for name, model in self.counted.items()}
         since = {name: usage - self._counted.get(name, Usage()) for name, usage in now.items()}
         self._counted = now
         return since
@@ -71,7 +75,7 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
     frozen: dict[str, Frozen] = {}
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
     for name in sorted(needs.distributions):
-        model = assistant if name == ASSISTANT else _own(distribution_teacher(cell).model(), cell.seed)
+        model = assistant if name == ASSISTANT else load_distribution_teacher(cell)
         assert model is not None  # the plan refuses a cell without an assistant where one is needed
         frozen[name] = Frozen(model, len(student.tokenizer))
     suppliers, store = open_teachers(cell, buyer, say)
@@ -106,18 +110,21 @@ def supplier_of(
 
 def load_assistant(cell: Cell) -> Student | None:
     """The cell's assistant; None where it uses none."""
-    source, trainer = cell.used_assistant, cell.trainer
-    if source is None:
-        return None
-    model = load_frozen(
-        source.settled(),
-        source.fingerprint(),
-        0,
-        trainer.accelerator,
-        trainer.evaluation_batch_size,
-        cell.optimization.precision,
-    )
-    return _own(model, cell.data_seed)  # what it samples does not depend on the student, so all seeds share it
+    source = cell.used_assistant
+    # What it samples does not depend on the student, so all seeds share it.
+    return None if source is None else _own(_loaded(source, cell), cell.data_seed)
+
+
+def load_distribution_teacher(cell: Cell) -> Student:
+    """The model whose distributions the loss reads as the teacher's. Raises ConfigError if there is none."""
+    own = cell.own_distribution_teacher
+    return _own(distribution_teacher(cell).model() if own is None else _loaded(own, cell), cell.seed)
+
+
+def _loaded(source: FrozenModelSource, cell: Cell) -> Student:
+    """The model of a slot beside the student, with the student's device, batch size and precision."""
+    device, batch_size = cell.trainer.accelerator, cell.trainer.evaluation_batch_size
+    return load_frozen(source.settled(), source.fingerprint(), 0, device, batch_size, cell.optimization.precision)
 
 
 def _own(model: Student, seed: int) -> Student:

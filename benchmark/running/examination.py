@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.buying.meter import TEACHER
 from benchmark.cell.cell import Cell
 from benchmark.console.progress import Display
 from benchmark.contract import Task
@@ -20,6 +21,7 @@ from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.record import CellFolder
 from benchmark.running.cell_models import CellModels
 from benchmark.running.resumable_state import ResumableState
+from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.types import Example
@@ -106,16 +108,40 @@ class Examination:
         return samples
 
     def teacher_reference(self) -> dict[str, Any] | None:
-        """The first teacher's accuracy on the test questions; None where it is not measured.
+        """A teacher's own score on the test questions; None where it is not measured.
 
-        The teacher is asked and read as in few-shot annotation.
+        A teacher whose distributions the loss reads is asked and read as the student is; otherwise the first teacher is
+        asked and read as in few-shot annotation.
         """
+        if self.cell.reads_teacher:
+            return self._distribution_teacher_reference()
         name = reference_teacher(self.cell.asked_teachers, self.cell.evaluation)
         if name is None:
             return None
         opened, at_once = self.models.suppliers[name].teacher, self.cell.teachers[name].concurrency
         measured = teacher_accuracy(opened, self.cell.dataset, self.prompts, self.splits.test.open(), at_once)
         return None if measured is None else {"split": "test", **measured}
+
+    def _distribution_teacher_reference(self) -> dict[str, Any] | None:
+        """The score of the model whose distributions the loss reads, as the student is tested.
+
+        A model of `teacher` answers only with `evaluation.paid_teacher_accuracy`, as it does for texts.
+        """
+        own = self.cell.own_distribution_teacher
+        if own is None and not self.cell.evaluation.paid_teacher_accuracy:
+            return None
+        name = next(iter(self.cell.teachers)) if own is None else own.name
+        examples = self.splits.test.open()
+        measured = self._measure(examples, self.cell.dataset.task, lambda _: None, self.models.frozen[TEACHER].model)
+        return {
+            "split": "test",
+            "metric": measured.metric,
+            "value": measured.value,
+            "flexible_value": measured.flexible_accuracy if measured.metric == "accuracy" else None,
+            "n": len(examples),
+            "of": len(examples),
+            "distributions_of": name,
+        }
 
     def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
         """Opens a test split: from here on nothing is decided any more."""
@@ -132,14 +158,17 @@ class Examination:
         with self.display.bar(f"evaluating on {shown}", len(examples) * turns) as advance:
             return self._measure(examples, task, advance)
 
-    def _measure(self, examples: Sequence[Example], task: Task, advance: Callable[[int], None]) -> Evaluation:
-        student, form, settings = self.models.student, self.cell.method.format, self.cell.evaluation
+    def _measure(
+        self, examples: Sequence[Example], task: Task, advance: Callable[[int], None], model: Student | None = None
+    ) -> Evaluation:
+        """Answers by the student, or by another model that is asked in the same way."""
+        asked, form, settings = model or self.models.student, self.cell.method.format, self.cell.evaluation
         by, longest = settings.option_likelihood, settings.max_new_tokens
         self.state.book_work()
         with self.state.clock.within("evaluation"):
             if by is None:
-                evaluation = evaluate(student, examples, form, task, longest, advance)
+                evaluation = evaluate(asked, examples, form, task, longest, advance)
             else:
-                evaluation = choose(student, examples, form, task, by, longest, advance)
+                evaluation = choose(asked, examples, form, task, by, longest, advance)
         self.models.usage_since_last_call()  # taken, and not booked
         return evaluation

@@ -60,10 +60,13 @@ def sources(cell: Cell, asked: Iterable[str]) -> Iterator[Source]:
     hub = getattr(cell.dataset, "hub", None)
     yield Source("dataset", cell.dataset.name, _licence(cell.dataset), hub.path if hub else None)
     first = next(iter(cell.teachers))
-    shown = {first} if "teacher" in cell.method.requires().distributions else set()
+    own = cell.own_distribution_teacher
+    shown = {first} if cell.reads_teacher and own is None else set()
     for name, teacher in cell.teachers.items():
         if name in {*asked, *shown}:
             yield _model("teacher", name, teacher)
+    if own is not None:
+        yield _model("teacher whose distributions it learnt from", own.name, own)
     if cell.used_assistant is not None:
         yield _model("assistant", cell.used_assistant.name, cell.used_assistant)
     yield _model("initial student", cell.student.name, cell.student)

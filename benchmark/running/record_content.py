@@ -126,7 +126,7 @@ def _outcomes(predictions: Sequence[Prediction]) -> Outcomes | None:
 def _cuts(state: ResumableState) -> Counter[str]:
     """What had to be cut, the student's under its plain name."""
     cuts: Counter[str] = Counter()
-    for name, model in state.models.local.items():
+    for name, model in state.models.counted.items():
         prefix = "" if model is state.models.student else f"{name}_"
         cuts.update({f"{prefix}{what}": count for what, count in model.counters.items()})
     return cuts

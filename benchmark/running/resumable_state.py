@@ -65,7 +65,7 @@ class ResumableState:
                 "counters": self.counters,
                 "notes": self.notes,
                 "seconds": self.clock.totals(),
-                "models": {name: model.counters for name, model in self.models.local.items()},
+                "models": {name: model.counters for name, model in self.models.counted.items()},
             }
         )
 
@@ -76,7 +76,7 @@ class ResumableState:
         _refill(self.counters, tallies["counters"])
         _refill(self.notes, tallies["notes"])
         self.clock.restore(tallies["seconds"])
-        for name, model in self.models.local.items():
+        for name, model in self.models.counted.items():
             _refill(model.counters, tallies["models"][name])
         self.models.usage_since_last_call()  # what they did to get here was counted by the attempt that did it first
 

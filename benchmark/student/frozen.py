@@ -31,13 +31,19 @@ class NoAssistant:
 
 
 @dataclass(frozen=True)
-class PretrainedAssistant(PretrainedStudent):
-    """A local model that judges, explains or shows its distributions: a Hugging Face folder, or one on the hub.
+class NoDistributionTeacher:
+    """No model of its own for distributions: a loss that compares with the teacher reads `teacher` itself."""
+
+    name: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class FrozenModelSource(PretrainedStudent):
+    """A local model whose weights never change: a Hugging Face folder, or one on the hub.
 
     The `student/` folder of a finished cell works too: that student becomes a mentor or a fine-tuned teacher.
     """
 
-    slot: ClassVar[str] = "assistant"
     max_length: int | None  # type: ignore[assignment]  # `settled` puts a number, and only that is loaded
     """The window in tokens: prompt and response together; null is the model's own window."""
 
@@ -58,20 +64,34 @@ class PretrainedAssistant(PretrainedStudent):
         window = self.window()
         if window is None:
             raise ModelError(
-                f"assistant.max_length=null is the model's own window, and the config.json of {self.path} states none; "
-                "give a number"
+                f"{self.slot}.max_length=null is the model's own window, and the config.json of {self.path} states "
+                "none; give a number"
             )
         if window <= self.max_new_tokens:
             raise ModelError(
-                f"assistant.max_new_tokens={self.max_new_tokens} leaves no room for a prompt in the window of "
+                f"{self.slot}.max_new_tokens={self.max_new_tokens} leaves no room for a prompt in the window of "
                 f"{self.path}, which has {window} tokens"
             )
         return replace(self, max_length=window)
 
 
 @dataclass(frozen=True)
+class PretrainedAssistant(FrozenModelSource):
+    """A local model that judges, explains or shows its distributions."""
+
+    slot: ClassVar[str] = "assistant"
+
+
+@dataclass(frozen=True)
+class PretrainedDistributionTeacher(FrozenModelSource):
+    """A local model that the loss compares the student with, while `teacher` writes the texts."""
+
+    slot: ClassVar[str] = "distribution_teacher"
+
+
+@dataclass(frozen=True)
 class Frozen:
-    """A model with fixed weights as losses use it: on text, and on the student's own tokens."""
+    """A model with fixed weights as losses use it: on text, and on the student's targets behind its own prompts."""
 
     model: Student
     vocabulary: int
@@ -88,13 +108,24 @@ class Frozen:
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the last hidden state at each position that predicts a response token.
 
-        Without gradient, in the model's own precision.
+        The model reads the student's target tokens behind its own prompts, as `target_log_probabilities` does. Without
+        gradient, in the model's own precision.
         """
         import torch
 
-        self.model.usage += Usage(calls=len(batch.examples), prompt_tokens=int(batch.attention_mask.sum()))
+        own = self._rendered(batch)
+        self.model.usage += Usage(calls=len(own.examples), prompt_tokens=int(own.attention_mask.sum()))
         with self.model.evaluation(), torch.no_grad():
-            return self.model.hidden(batch)
+            return self.model.hidden(own)
+
+    def _rendered(self, batch: MicroBatch) -> MicroBatch:
+        """The batch with this model's own prompts; prompts that its window cuts are counted."""
+        from benchmark.student.rendering import rendered_for
+
+        own = rendered_for(batch, self.model.encoder, self.model.padding_id)
+        if own.cut_prompts:
+            self.model.counters["truncated_training_prompts"] += own.cut_prompts
+        return own.batch
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary]: logits in float32, without gradient; the matrix product has the model's own precision."""
@@ -148,7 +179,7 @@ def refuse_other_vocabulary(student: StudentSource, model: PretrainedStudent) ->
         )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def load_frozen(
     source: PretrainedStudent,
     fingerprint: str,

@@ -143,6 +143,33 @@ def test_the_gap_is_held_against_the_very_teacher_that_was_asked(results: Path) 
     assert rows["teacher itself [teacher.error_rate=0.5]"].mean == pytest.approx(0.5)
 
 
+def test_a_teacher_of_distributions_is_a_row_of_its_own_and_the_bound_of_its_students(results: Path) -> None:
+    shown = {"split": "test", "metric": "accuracy", "value": 0.8, "n": 500, "of": 500, "distributions_of": "big"}
+    white_box: dict[str, Any] = {"config": {"distribution_teacher": {"name": "big"}}, "teacher_reference": shown}
+    records = [
+        make_record("elad", 0.38),
+        make_record("jsd", 0.4, **white_box),
+        make_record("gold_answers", 0.2, **white_box),
+        make_record("untrained", 0.0),
+    ]
+    rows = rows_by_name(table_of(results, *records))
+    assert (rows["teacher itself"].mean, rows["teacher itself: big"].mean) == (0.95, 0.8)
+    assert rows["elad"].gap_closed == pytest.approx(0.38 / 0.95)
+    assert rows["jsd"].gap_closed == pytest.approx(0.5)
+    assert rows["gold_answers"].gap_closed == pytest.approx(0.25)
+
+
+def test_two_formats_are_two_bounds(results: Path) -> None:
+    def record(method: str, score: float, bound: float) -> dict[str, Any]:
+        shown = {"split": "test", "metric": "accuracy", "value": bound, "n": 500, "of": 500, "distributions_of": "big"}
+        return make_record(method, score, config={"distribution_teacher": {"name": "big"}}, teacher_reference=shown)
+
+    rows = rows_by_name(table_of(results, record("a", 0.4, 0.8), record("b", 0.3, 0.5), make_record("untrained", 0.0)))
+    assert rows["teacher itself: big [format.name=a]"].mean == 0.8
+    assert rows["a"].gap_closed == pytest.approx(0.5)
+    assert rows["b"].gap_closed == pytest.approx(0.6)
+
+
 def test_the_untrained_student_of_other_data_is_no_reference(results: Path) -> None:
     other_data = make_record("untrained", 0.1, config={"dataset": {"max_terms": 9}})
     assert rows_by_name(table_of(results, make_record("elad"), other_data))["elad"].gap_closed is None
