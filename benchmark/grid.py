@@ -25,6 +25,7 @@ from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.console.warned import warn_once
 from benchmark.errors import ConfigError, ModelError, SweepFailed, in_a_line
 from benchmark.planning.checks import check, check_annotate_ahead, check_without_trace
+from benchmark.planning.compatibility import compatibility_lines
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.records.catalog import cell_on_disk
 from benchmark.running.annotate_ahead_table import AheadRow, report
@@ -103,11 +104,14 @@ class Grid:
     def read(self) -> None:
         """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed.
 
-        Says what `precision: auto` became, and warns of a precision that this machine does not compute.
+        Says what `precision: auto` became, warns of a precision that this machine does not compute, and says what does
+        not fit between models and data.
         """
         self._take_up_all(self._wanted(), "run")
         for line in dict.fromkeys(line for cell in self._to_do() for line in precision_lines(cell)):
             write_line(line)
+        for line in dict.fromkeys(line for cell in self._to_do() for line in compatibility_lines(cell)):
+            write_line(f"warning: {line}")
         self._warn_of_slow_precision()
 
     def plan_or_annotate(self, mode: str) -> bool:

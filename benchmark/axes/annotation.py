@@ -265,8 +265,12 @@ class Together:
         return needs
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """The requests of all annotators, in order."""
-        return [request for annotator in self.annotators for request in annotator.most_requests(question, context)]
+        """The requests of all annotators, in order; each annotator chooses among its own branches."""
+        return [
+            replace(request, branch=f"{number}/{request.branch}") if request.branch else request
+            for number, annotator in enumerate(self.annotators)
+            for request in annotator.most_requests(question, context)
+        ]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
         """All annotations, annotator by annotator.

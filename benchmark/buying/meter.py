@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from benchmark.buying.branches import dearest
 from benchmark.buying.reply_counts import ReplyCounts, count_replies
 from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
 from benchmark.errors import TeacherError
@@ -161,7 +162,7 @@ class Meter:
     def most(self, planned: Sequence[PlannedRequest], counts_tokens: bool) -> Usage:
         """The most that planned requests cost: calls, and also tokens and US dollars if `counts_tokens`."""
         if not counts_tokens:
-            return Usage(calls=sum(request.samples for request in planned))
+            return dearest([(request, Usage(calls=request.samples)) for request in planned])
         return worst_case(planned, self.suppliers, self.longest_local_reply)
 
     def cost(self, asked: Asked) -> Usage:
@@ -294,7 +295,7 @@ def local_models(annotator: Annotator) -> frozenset[str]:
 
 @gold_opened()
 def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Supplier], longest_local_reply: int) -> Usage:
-    """The most calls, tokens and US dollars that planned requests can cost.
+    """The most calls, tokens and US dollars that planned requests can cost; of each choice the dearest option.
 
     An earlier reply that a prompt quotes counts with the length cap of its request, or else of the teacher that writes
     it; if no teacher is planned to write it, with `longest_local_reply`. Raises ValueError for an unknown teacher.
@@ -308,12 +309,13 @@ def worst_case(planned: Sequence[PlannedRequest], suppliers: Mapping[str, Suppli
             return longest_local_reply
         return suppliers[writers[request]].teacher.most(PlannedRequest(writers[request], request)).completion_tokens
 
-    total = Usage()
-    for request in planned:
+    def most(request: PlannedRequest) -> Usage:
         if request.who not in suppliers:
             raise ValueError(f"a part plans to ask {request.who!r}, but no teacher has that name")
         supplier = suppliers[request.who]
-        total += supplier.price.priced(supplier.teacher.most(request, sum(map(longest, request.holds))))
+        return supplier.price.priced(supplier.teacher.most(request, sum(map(longest, request.holds))))
+
+    total = dearest([(request, most(request)) for request in planned])
     return replace(total, usd=total.usd * (1 + ROUNDING))
 
 

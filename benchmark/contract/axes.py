@@ -99,6 +99,11 @@ class PlanContext(Protocol):
     """What can be known of a question before any model is asked about it."""
 
     @property
+    def round(self) -> Round:
+        """The round in which the question is bought; plan for this round alone."""
+        ...
+
+    @property
     def task(self) -> Task:
         """The dataset's task: how questions are shown and answers are read."""
         ...
@@ -134,11 +139,6 @@ class DataRng(Protocol):
 
 class Context(PlanContext, Protocol):
     """What a part may look at and use during a round."""
-
-    @property
-    def round(self) -> Round:
-        """The current round."""
-        ...
 
     @property
     def history(self) -> Sequence[RoundLog]:
@@ -205,7 +205,10 @@ class Annotator(Part, Protocol):
         ...
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """All requests to teachers that `annotate` may send for this question, for the worst case of its cost."""
+        """All requests to teachers that `annotate` may send for this question in this round, for its worst case.
+
+        Requests that exclude each other say so by their `branch`.
+        """
         ...
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
-from benchmark.cell.round_steps import planned_steps
+from benchmark.cell.round_steps import planned_rounds, planned_steps
 from benchmark.cell.sources import covered_pool, source_of_distributions, student_download
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
+from benchmark.planning.expected_cost import REHEARSED_ROUNDS
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
@@ -244,7 +245,13 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
     chats = {name for name, teacher in cell.teachers.items() if not teacher.capabilities.continues_replies}
     pool = covered_pool(cell, splits) if chats else ()
     if pool:
-        planned = cell.method.annotation.most_requests(pool[0].without_gold(), annotation_context(cell, splits))
+        rounds = (planned_rounds(cell.method.schedule) or [None])[:REHEARSED_ROUNDS]
+        contexts = [annotation_context(cell, splits, round_) for round_ in rounds]
+        planned = [
+            request
+            for context in contexts
+            for request in cell.method.annotation.most_requests(pool[0].without_gold(), context)
+        ]
         begun = sorted({request.request.role for request in planned if request.who in chats and request.request.prefix})
         if begun:
             yield (

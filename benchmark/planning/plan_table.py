@@ -18,16 +18,11 @@ from benchmark.console.markdown_table import markdown_table, number, usd
 from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.errors import in_a_line
 from benchmark.evaluation.leaks import pool_warning
-from benchmark.planning.estimate import (
-    REHEARSED_QUESTIONS,
-    UNKNOWN,
-    Estimate,
-    ExpectedCost,
-    Timing,
-    expected_cost,
-    expected_seconds,
-    timings,
-)
+from benchmark.planning.amounts import UNKNOWN, Estimate, ExpectedCost
+from benchmark.planning.compatibility import compatibility_lines
+from benchmark.planning.estimate import Timing, expected_seconds, timings
+from benchmark.planning.expected_cost import REHEARSED_QUESTIONS, expected_cost
+from benchmark.planning.student_work import StudentWork, student_work
 
 Status = Literal["complete", "failed", "damaged", "missing"]
 STATES: Mapping[Status, str] = {
@@ -93,8 +88,8 @@ def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     Below it stand the reasons why cells are impossible, what pools hold of test sets, the downloads of a run, what
     `precision: auto` became, and what the marks mean.
     """
-    cells, known = list(cells), lru_cache(timings)
-    rows = [_row(listed, known) for listed in cells]
+    cells, known, works = list(cells), lru_cache(timings), _Works()
+    rows = [_row(listed, known, works) for listed in cells]
     lines = [_shown(row) for row in (*rows, _total(rows))]
     hidden = set() if any(row.varied for row in rows) else {"varied"}
     if all(row.max_steps == row.all_steps for row in rows):
@@ -102,9 +97,38 @@ def plan_table(cells: Iterable[Listed], reasons: Sequence[str] = ()) -> str:
     used = [i for i, name in enumerate(COLUMNS) if name not in hidden]
     table = markdown_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines], TEXT_COLUMNS)
     problems = dict.fromkeys(row.problem for row in rows if row.problem is not None)
-    notes = [*reasons, *problems, *_leaks(cells), *_downloads(cells), *_precisions(cells)]
+    notes = [*reasons, *problems, *_waits(cells, works), *_leaks(cells), *_incompatible(cells)]
+    notes += [*_downloads(cells), *_precisions(cells)]
     parts = [table, "\n".join(f"- {note}" for note in notes), _legend(lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+class _Works:
+    """What parts ask the student, rehearsed once for all seeds and students."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, StudentWork] = {}
+
+    def of(self, cell: Cell) -> StudentWork:
+        """The work of the student in the cell."""
+        decisive = (cell.method, cell.dataset, cell.budget, cell.teacher, cell.pool, cell.data_seed)
+        key = repr(decisive)
+        if key not in self._known:
+            self._known[key] = student_work(cell)
+        return self._known[key]
+
+
+def _waits(cells: Iterable[Listed], works: _Works) -> list[str]:
+    """One line per method and dataset with parts that wait for the student, without repeats."""
+    to_run = [each.cell for each in cells if each.cell is not None and each.status != "complete"]
+    lines = [(cell, works.of(cell).line) for cell in to_run if cell.method.trains()]
+    return list(dict.fromkeys(f"{c.method.name} on {c.dataset.name}: {line}" for c, line in lines if line is not None))
+
+
+def _incompatible(cells: Iterable[Listed]) -> list[str]:
+    """What does not fit between models and data, without repeats."""
+    possible = [each.cell for each in cells if each.cell is not None and each.status != "complete"]
+    return list(dict.fromkeys(line for cell in possible for line in compatibility_lines(cell)))
 
 
 def _leaks(cells: Iterable[Listed]) -> list[str]:
@@ -125,7 +149,7 @@ def _precisions(cells: Iterable[Listed]) -> list[str]:
     return list(dict.fromkeys(line for each in cells if each.cell is not None for line in precision_lines(each.cell)))
 
 
-def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:
+def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]], works: _Works) -> PlanRow:
     """The cell's line. Where a part raises while its cost is estimated, cost and time are not known, and it is said."""
     names, varied, cell = listed.names, listed.varied, listed.cell
     if cell is None:
@@ -133,7 +157,8 @@ def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]]) -> PlanRow:
     if listed.status == "complete":
         return PlanRow(names, varied, STATES[listed.status])
     try:
-        cost, seconds, problem = expected_cost(cell), expected_seconds(cell, known(Path(cell.results_dir))), None
+        timed = known(Path(cell.results_dir))
+        cost, seconds, problem = expected_cost(cell), expected_seconds(cell, timed, works.of(cell)), None
     except MemoryError:
         raise
     except Exception as error:  # a part's own code, outside of the checks

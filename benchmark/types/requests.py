@@ -127,6 +127,10 @@ class PlannedRequest:
     """How many replies it may ask for."""
     holds: tuple[Request, ...] = ()
     """Earlier requests of the same question whose replies the prompt will quote; one entry per reply."""
+    branch: str = ""
+    """Empty: it may be sent in any case. Otherwise `OPTION`, or `CHOICE/OPTION`: a question takes one option of each
+    choice, so that requests of different options are never sent for the same question. The worst case holds the dearest
+    option of each choice."""
 
 
 @dataclass(frozen=True)

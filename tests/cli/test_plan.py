@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from benchmark.console.heartbeat import duration
-from benchmark.planning.estimate import Estimate, admitted_questions
+from benchmark.planning.amounts import Estimate
+from benchmark.planning.expected_cost import admitted_questions
 from benchmark.planning.plan_table import COLUMNS, _marked
 from benchmark.planning.worst_case import WorstCases
 from benchmark.student import hardware
