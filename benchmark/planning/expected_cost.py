@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -93,16 +92,16 @@ def expected_rounds(cell: Cell) -> list[RoundCost]:
         return []
     rounds, known = _rounds(cell)
     rehearsed: dict[tuple[bool, int], _PerQuestion] = {}
-    found, used, share = list[RoundCost](), Counter[str](), 0.0
+    found, used, share = list[RoundCost](), dict[str, float](), 0.0
     for round_ in rounds:
         kind = (round_.warmup, min(round_.index, REHEARSED_ROUNDS - 1))
         if kind not in rehearsed:
             rehearsed[kind] = _per_question(cell, splits, sample, round_, known)
         each = rehearsed[kind]
         share += round_.share
-        left = len(pool) - int(used["questions"])
+        left = len(pool) - sum(earlier.questions for earlier in found)
         questions = admitted_questions(cell.budget, left, each.most, each.mean, used, share)
-        used.update({unit: questions * amount for unit, amount in each.mean.items()})
+        used = {unit: used.get(unit, 0) + questions * amount for unit, amount in each.mean.items()}
         found.append(RoundCost(round_, questions, each.times(questions)))
     return found
 

@@ -7,7 +7,6 @@ wait until a student is there. Data policies are left out: what they generate is
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -118,9 +117,12 @@ def _declared(cell: Cell) -> frozenset[str]:
 class _RoundWork:
     """Per axis, what the student did for one question in a rehearsed round."""
 
-    written: Counter[str] = field(default_factory=Counter)
-    scored: Counter[str] = field(default_factory=Counter)
+    written: dict[str, float] = field(default_factory=dict)
+    """Axis -> replies."""
+    scored: dict[str, float] = field(default_factory=dict)
+    """Axis -> scored texts."""
     unknown: set[str] = field(default_factory=set)
+    """What failed."""
 
 
 @dataclass
@@ -136,8 +138,8 @@ class _Work:
     def add(self, index: int, of_round: _RoundWork, sizes: dict[str, int], bought: int) -> None:
         for axis in dict.fromkeys((*of_round.written, *of_round.scored)):
             questions = sizes.get(axis, bought)
-            self.written += questions * of_round.written[axis]
-            self.scored += questions * of_round.scored[axis]
+            self.written += questions * of_round.written.get(axis, 0)
+            self.scored += questions * of_round.scored.get(axis, 0)
             self.waits.setdefault(axis, index)
         self.unknown |= of_round.unknown
 

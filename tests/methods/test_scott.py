@@ -16,7 +16,7 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.identity import cell_id
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
-from benchmark.planning.estimate import Rehearsal, completion_tokens_per_reply, expected_cost
+from benchmark.planning.expected_cost import Rehearsal, completion_tokens_per_reply, expected_cost
 from benchmark.teachers.prompts import PromptLibrary, folder_of
 from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Contrast, Pick, PlannedRequest, Question, Reply, Request

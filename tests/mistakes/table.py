@@ -39,6 +39,7 @@ FIT = "tests/student/test_fit.py"
 GENERATION = "tests/student/test_generation.py"
 IDENTITY = "tests/cell/test_identity.py"
 ISOLATION = "tests/running/test_isolation.py"
+EXPECTED = "tests/planning/test_expected_cost.py"
 GUARD = "tests/corridor/test_guard.py"
 JSONL = "tests/tasks/test_jsonl.py"
 LEAKS = "tests/cli/test_leaks.py"
@@ -759,6 +760,33 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "emulated bfloat16 counts",
             (Edit("benchmark/student/hardware.py", "including_emulation=False", ""),),
             ("tests/student/test_hardware.py::test_a_gpu_is_asked_and_not_the_processor",),
+        ),
+    ),
+    "a frozen model reads what is not written for it": (
+        Mistake(
+            "a teacher reads the student's prompt",
+            (Edit("benchmark/student/frozen.py", "own = self._rendered(batch)", "own = batch"),),
+            (
+                "tests/student/test_rendering.py::"
+                "test_a_decoder_teacher_under_an_encoder_decoder_student_reads_its_own_prompt",
+            ),
+        ),
+    ),
+    "a plan that promises less than is charged": (
+        Mistake(
+            "only the first round is rehearsed",
+            (Edit("benchmark/planning/expected_cost.py", "sample, round_, known)", "sample, rounds[0], known)"),),
+            (f"{EXPECTED}::test_each_round_has_its_own_cost",),
+        ),
+        Mistake(
+            "a rehearsal takes the place of the dearest option",
+            (Edit("benchmark/planning/expected_cost.py", "known and not excluding else", "known else"),),
+            (f"{EXPECTED}::test_options_without_the_student_are_planned_by_the_dearest",),
+        ),
+        Mistake(
+            "options of one choice are added up",
+            (Edit("benchmark/buying/branches.py", "        if request.branch:", "        if False:"),),
+            (f"{EXPECTED}::test_a_budget_in_calls_holds_for_the_dearer_option",),
         ),
     ),
 }

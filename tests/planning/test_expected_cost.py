@@ -141,6 +141,23 @@ def test_annotators_that_stand_together_choose_each_for_itself() -> None:
 
 
 @dataclass(frozen=True)
+class CheapOrDear(FewShotCot):
+    """Asks once more where the first reply does not please it; a rehearsal's reply always does."""
+
+    def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
+        [first] = super().most_requests(question, context)
+        more = [replace(first.request, prefix=begun) for begun in ("a", "b")]
+        return [first, *(PlannedRequest(first.who, each, branch="displeased") for each in more)]
+
+
+def test_options_without_the_student_are_planned_by_the_dearest() -> None:
+    cell = miniature("budget.questions=10", annotation=CheapOrDear())
+    cost = expected_cost(cell)
+    assert cost is not None
+    assert cost.calls == Estimate(30, at_most=True)
+
+
+@dataclass(frozen=True)
 class AsLongAsItHelps:
     """Nobody knows its rounds before they have happened."""
 
