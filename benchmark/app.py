@@ -149,19 +149,26 @@ def _with_home(argument: str) -> str:
 
 def _refuse_nothing_chosen(arguments: list[str]) -> None:
     """Hydra answers `selection=null` with a ValueError that names no group."""
-    from benchmark.cell.composition import GROUPS
     from benchmark.errors import ConfigError
 
+    groups = set(_groups()) - {"experiment"}
     for name, _, value in (argument.partition("=") for argument in arguments):
-        if name in (*GROUPS, "method") and "null" in value.split(","):
+        if name in groups and "null" in value.split(","):
             raise ConfigError(f"{name}={value}: every cell needs one option of {name}")
 
 
-def _one_line(error: Exception) -> str:
+def _groups() -> tuple[str, ...]:
+    """The names of all groups, nested ones included, that this command can choose from."""
     from benchmark.cell.composition import CHOICES
+    from benchmark.cell.nested_groups import nested_groups, search_folders
+
+    return (*CHOICES, *nested_groups([CONF, *search_folders(sys.argv)]))
+
+
+def _one_line(error: Exception) -> str:
     from benchmark.config import explain
 
-    return explain(error, CHOICES, sweeping=bool({"-m", "--multirun"} & set(sys.argv[1:])))
+    return explain(error, _groups(), sweeping=bool({"-m", "--multirun"} & set(sys.argv[1:])))
 
 
 def _status() -> int:

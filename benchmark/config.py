@@ -163,6 +163,8 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name}: there is no such option{nearest(name, error.options or ())}"
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and "/" in str(cause.key):
+        return f"{cause.key}: there is no such group{nearest(str(cause.key), groups)}"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
         siblings = [key for key in (cause.parent_node or ()) if key not in ("hydra", "_target_")]
         hint = nearest(str(cause.key), siblings)
@@ -174,6 +176,10 @@ def explain(error: Exception, groups: Iterable[str], sweeping: bool = False) -> 
         if found[1] and f"@{found[1].partition('/')[0]}." in found[2]:
             return f"{found[1]}.yaml: a preset must begin with the line '# @package _global_'"
         where = f" (in conf/{found[1]}.yaml)" if found[1] else ""
+        if found[2] in groups:  # a group that only other options have
+            outer = found[2].rpartition("/")[0]
+            hint = f" (where only some swept options of {outer!r} have it, write {found[2]}=choice(OPTION))"
+            return f"{found[2]}: the chosen {outer} has no such choice{where}{hint if sweeping else ''}"
         return f"{found[2].split('@')[0]}: there is no such group{nearest(found[2], groups)}{where}"
     return " ".join(str(error).split())
 

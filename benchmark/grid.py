@@ -17,6 +17,7 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.composition import AXES, CHOICES, SCALARS, read_cell
 from benchmark.cell.identity import cell_id
 from benchmark.cell.names import Names, names_of
+from benchmark.cell.nested_groups import nested_groups, root_group
 from benchmark.cell.precision import precision_lines, precision_warnings, settled_overrides
 from benchmark.cell.sources import student_download
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
@@ -290,11 +291,17 @@ def _refusal(error: Exception, overrides: Overrides, cell: Cell | None) -> Refus
         alone = isinstance(error, ModelError)
         if alone and TRACEBACKS.get() and isinstance(error.__cause__, Exception):
             raise error.__cause__
-        return RefusedCell(overrides, explain(error, CHOICES), cell, alone)
+        return RefusedCell(overrides, explain(error, _groups()), cell, alone)
     if TRACEBACKS.get():
         raise error
     where = "reading its config" if cell is None else f"{cell.method.name} on {cell.dataset.name}"
     return RefusedCell(overrides, f"{where}: {in_a_line(error)} ({_place(error)})", cell, alone=True)
+
+
+def _groups() -> tuple[str, ...]:
+    """The names of all groups that a command can choose from."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    return (*CHOICES, *nested_groups(source.path for source in sources if source.schema == "file"))
 
 
 def _place(error: Exception) -> str:
@@ -306,7 +313,7 @@ def _place(error: Exception) -> str:
 def _reference_of(overrides: Overrides) -> Overrides:
     """The untrained student of a cell: the same overrides without what only training and its data can feel."""
     unused = ("method", "budget", "optimization", "teacher", "distribution_teacher", *AXES)
-    kept = [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] not in unused]
+    kept = [o for o in overrides if root_group(o.partition("=")[0]) not in unused]
     precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
     return (*kept, *precision, REFERENCE)
 
@@ -326,7 +333,7 @@ def _varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:
     values: dict[str, set[str]] = {}
     for key, value in (_key_and_value(override) for overrides in grid for override in overrides):
         values.setdefault(key, set()).add(value)
-    named = {key for key in values if key in NAMED or key.partition(".")[0] in AXES}
+    named = {key for key in values if key in NAMED or root_group(key) in AXES}
     varied = {key for key, seen in values.items() if len(seen) > 1} - named
     return lambda overrides: " ".join(_shown(o) for o in overrides if _key_and_value(o)[0] in varied)
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cell.cell import Cell
+from benchmark.cell.nested_groups import nested_choices
 from benchmark.cell.precision import settle_precision
 from benchmark.config import build, leaf, nearest
 from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Schedule, Selection, Weighting
@@ -178,7 +179,7 @@ def _extra_datasets(
 def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf) -> Any:
     """The config of `dataset=OPTION` as plain data, resolved as if it were this cell's own dataset."""
     try:
-        node = _composed(f"dataset='{option}'", _search_path(hydra)).dataset
+        node = _composed((f"dataset='{option}'",), _search_path(hydra)).dataset
     except MissingConfigException as error:
         if error.missing_cfg_file != f"dataset/{option}":
             raise
@@ -190,15 +191,24 @@ def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf
 
 
 def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
-    """The preset's name, followed by every setting in which the cell differs from it (`elad+selection=random`)."""
+    """The preset's name, followed by every choice and setting in which the cell differs from it.
+
+    For example `elad+selection=random+loss/data_policy=on_policy`. Settings are compared with the chosen options.
+    """
     chosen = hydra.runtime.choices
-    preset = _composed(f"method={chosen['method']}", _search_path(hydra))
+    search_path, name = _search_path(hydra), f"method={chosen['method']}"
+    preset = _composed((name,), search_path).hydra.runtime.choices
     parts = [str(chosen["method"])]
     for axis in AXES:
-        if chosen[axis] != preset.hydra.runtime.choices[axis]:
-            parts.append(f"{axis}={chosen[axis]}")
-        else:
-            parts += _differences(axis, _unresolved(preset[axis]), _unresolved(config[axis]))
+        other = [f"{axis}={chosen[axis]}"] if chosen[axis] != preset[axis] else []
+        usual = _composed((name, *other), search_path)
+        nested = nested_choices(usual.hydra.runtime.choices, axis)
+        for group, option in nested_choices(chosen, axis).items():
+            if group not in nested or option != nested[group]:
+                other.append(f"{'' if group in nested else '+'}{group}={'null' if option is None else option}")
+        usual = _composed((name, *other), search_path)
+        parts += [choice.lstrip("+") for choice in other]
+        parts += _differences(axis, _unresolved(usual[axis]), _unresolved(config[axis]))
     return "+".join(parts)
 
 
@@ -220,8 +230,8 @@ def _search_path(hydra: DictConfig | HydraConf) -> tuple[str, ...]:
     return tuple(override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath"))
 
 
-@lru_cache(maxsize=64)
-def _composed(choice: str, search_path: tuple[str, ...]) -> DictConfig:
-    """The root config composed with a single choice."""
+@lru_cache(maxsize=256)
+def _composed(overrides: tuple[str, ...], search_path: tuple[str, ...]) -> DictConfig:
+    """The root config composed with nothing but these overrides."""
     loader = GlobalHydra.instance().config_loader()
-    return loader.load_configuration("config", [*search_path, choice], RunMode.RUN)
+    return loader.load_configuration("config", [*search_path, *overrides], RunMode.RUN)

@@ -102,6 +102,12 @@ def test_the_root_holds_one_line_per_group_and_setting() -> None:
     assert set(root) - {"defaults", "hydra"} == set(SCALARS) - {"method"}
 
 
+@pytest.mark.parametrize("name", files("loss"))
+def test_every_loss_lets_choose_where_its_data_comes_from(name: str, cell: Run) -> None:
+    assert {"data_policy": "fixed"} in raw("loss", name)["defaults"]
+    assert type(cell((f"loss={name}",)).method.loss.data_policy).__name__ == "FixedData"
+
+
 def test_every_student_has_its_optimisation() -> None:
     assert set(files("student")) <= set(files("optimization"))
 
@@ -156,7 +162,8 @@ def overridden(entries: list[Any], allowed: tuple[str, ...]) -> None:
         word, _, group = key.partition(" ")
         assert word == "override", key
         assert group.startswith("/"), f"{key}: without its slash it is looked for below this folder"
-        assert group.removeprefix("/") in allowed, key
+        outer, _, nested = group.removeprefix("/").partition("/")
+        assert group.removeprefix("/") in allowed or (outer in allowed and (CONF / outer / nested).is_dir()), key
         assert isinstance(value, str), key
 
 
