@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,19 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from benchmark.cell.cell import Cell
-from benchmark.cell.composition import AXES, CHOICES, SCALARS, read_cell
+from benchmark.cell.cell import Cell, StartingCell
+from benchmark.cell.composition import CHOICES, SCALARS, read_cell
 from benchmark.cell.identity import cell_id
 from benchmark.cell.names import Names, names_of
-from benchmark.cell.nested_groups import nested_groups, root_group
-from benchmark.cell.precision import precision_lines, precision_warnings, settled_overrides
+from benchmark.cell.nested_groups import nested_groups
+from benchmark.cell.overrides import NAMED, Overrides, key_and_value, reference_of, shown, varied_settings
+from benchmark.cell.precision import precision_lines, precision_warnings
 from benchmark.cell.sources import student_download
+from benchmark.cell.starting_cells import missing_prerequisite, settled_for_jobs
 from benchmark.config import COMPOSING_ERRORS, explain, leaf
 from benchmark.console.stderr_lines import write_line
 from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.console.warned import warn_once
 from benchmark.errors import ConfigError, ModelError, SweepFailed, in_a_line
-from benchmark.planning.checks import check, check_annotate_ahead, check_without_trace
+from benchmark.planning.checks import check, check_annotate_ahead, check_before_prerequisites, check_without_trace
 from benchmark.planning.compatibility import compatibility_lines
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.records.catalog import cell_on_disk
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from hydra.core.override_parser.types import Override
 
-Overrides = tuple[str, ...]
 Mode = Literal["run", "plan", "annotate"]
-REFERENCE = "method=untrained"
-NAMED = ("method", "dataset", "student", "seed")
 ONE_MODE = "a command runs its cells, plans them or annotates ahead"
 CHECKS: Mapping[Mode, Callable[[Cell], None]] = {
     "run": check,
@@ -60,6 +58,8 @@ class GridCell:
     """What makes it from the config of the command."""
     status: Literal["complete", "failed", "damaged", "missing"]
     """What its record said when the grid was read."""
+    is_prerequisite: bool = False
+    """Whether other cells of the grid start from its student."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,15 @@ class Grid:
     """The cells that can be done, by id; filled by the methods below."""
     refused: list[RefusedCell] = field(default_factory=list)
     """The cells that are left out, while the others are done; filled by the methods below."""
+    waiting: list[Overrides] = field(default_factory=list)
+    """The cells that start from others of this grid, which `read` found missing; `read_waiting` takes them up."""
+    runs_prerequisites: bool = True
+    """Whether the cells that others start from belong to the grid."""
 
     @classmethod
     def of_one(cls, config: DictConfig) -> Self:
-        """The grid of a lone cell, whose config is composed already."""
-        return cls(lambda overrides: config, [()], with_references=False)
+        """The grid of a lone cell, whose config is composed already; the plan alone shows its prerequisites."""
+        return cls(lambda overrides: config, [()], with_references=False, runs_prerequisites=False)
 
     def read(self) -> None:
         """Fills `cells` for running them. Makes their results folders, and the teacher store where one is needed.
@@ -114,6 +118,16 @@ class Grid:
         for line in dict.fromkeys(line for cell in self._to_do() for line in compatibility_lines(cell)):
             write_line(f"warning: {line}")
         self._warn_of_slow_precision()
+
+    def read_waiting(self) -> None:
+        """Takes up the cells that waited, once those that they start from have run.
+
+        Refuses those whose prerequisite failed. Raises ConfigError as the class says.
+        """
+        waiting, self.waiting, self.runs_prerequisites = self.waiting, [], False
+        before = self.refused
+        self._take_up_all(waiting, "run")
+        self.refused = [*before, *self.refused]
 
     def plan_or_annotate(self, mode: str) -> bool:
         """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
@@ -131,9 +145,10 @@ class Grid:
         if self._are_all(refused):
             raise ConfigError("; ".join(reasons))
         self._warn_of_slow_precision()
-        varied = _varied_settings(wanted)
+        varied = varied_settings(wanted)
         possible = [
-            Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status) for each in self.cells.values()
+            Listed(names_of(each.cell), varied(each.overrides), each.cell, each.status, each.is_prerequisite)
+            for each in sorted(self.cells.values(), key=lambda each: not each.is_prerequisite)
         ]
         impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
         return plan_table([*possible, *impossible], reasons)
@@ -148,7 +163,7 @@ class Grid:
         wanted = list(dict.fromkeys(self.asked))
         self._take_up_all(wanted, "annotate")
         self._warn_of_slow_precision()
-        varied, done = _varied_settings(wanted), []
+        varied, done = varied_settings(wanted), []
         try:
             for number, each in enumerate(self.cells.values(), 1):
                 if len(self.cells) > 1:
@@ -209,20 +224,52 @@ class Grid:
                 cell = read_cell(config, hydra)
                 if cell.mode != mode:
                     raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")
-                CHECKS[mode](cell)
-                self._add(cell, overrides)
+                if self._waits(cell, mode):
+                    self.waiting.append(overrides)
+                else:
+                    CHECKS[mode](cell)
+                    self._add(cell, overrides)
             except MemoryError:
                 raise
             except Exception as error:  # a part or a library may raise anything
                 refused.append(_refusal(error, overrides, cell))
         return self._with_references_in(refused)
 
+    def _waits(self, cell: Cell, mode: Mode) -> bool:
+        """Whether the cell has to wait for others, which are added. Raises ConfigError where they cannot be run."""
+        if self.runs_prerequisites or mode == "plan":
+            for start in cell.used_prerequisites:
+                self._add_prerequisite(start, mode)
+        missing = cell.missing_prerequisites
+        if mode != "run" or not missing:
+            return False
+        known = [self.cells.get(start.cell_id) for start in missing]
+        if not self.runs_prerequisites or any(each is None or each.status == "complete" for each in known):
+            raise missing_prerequisite(missing[0])
+        check_before_prerequisites(cell)
+        return True
+
+    def _add_prerequisite(self, start: StartingCell, mode: Mode) -> None:
+        name = start.cell_id or " ".join(start.overrides)
+        known = self.cells.get(name)
+        if known is not None and known.is_prerequisite:
+            return
+        try:
+            CHECKS[mode](start.cell)
+        except ConfigError as error:
+            raise type(error)(f"prerequisites.{start.name}: {error}") from error
+        status = cell_on_disk(Path(start.cell.results_dir), start.cell_id).status if start.cell_id else "missing"
+        overrides = (*start.overrides, *(settled_for_jobs(start.cell) if mode == "run" else ()))
+        others = {key: each for key, each in self.cells.items() if key != name}
+        self.cells.clear()
+        self.cells |= {name: GridCell(name, start.cell, overrides, status, is_prerequisite=True), **others}
+
     def _with_references_in(self, refused: Sequence[RefusedCell]) -> list[RefusedCell]:
         """The refused cells. An untrained student has the reason of its trained ones, where all of them are refused."""
         reasons = {cell.overrides: cell.reason for cell in refused}
         owners: dict[Overrides, list[str | None]] = {}
         for overrides in self.asked:
-            owners.setdefault(_reference_of(overrides), []).append(reasons.get(overrides))
+            owners.setdefault(reference_of(overrides), []).append(reasons.get(overrides))
         known = []
         for cell in refused:
             first, *rest = owners.get(cell.overrides, [None])
@@ -231,21 +278,22 @@ class Grid:
         return known
 
     def _add(self, cell: Cell, overrides: Overrides) -> None:
-        if cell.mode == "annotate" or (cell.mode == "plan" and student_download(cell) is not None):
+        unknown = student_download(cell) is not None or cell.missing_prerequisites
+        if cell.mode == "annotate" or (cell.mode == "plan" and unknown):
             name = " ".join(overrides)  # its id holds what only the student can tell: content, or the hub's commit
             self.cells[name] = GridCell(name, cell, overrides, "missing")
             return
         identifier = cell_id(cell)
         if identifier not in self.cells:  # the same science twice in one grid runs once
             status = cell_on_disk(Path(cell.results_dir), identifier).status
-            settled = settled_overrides(cell) if cell.mode == "run" else ()  # for jobs on other machines
+            settled = settled_for_jobs(cell) if cell.mode == "run" else ()  # for jobs on other machines
             self.cells[identifier] = GridCell(identifier, cell, (*overrides, *settled), status)
 
     def _names(self, refused: RefusedCell) -> Names:
         """What a refused cell is called; where nobody could read it, as the command calls it."""
         if refused.cell is not None:
             return names_of(refused.cell)
-        given = dict(map(_key_and_value, refused.overrides))
+        given = dict(map(key_and_value, refused.overrides))
         other = next(iter(self.cells.values())).cell  # what is not given here is given nowhere in the grid
         usual = (str(other.config["method"]), other.dataset.name, other.student.name, str(other.seed))
         method, dataset, student, seed = (given.get(*pair) for pair in zip(NAMED, usual, strict=True))
@@ -253,7 +301,7 @@ class Grid:
 
     def _references(self) -> Iterator[Overrides]:
         """The untrained student of each dataset, student and seed, for the tables; none with `references=false`."""
-        for overrides in dict.fromkeys(map(_reference_of, self.asked)):
+        for overrides in dict.fromkeys(map(reference_of, self.asked)):
             try:
                 wanted = self.compose(overrides).references
             except MemoryError:
@@ -310,14 +358,6 @@ def _place(error: Exception) -> str:
     return f"in {Path(last.filename).name}, line {last.lineno}; HYDRA_FULL_ERROR=1 shows the traceback"
 
 
-def _reference_of(overrides: Overrides) -> Overrides:
-    """The untrained student of a cell: the same overrides without what only training and its data can feel."""
-    unused = ("method", "budget", "optimization", "teacher", "distribution_teacher", *AXES)
-    kept = [o for o in overrides if root_group(o.partition("=")[0]) not in unused]
-    precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
-    return (*kept, *precision, REFERENCE)
-
-
 def _refuse_several_sweeps(hydra: Any, overrides: Overrides) -> None:
     """Hydra reads an experiment's own sweep only where it stands alone; beside another it drops it silently."""
     params = hydra.sweeper.params or {}
@@ -328,36 +368,12 @@ def _refuse_several_sweeps(hydra: Any, overrides: Overrides) -> None:
         )
 
 
-def _varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:
-    """What of a cell's overrides differs within the grid and is not in its names already, as every axis is."""
-    values: dict[str, set[str]] = {}
-    for key, value in (_key_and_value(override) for overrides in grid for override in overrides):
-        values.setdefault(key, set()).add(value)
-    named = {key for key in values if key in NAMED or root_group(key) in AXES}
-    varied = {key for key, seen in values.items() if len(seen) > 1} - named
-    return lambda overrides: " ".join(_shown(o) for o in overrides if _key_and_value(o)[0] in varied)
-
-
-def _key_and_value(override: str) -> tuple[str, str]:
-    key, _, value = override.lstrip("+~").partition("=")
-    return key, value
-
-
-def _shown(override: str) -> str:
-    """An override as it may be printed: a setting that is refused because it may hold a key is not repeated."""
-    key, value = _key_and_value(override)
-    setting = key.rpartition(".")[2]
-    may_be_key = setting == "api_key_variable" and value not in os.environ
-    may_hold_key = setting == "base_url" and not {"@", "?", "#"}.isdisjoint(value)
-    return f"{key}=[not shown]" if may_be_key or may_hold_key else override
-
-
 def _reasons(refused: Sequence[RefusedCell], total: int) -> list[str]:
     """Every reason once, with the number of cells that it hits and one of them."""
     hit: dict[str, list[Overrides]] = {}
     for cell in refused:
         hit.setdefault(cell.reason, []).append(cell.overrides)
     return [
-        f"{reason} ({len(where)} of {total} cells, such as {' '.join(map(_shown, where[0]))})" if total > 1 else reason
+        f"{reason} ({len(where)} of {total} cells, such as {' '.join(map(shown, where[0]))})" if total > 1 else reason
         for reason, where in hit.items()
     ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark.cell.overrides import Overrides
+from benchmark.console.stderr_lines import write_line
 from benchmark.errors import ConfigError, SweepFailed
-from benchmark.grid import Grid, GridCell, Overrides
+from benchmark.grid import Grid, GridCell
 from benchmark.interruption import was_asked_to_stop, workers_stop_first
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.manifest import write_manifest
@@ -26,6 +28,28 @@ class Sweep:
 
     grid: Grid
 
+    def stages(self) -> Iterator[list[Overrides]]:
+        """The cells to launch: those that need no other cell, then those that start from a student of the first.
+
+        The second stage is looked up once the first one has run. Raises as `missing_cells` does, and SweepFailed where
+        nothing is left to run because the cells failed that all others start from.
+        """
+        yield self.missing_cells()
+        if not self.grid.waiting:
+            return
+        ran = set(self.grid.cells)
+        try:
+            self.grid.read_waiting()
+        except ConfigError as error:
+            if any(each.is_prerequisite and not _is_complete(each) for each in self.grid.cells.values()):
+                write_line(f"refused: {error}")
+                self.report()  # raises SweepFailed: their failure is the reason, and not the command
+            raise
+        self._write_manifests()
+        new = [each for each in self.grid.cells.values() if each.cell_id not in ran]
+        self._progress.follow(new)
+        yield [each.overrides for each in new if each.status != "complete"]
+
     def missing_cells(self) -> list[Overrides]:
         """The overrides of the cells without a complete record. Writes the manifest, and says how many cells are left.
 
@@ -37,12 +61,18 @@ class Sweep:
             if each.status == "damaged":
                 sys.stderr.write(f"warning: {_problem(each)}\n")
         missing = [each.overrides for each in cells if each.status != "complete"]
-        refused = len(self.grid.refused)
-        counts = f"{len(cells) + refused} cells, {len(cells) - len(missing)} complete, {len(missing)} to run"
-        sys.stderr.write(f"{counts}, {refused} refused\n" if refused else f"{counts}\n")
+        refused, waiting = len(self.grid.refused), len(self.grid.waiting)
+        complete, total = len(cells) - len(missing), len(cells) + waiting + refused
+        counts = f"{total} cells, {complete} complete, {len(missing) + waiting} to run"
+        counts += f", {refused} refused" if refused else ""
+        first = sum(each.is_prerequisite and each.status != "complete" for each in cells)
+        sys.stderr.write(counts + (f"; {waiting} start from {first} of the others\n" if waiting else "\n"))
+        self._write_manifests()
+        return missing
+
+    def _write_manifests(self) -> None:
         for results, of_folder in self._by_results_dir():
             write_manifest(results, list(map(_names, of_folder)))
-        return missing
 
     def launch(self, launch: Callable[[list[Overrides]], Sequence[Any]], batch: list[Overrides]) -> list[Any]:
         """Launches cells; where the launcher breaks (a worker was killed), goes on with those that are left.

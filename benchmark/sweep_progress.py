@@ -30,8 +30,10 @@ class SweepProgress:
     cells do on average.
     """
 
-    def __init__(self, cells: Sequence[GridCell]) -> None:
-        self.total = len(cells)
+    def __init__(self, cells: Sequence[GridCell], waiting: int = 0) -> None:
+        """`waiting` is the number of further cells, which can only begin once all of these have finished."""
+        self.total = len(cells) + waiting
+        self.waiting = waiting
         self.failed = 0
         self._pending = {each.cell_id: each for each in cells if each.status != "complete"}
         self._seconds: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
@@ -40,6 +42,12 @@ class SweepProgress:
         for each in cells if self._pending else ():
             if each.status == "complete":
                 self._learn(each)
+
+    def follow(self, cells: Sequence[GridCell]) -> None:
+        """Counts these cells in place of those that were waiting."""
+        self.total += len(cells) - self.waiting
+        self.waiting = 0
+        self._pending |= {each.cell_id: each for each in cells if each.status != "complete"}
 
     def look(self) -> int:
         """Notes which cells began or finished since the last look. Returns how many finished."""
@@ -55,7 +63,7 @@ class SweepProgress:
 
     def line(self) -> str:
         """How many cells have finished, and the time left if any cell of the sweep has finished already."""
-        done = f"sweep: {self.total - len(self._pending)} of {self.total} cells finished"
+        done = f"sweep: {self.total - self.waiting - len(self._pending)} of {self.total} cells finished"
         failed = f" ({self.failed} failed)" if self.failed else ""
         left = self.seconds_left()
         return f"{done}{failed}, {'time left not known yet' if left is None else f'about {duration(left)} left'}"
@@ -66,7 +74,7 @@ class SweepProgress:
         if not known:
             return None
         now, usual = time.time(), fmean(known)
-        left = 0.0
+        left = usual * self.waiting
         for cell_id, each in self._pending.items():
             alike = self._seconds.get(_kind(each))
             left += max((fmean(alike) if alike else usual) - (now - self._begun.get(cell_id, now)), 0.0)

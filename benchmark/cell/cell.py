@@ -24,6 +24,33 @@ from benchmark.teachers.ledger import Budget
 from benchmark.teachers.panel import Panel, members
 from benchmark.teachers.teacher import Teacher
 
+STARTS_FROM = "cell:"
+"""What a model's path begins with in place of a folder, before the name of a prerequisite."""
+
+
+@dataclass(frozen=True)
+class StartingCell:
+    """A prerequisite that a cell names: the exported student of this other cell is a model of it."""
+
+    name: str
+    """Its key in `prerequisites`."""
+    settings: tuple[str, ...]
+    """The settings that name it, such as `student.path`."""
+    cell: Cell
+    """The prerequisite itself, read and not checked yet."""
+    cell_id: str
+    """Its id; empty where only a download could tell it."""
+    folder: str
+    """Where its student is, or will be."""
+    overrides: tuple[str, ...]
+    """What makes it from the root config."""
+    command: str
+    """The command that makes it."""
+
+    def is_there(self) -> bool:
+        """Whether its student was exported."""
+        return Path(self.folder).is_dir()
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -61,6 +88,19 @@ class Cell:
     """The resolved config as plain data, with every precision as it was asked for."""
     precisions: tuple[PrecisionChoice, ...]
     """What each setting of a precision asked for, and what it became."""
+    starts_from: tuple[StartingCell, ...] = ()
+    """The prerequisites that models of the config name by `path=cell:NAME`."""
+
+    @property
+    def used_prerequisites(self) -> tuple[StartingCell, ...]:
+        """The prerequisites whose students can change a result of this cell."""
+        used = set(self.model_paths.values())
+        return tuple(each for each in self.starts_from if each.folder in used)
+
+    @property
+    def missing_prerequisites(self) -> tuple[StartingCell, ...]:
+        """The used prerequisites whose students are not on the disk."""
+        return tuple(each for each in self.used_prerequisites if not each.is_there())
 
     @property
     def asks_teacher(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,9 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.cell.cell import Cell
+from benchmark.cell.cell import Cell, StartingCell
 from benchmark.cell.nested_groups import nested_choices
 from benchmark.cell.precision import settle_precision
+from benchmark.cell.starting_cells import named_prerequisites, search_path_of, starting_cells, with_folders
 from benchmark.config import build, leaf, nearest
 from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Schedule, Selection, Weighting
 from benchmark.errors import ConfigError
@@ -72,6 +73,7 @@ SCALARS: Mapping[str, Any] = {
     "data_dir": str | None,
     "store_path": str | None,
     "references": bool,
+    "prerequisites": Mapping[str, tuple[str, ...]],
 }
 PATH_NAMES = ("path", "dir", "file")
 """How the names of settings end that hold a path."""
@@ -81,8 +83,11 @@ _RESOLVER = re.compile(r"\$\{([^${}:]+:(?:runtime\.)?)")
 _STEADY = re.compile(r"oc\..*|home:|hydra:runtime\.")
 
 
-def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
-    """The cell of a composed config. Raises ConfigError for an unknown, missing or wrong setting, before any work."""
+def read_cell(config: DictConfig, hydra: DictConfig | HydraConf, is_prerequisite: bool = False) -> Cell:
+    """The cell of a composed config. Raises ConfigError for an unknown, missing or wrong setting, before any work.
+
+    With `is_prerequisite`, paths of the form `cell:NAME` stay as they are.
+    """
     _refuse_absent_search_path(hydra)
     _refuse_moving_paths(config)
     plain = _plain(config)
@@ -98,15 +103,33 @@ def read_cell(config: DictConfig, hydra: DictConfig | HydraConf) -> Cell:
         raise ConfigError("results_dir is empty; give the folder that records are written to")
     if scalars["store_path"] == "":
         raise ConfigError("store_path is empty; give a file, or null for teacher_store.sqlite in results_dir")
+    starts: tuple[StartingCell, ...] = ()
+    named = {} if is_prerequisite else named_prerequisites({name: plain[name] for name in GROUPS})
+    if named:
+        starts = starting_cells(
+            named, scalars["prerequisites"], list(hydra.overrides.task), search_path_of(hydra), _reader(hydra)
+        )
+        plain |= with_folders({name: plain[name] for name in GROUPS}, starts)
     parts, precisions = settle_precision({name: build(plain[name], name, kind) for name, kind in GROUPS.items()})
     return Cell(
         method=Method(name=method_label(config, hydra), **{axis: parts[axis] for axis in AXES}),
         **{name: part for name, part in parts.items() if name not in AXES},
         extra_datasets=tuple(_extra_datasets(parts["evaluation"].extra, parts["dataset"].name, config, hydra)),
-        **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir")},
+        **{name: scalars[name] for name in SCALARS if name not in ("method", "data_dir", "prerequisites")},
         config=plain,
         precisions=precisions,
+        starts_from=starts,
     )
+
+
+def _reader(hydra: DictConfig | HydraConf) -> Callable[[tuple[str, ...]], Cell]:
+    """How a prerequisite is composed and read."""
+
+    def read(overrides: tuple[str, ...]) -> Cell:
+        config = _composed(overrides, search_path_of(hydra))
+        return read_cell(config, config.hydra, is_prerequisite=True)
+
+    return read
 
 
 def _refuse_absent_search_path(hydra: DictConfig | HydraConf) -> None:
@@ -179,7 +202,7 @@ def _extra_datasets(
 def _dataset_node(option: str, config: DictConfig, hydra: DictConfig | HydraConf) -> Any:
     """The config of `dataset=OPTION` as plain data, resolved as if it were this cell's own dataset."""
     try:
-        node = _composed((f"dataset='{option}'",), _search_path(hydra)).dataset
+        node = _composed((f"dataset='{option}'",), search_path_of(hydra)).dataset
     except MissingConfigException as error:
         if error.missing_cfg_file != f"dataset/{option}":
             raise
@@ -196,7 +219,7 @@ def method_label(config: DictConfig, hydra: DictConfig | HydraConf) -> str:
     For example `elad+selection=random+loss/data_policy=on_policy`. Settings are compared with the chosen options.
     """
     chosen = hydra.runtime.choices
-    search_path, name = _search_path(hydra), f"method={chosen['method']}"
+    search_path, name = search_path_of(hydra), f"method={chosen['method']}"
     preset = _composed((name,), search_path).hydra.runtime.choices
     parts = [str(chosen["method"])]
     for axis in AXES:
@@ -223,11 +246,6 @@ def _differences(at: str, before: Any, after: Any) -> list[str]:
 
 def _unresolved(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=False)
-
-
-def _search_path(hydra: DictConfig | HydraConf) -> tuple[str, ...]:
-    """The overrides that name further folders with options."""
-    return tuple(override for override in hydra.overrides.hydra if override.startswith("hydra.searchpath"))
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from benchmark.buying.purchase import HUMAN
 from benchmark.cell.cell import Cell
 from benchmark.cell.round_steps import planned_rounds, planned_steps
 from benchmark.cell.sources import covered_pool, source_of_distributions, student_download
+from benchmark.cell.starting_cells import missing_prerequisite
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
@@ -43,6 +44,9 @@ def check_annotate_ahead(cell: Cell) -> None:
 
     Does not need the student. Makes the teacher store if the cell needs one.
     """
+    for start in cell.missing_prerequisites:
+        if any(not setting.startswith("student.") for setting in start.settings):
+            raise missing_prerequisite(start)
     _refuse(cell, [*_reasons(cell)])
     if cell.needs_store:
         refuse_unwritable(Path(cell.results_dir))
@@ -52,14 +56,25 @@ def check_annotate_ahead(cell: Cell) -> None:
 def check_without_trace(cell: Cell) -> None:
     """The same as `check`, but writes and downloads nothing.
 
-    If the student is not on this machine yet, checks that need its tokenizer or weights are left out.
+    If a model is not on this machine yet, because a run downloads it or because another cell makes it, checks that need
+    its tokenizer or weights are left out.
     """
-    if student_download(cell) is None:
+    if cell.missing_prerequisites:
+        check_before_prerequisites(cell)
+    elif student_download(cell) is None:
         _refuse_impossible(cell)
     else:
         _check_machine(cell)
         _refuse(cell, [*_reasons(cell)])
     refuse_write_protected(Path(cell.results_dir))
+
+
+def check_before_prerequisites(cell: Cell) -> None:
+    """What can be checked of a cell before the cells have run that it starts from. Raises ConfigError."""
+    _check_machine(cell)
+    settings = [setting for start in cell.missing_prerequisites for setting in start.settings]
+    if not any(setting.startswith("teacher") for setting in settings):  # a teacher answers from its model alone
+        _refuse(cell, [*_reasons(cell)])
 
 
 def _refuse_impossible(cell: Cell) -> None:

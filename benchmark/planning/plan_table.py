@@ -59,6 +59,8 @@ class Listed:
     """None if the cell is impossible."""
     status: Status = "missing"
     """What the results folder holds of the cell."""
+    is_prerequisite: bool = False
+    """Whether other cells start from it, so that it is run first."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class PlanRow:
     varied: str
     """Further settings in which the listed cells differ."""
     state: str
-    """The cell's state, in words of `STATES`, or `impossible`."""
+    """The cell's state, in words of `STATES`, or `impossible`; `first` for one that others start from."""
     max_steps: int | None = None
     """Optimiser steps of the final student; None if it is not trained or the cell will not run."""
     all_steps: int | None = None
@@ -156,6 +158,10 @@ def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]], works: _Work
         return PlanRow(names, varied, "impossible")
     if listed.status == "complete":
         return PlanRow(names, varied, STATES[listed.status])
+    state = STATES[listed.status] + (" first" if listed.is_prerequisite else "")
+    if cell.missing_prerequisites:  # its models are not there yet, and neither is its id
+        cost_unknown = ExpectedCost(UNKNOWN, UNKNOWN, UNKNOWN) if cell.asks_teacher else None
+        return PlanRow(names, varied, state, *_steps(cell), cost_unknown, UNKNOWN)
     try:
         timed = known(Path(cell.results_dir))
         cost, seconds, problem = expected_cost(cell), expected_seconds(cell, timed, works.of(cell)), None
@@ -166,7 +172,7 @@ def _row(listed: Listed, known: Callable[[Path], Sequence[Timing]], works: _Work
             raise
         cost, seconds = ExpectedCost(UNKNOWN, UNKNOWN, UNKNOWN), UNKNOWN
         problem = f"{cell.method.name} on {cell.dataset.name}: its cost cannot be estimated: {in_a_line(error)}"
-    return PlanRow(names, varied, STATES[listed.status], *_steps(cell), cost, seconds, problem)
+    return PlanRow(names, varied, state, *_steps(cell), cost, seconds, problem)
 
 
 def _steps(cell: Cell) -> tuple[int | None, int | None]:

@@ -44,20 +44,25 @@ class CellSweeper(BasicSweeper):
         sweep = Sweep(grid)
         launch = self.launcher.launch
 
-        def missing_cells(overrides: List[Any], max_batch_size: Optional[int]) -> List[List[List[str]]]:
-            """The grid's cells without a record, in batches."""
-            missing = [list(cell) for cell in sweep.missing_cells()]
-            if not missing:
-                return []  # Hydra's own splitting asserts that there is something to split
-            return [batch for batch in self.split_overrides_to_chunks(missing, max_batch_size) if batch]
-
         def launch_missing(batch: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
             return sweep.launch(lambda cells: launch(cells, initial_job_idx), [tuple(cell) for cell in batch])
 
-        # The two places where Hydra's sweeper decides what to run and starts it.
-        setattr(self, "split_arguments", missing_cells)  # noqa: B010
-        setattr(self.launcher, "launch", launch_missing)  # noqa: B010
-        returns = super().sweep(arguments)
+        setattr(self.launcher, "launch", launch_missing)  # noqa: B010 - where Hydra's sweeper starts cells
+        returns: List[Any] = []
+        for stage in sweep.stages():
+            cells = [list(cell) for cell in stage]
+
+            def in_batches(
+                overrides: List[Any], max_batch_size: Optional[int], cells: List[List[str]] = cells
+            ) -> List[List[List[str]]]:
+                """The stage's cells in batches; Hydra's own splitting asserts that there is something to split."""
+                return (
+                    [batch for batch in self.split_overrides_to_chunks(cells, max_batch_size) if batch] if cells else []
+                )
+
+            setattr(self, "split_arguments", in_batches)  # noqa: B010 - where it decides what to run
+            self.batch_index = 0
+            returns += super().sweep(arguments)
         sweep.report()
         return returns
 

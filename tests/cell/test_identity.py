@@ -151,6 +151,12 @@ def test_the_untrained_student_is_its_data_its_weights_and_its_prompt(base: Run,
     assert not wrong
 
 
+def test_names_of_prerequisites_are_no_science(base: Run, read: Run) -> None:
+    config = base("rationale_then_answer")
+    named = changed(config, "prerequisites", {"mentor": ["method=gold_answers"]})
+    assert cell_id(read(named)) == cell_id(read(config))
+
+
 def test_precision_changes_what_an_untrained_student_answers(base: Run, read: Run) -> None:
     config = base("untrained")
     assert cell_id(read(config)) != cell_id(read(changed(config, "optimization.precision", "bf16-mixed")))

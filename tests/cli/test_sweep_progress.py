@@ -94,6 +94,19 @@ def test_an_earlier_failure_counts_once_it_is_replaced(tmp_path: Path) -> None:
     assert progress.line() == "sweep: 1 of 2 cells finished (1 failed), time left not known yet"
 
 
+def test_cells_that_wait_for_others_count_from_the_beginning(tmp_path: Path) -> None:
+    progress = SweepProgress([cell(tmp_path, "a1", "seed=1")], waiting=2)
+    assert progress.line() == "sweep: 0 of 3 cells finished, time left not known yet"
+    finish(tmp_path, "a1", 60.0)
+    assert progress.look() == 1
+    assert progress.line() == "sweep: 1 of 3 cells finished, about 2 min left"
+    progress.follow([cell(tmp_path, name, "seed=2") for name in ("a2", "a3")])
+    assert progress.line() == "sweep: 1 of 3 cells finished, about 2 min left"
+    finish(tmp_path, "a2", 60.0)
+    assert progress.look() == 1
+    assert progress.line() == "sweep: 2 of 3 cells finished, about 1 min left"
+
+
 def test_a_record_without_times_and_a_folder_that_went_away(tmp_path: Path) -> None:
     progress = SweepProgress(grid(tmp_path / "results"))
     finish(tmp_path / "results", "a1", None)
