@@ -134,8 +134,13 @@ def main() -> int:
 def _check_method(arguments: list[str]) -> int:
     """Runs the contract's checks on one preset; it is no cell, and nothing of it is kept."""
     from benchmark.conformance.command import check_method
+    from benchmark.interruption import Interrupted, exit_status
 
-    return check_method(arguments, CONF)
+    try:
+        return check_method(arguments, CONF)
+    except (KeyboardInterrupt, Interrupted):
+        sys.stderr.write("interrupted; checks keep nothing, and the same command begins anew\n")
+        return exit_status()
 
 
 def _with_home(argument: str) -> str:

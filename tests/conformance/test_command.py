@@ -125,3 +125,14 @@ def test_wrong_input_is_one_line(check: Callable[..., Any], arguments: tuple[str
 
 def test_the_help_names_the_command(command: Callable[..., Any]) -> None:
     assert "python -m benchmark check-method NAME" in command("--help").out
+
+
+def test_an_interrupted_check_says_that_it_keeps_nothing(
+    check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.conformance.command.check_method", stopped)
+    done = check("answer_only")
+    assert (done.status, done.err) == (130, "interrupted; checks keep nothing, and the same command begins anew\n")
