@@ -23,7 +23,7 @@ from benchmark.student.hardware import device_of
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
 from benchmark.teachers.prompts import prompt_library_for
-from benchmark.types import Question
+from benchmark.types import Question, Round
 
 TAKEN_NAMES = (STUDENT, ASSISTANT, HUMAN)
 
@@ -260,7 +260,7 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
     chats = {name for name, teacher in cell.teachers.items() if not teacher.capabilities.continues_replies}
     pool = covered_pool(cell, splits) if chats else ()
     if pool:
-        rounds = (planned_rounds(cell.method.schedule) or [None])[:REHEARSED_ROUNDS]
+        rounds: Sequence[Round | None] = (planned_rounds(cell.method.schedule) or [None])[:REHEARSED_ROUNDS]
         contexts = [annotation_context(cell, splits, round_) for round_ in rounds]
         planned = [
             request

@@ -16,6 +16,7 @@ from benchmark.cell.sources import source_of_distributions, student_download
 from benchmark.contract import ASSISTANT
 from benchmark.student.chat_template import in_chat
 from benchmark.student.encoding import Encoder
+from benchmark.student.frozen import FrozenModelSource
 from benchmark.student.source import StudentSource
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOST_SHOWN = 5
 class Model:
     """A model of the cell with its tokenizer."""
 
-    source: StudentSource
+    source: StudentSource | FrozenModelSource
 
     @property
     def label(self) -> str:

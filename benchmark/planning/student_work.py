@@ -10,17 +10,22 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import NO_LOG
 from benchmark.cell.sources import covered_pool
-from benchmark.contract import ASSISTANT, STUDENT, AskModels, TextModel
+from benchmark.contract import ASSISTANT, STUDENT, TextModel
 from benchmark.planning.expected_cost import REHEARSED_QUESTIONS, RoundCost, expected_rounds, rehearsal_for, spread
+from benchmark.random_streams import stream
 from benchmark.tasks.dataset import Splits
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Annotation, Pick, Reply, Request, RoundLog, Stage, TrainingExample
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 RANKED_QUESTIONS = 400
 """The most questions of the pool that a rehearsed selection ranks."""
@@ -180,7 +185,8 @@ def _rehearsed(cell: Cell, splits: Splits, each: RoundCost, history: Sequence[Ro
     with counted("weighting", len(taken)):
         cell.method.weighting.weigh(rows, [], context.for_axis("weighting"))
     with counted("curriculum", len(taken)):
-        _stages(cell, cell.method.format.examples(rows, cell.dataset.task), context)
+        draws = context.for_axis("format").data_rng
+        _stages(cell, cell.method.format.examples(rows, cell.dataset.task, draws), context)
     return found
 
 
@@ -195,7 +201,7 @@ async def _annotations(
 
     of_axis, rows = context.for_axis("annotation"), list[Annotation]()
     for pick in picks:
-        rows += await cell.method.annotation.annotate(pick, of_axis, cast("AskModels", ask))
+        rows += await cell.method.annotation.annotate(pick, of_axis, ask)
     return rows
 
 
@@ -209,12 +215,17 @@ def _stages(cell: Cell, examples: Sequence[TrainingExample], context: CellContex
             raise ValueError(f"the curriculum has more than {MOST_STAGES} stages")
 
 
+def _draws(*key: str | int) -> np.random.Generator:
+    """Draws for a target of which only the length is wanted."""
+    return stream("plan", *key)
+
+
 def _as_written(cell: Cell) -> str:
     """What the student learns to write about an exemplar; empty where there is none that the format can use."""
     try:
         exemplar = cell.dataset.exemplars[0]
         row = Annotation(exemplar.as_question(), "rationale", "teacher", exemplar.rationale, exemplar.answer)
-        return cell.method.format.examples([row], cell.dataset.task)[-1].target_text
+        return cell.method.format.examples([row], cell.dataset.task, _draws)[-1].target_text
     except MemoryError:
         raise
     except Exception:  # a format may need annotations of other kinds

@@ -44,7 +44,7 @@ def rendered_for(batch: MicroBatch, encoder: Encoder, padding_id: int) -> Render
 def _targets(batch: MicroBatch) -> list[list[int]]:
     """The target token ids of each example."""
     counts = torch.bincount(batch.example_of, minlength=len(batch.examples)).tolist()
-    return [part.tolist() for part in batch.tokens.split(counts)]
+    return [part.tolist() for part in torch.split(batch.tokens, counts)]
 
 
 def _with_prompts(
