@@ -260,8 +260,8 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
     chats = {name for name, teacher in cell.teachers.items() if not teacher.capabilities.continues_replies}
     pool = covered_pool(cell, splits) if chats else ()
     if pool:
-        rounds: Sequence[Round | None] = (planned_rounds(cell.method.schedule) or [None])[:REHEARSED_ROUNDS]
-        contexts = [annotation_context(cell, splits, round_) for round_ in rounds]
+        rounds: Sequence[Round | None] = planned_rounds(cell.method.schedule) or (None,)
+        contexts = [annotation_context(cell, splits, round_) for round_ in rounds[:REHEARSED_ROUNDS]]
         planned = [
             request
             for context in contexts

@@ -33,10 +33,10 @@ PLUG = """
 
     @dataclass(frozen=True)
     class Fails(AnswerOnly):
-        def examples(self, annotations, task):
+        def examples(self, annotations, task, data_rng):
             raise RuntimeError("no luck")
 """
-FAILS = {"format/fails": "_target_: plug_prerequisite_fails.Fails\nlabels: gold\n"}
+FAILS = {"format/fails": "_target_: plug_prerequisite_fails.Fails\n"}
 
 
 def experiment(*base: str, more: str = "") -> dict[str, str]:
