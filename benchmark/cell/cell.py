@@ -20,9 +20,12 @@ from benchmark.student.frozen import (
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.assistants import RecordedAssistant, SimulatedAssistant
 from benchmark.teachers.ledger import Budget
 from benchmark.teachers.panel import Panel, members
 from benchmark.teachers.teacher import Teacher
+
+UsableAssistant = PretrainedAssistant | SimulatedAssistant | RecordedAssistant
 
 STARTS_FROM = "cell:"
 """What a model's path begins with in place of a folder, before the name of a prerequisite."""
@@ -64,7 +67,7 @@ class Cell:
     """Writes the texts; the loss reads its distributions too, unless there is a `distribution_teacher`."""
     distribution_teacher: NoDistributionTeacher | PretrainedDistributionTeacher
     """A model of its own whose distributions the loss reads."""
-    assistant: NoAssistant | PretrainedAssistant
+    assistant: NoAssistant | UsableAssistant
     student: StudentSource
     budget: Budget
     optimization: Optimization
@@ -137,7 +140,7 @@ class Cell:
         return needs.assistant or "assistant" in needs.distributions
 
     @property
-    def used_assistant(self) -> PretrainedAssistant | None:
+    def used_assistant(self) -> UsableAssistant | None:
         """The assistant if this cell uses it, else None.
 
         None also if the cell needs an assistant but has none; `benchmark.planning.checks` refuses such a cell.

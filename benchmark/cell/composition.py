@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.cell.cell import Cell, StartingCell
+from benchmark.cell.cell import Cell, StartingCell, UsableAssistant
 from benchmark.cell.nested_groups import nested_choices
 from benchmark.cell.precision import settle_precision
 from benchmark.cell.starting_cells import named_prerequisites, search_path_of, starting_cells, with_folders
@@ -26,12 +26,7 @@ from benchmark.contract import Annotator, Curriculum, Format, Loss, Method, Sche
 from benchmark.errors import ConfigError
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.records.loggers import CellLogger
-from benchmark.student.frozen import (
-    NoAssistant,
-    NoDistributionTeacher,
-    PretrainedAssistant,
-    PretrainedDistributionTeacher,
-)
+from benchmark.student.frozen import NoAssistant, NoDistributionTeacher, PretrainedDistributionTeacher
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import StudentSource
 from benchmark.tasks.dataset import Dataset
@@ -52,7 +47,7 @@ GROUPS: Mapping[str, Any] = {
     "dataset": Dataset,
     "teacher": Teacher | Panel,
     "distribution_teacher": NoDistributionTeacher | PretrainedDistributionTeacher,
-    "assistant": NoAssistant | PretrainedAssistant,
+    "assistant": NoAssistant | UsableAssistant,
     "student": StudentSource,
     **AXES,
     "budget": Budget,

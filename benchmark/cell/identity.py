@@ -16,6 +16,7 @@ from benchmark import ENGINE_VERSION
 from benchmark.cell.cell import Cell
 from benchmark.cell.composition import AXES
 from benchmark.components import canonical, components
+from benchmark.student.frozen import PretrainedAssistant
 from benchmark.teachers.prompts import prompt_library_for
 
 ID_LENGTH = 16
@@ -56,7 +57,7 @@ def identity(cell: Cell) -> dict[str, Any]:
         parts["distribution_teacher"] = cell.own_distribution_teacher.settled()
     if cell.uses_assistant:
         used = cell.used_assistant
-        parts["assistant"] = cell.assistant if used is None else used.settled()
+        parts["assistant"] = used.settled() if isinstance(used, PretrainedAssistant) else cell.assistant
     charges = _charges(cell) if trains and cell.asks_teacher else {}
     return {
         "engine": ENGINE_VERSION,
@@ -99,8 +100,11 @@ def _content(cell: Cell) -> dict[str, Any]:
         content |= {f"teacher {name}": teacher.fingerprint(cell.dataset) for name, teacher in cell.teachers.items()}
     if cell.own_distribution_teacher is not None:
         content["distribution_teacher"] = cell.own_distribution_teacher.fingerprint()
-    if cell.used_assistant is not None:
-        content["assistant"] = cell.used_assistant.fingerprint()
+    if (used := cell.used_assistant) is not None:
+        if isinstance(used, PretrainedAssistant):
+            content["assistant"] = used.fingerprint()
+        else:
+            content["assistant"] = used.fingerprint(cell.dataset)
     return content
 
 

@@ -18,7 +18,7 @@ from benchmark.planning.expected_cost import REHEARSED_ROUNDS
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
-from benchmark.student.frozen import refuse_other_vocabulary
+from benchmark.student.frozen import PretrainedAssistant, refuse_other_vocabulary
 from benchmark.student.hardware import device_of
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.teachers.database import open_database
@@ -116,10 +116,13 @@ def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
 def _check_other_models(cell: Cell) -> None:
     """Raises ModelError if the assistant or the teacher for distributions is absent or has another vocabulary."""
     if (assistant := cell.used_assistant) is not None:
-        assistant.check()
-        assistant.fingerprint()
-        if ASSISTANT in cell.method.requires().distributions:
-            refuse_other_vocabulary(cell.student, assistant)
+        if isinstance(assistant, PretrainedAssistant):
+            assistant.check()
+            assistant.fingerprint()
+            if ASSISTANT in cell.method.requires().distributions:
+                refuse_other_vocabulary(cell.student, assistant)
+        else:
+            assistant.check_assistant(cell.dataset)
     if cell.reads_teacher:
         source = source_of_distributions(cell)
         source.check()
@@ -164,6 +167,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
             f"it asks the student for explanations, and format {type(cell.method.format).__name__} has no "
             "`explanation_path`; choose format=rationale_then_answer or format=step_by_step"
         )
+    yield from _unfit_assistant(cell)
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
         known = ", ".join(sorted(cell.method.format.roles))
@@ -190,6 +194,24 @@ def _unknown_roles(form: Format) -> Iterator[str]:
         if unknown:
             roles = ", ".join(unknown)
             yield f"{name} of format {type(form).__name__} asks in the role {roles}, which is not in its `roles`"
+
+
+def _unfit_assistant(cell: Cell) -> Iterator[str]:
+    """One reason per requirement that an assistant without weights cannot meet."""
+    needs, assistant = cell.method.requires(), cell.used_assistant
+    if assistant is None or isinstance(assistant, PretrainedAssistant):
+        return
+    if ASSISTANT in needs.distributions:
+        yield (
+            f"its loss compares the student with the assistant's distribution, but assistant={assistant.name} writes "
+            "text only; choose assistant=pretrained assistant.path=FOLDER"
+        )
+    unplayable = sorted(needs.assistant_roles - set(assistant.roles))
+    if unplayable:
+        yield (
+            f"it asks the assistant in the role {', '.join(unplayable)}; assistant={assistant.name} cannot answer in "
+            "that role"
+        )
 
 
 def _extra_tests(cell: Cell) -> list[tuple[Dataset, TestSplit]]:

@@ -16,7 +16,7 @@ from benchmark.cell.sources import source_of_distributions, student_download
 from benchmark.contract import ASSISTANT
 from benchmark.student.chat_template import in_chat
 from benchmark.student.encoding import Encoder
-from benchmark.student.frozen import FrozenModelSource
+from benchmark.student.frozen import FrozenModelSource, PretrainedAssistant
 from benchmark.student.source import StudentSource
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _frozen(cell: Cell) -> tuple[list[Model], list[Model]]:
     read = cell.method.requires().distributions
     compared = [Model(source_of_distributions(cell))] if cell.reads_teacher else []
     asked = [Model(source) for t in cell.asked_teachers.values() if (source := getattr(t, "source", None)) is not None]
-    if (assistant := cell.used_assistant) is not None:
+    if isinstance(assistant := cell.used_assistant, PretrainedAssistant):
         (compared if ASSISTANT in read else asked).append(Model(assistant))
     return compared, asked
 

@@ -28,6 +28,7 @@ from benchmark.evaluation.reference import ask_each, reference_asks, reference_t
 from benchmark.running.cell_models import load_assistant, open_teachers
 from benchmark.running.isolation import isolated
 from benchmark.running.unread import of_unread
+from benchmark.student.frozen import PretrainedAssistant
 from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.replies import CONTENT_FILTER
@@ -109,7 +110,8 @@ class AssistantOnDemand:
     def __getattr__(self, name: str) -> Any:
         if self._model is None:
             assert self._cell.used_assistant is not None
-            self._cell.used_assistant.check()
+            if isinstance(self._cell.used_assistant, PretrainedAssistant):
+                self._cell.used_assistant.check()
             self._model = load_assistant(self._cell)
         return getattr(self._model, name)
 

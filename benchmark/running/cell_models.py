@@ -10,10 +10,12 @@ from benchmark.buying.meter import Supplier, local_models
 from benchmark.cell.cell import Cell
 from benchmark.cell.sources import distribution_teacher
 from benchmark.contract import ASSISTANT, STUDENT, Annotator
-from benchmark.student.frozen import Frozen, FrozenModelSource, load_frozen
+from benchmark.student.frozen import Frozen, FrozenModelSource, PretrainedAssistant, load_frozen
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.guard import gold_opened
+from benchmark.teachers.assistants import LocalModel
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.store_key import teacher_identity
 from benchmark.teachers.stored_teacher import StoredTeacher
@@ -27,7 +29,7 @@ class CellModels:
 
     student: Student
     """The model that is trained."""
-    assistant: Student | None
+    assistant: LocalModel | None
     """None where the method uses none."""
     frozen: Mapping[str, Frozen]
     """Models whose distributions the loss reads, by the names in `Requirements.distributions`."""
@@ -38,16 +40,17 @@ class CellModels:
     _counted: dict[str, Usage] = field(default_factory=dict)
 
     @property
-    def local(self) -> dict[str, Student]:
+    def local(self) -> dict[str, LocalModel]:
         """Student and assistant by the name under which an annotator asks them; their text costs no money."""
         return {STUDENT: self.student} | ({ASSISTANT: self.assistant} if self.assistant else {})
 
     @property
-    def counted(self) -> dict[str, Student]:
+    def counted(self) -> dict[str, LocalModel]:
         """Every model whose tokens and cuts are counted, by name: the local models, and those that the loss reads."""
-        return {name: frozen.model for name, frozen in self.frozen.items()} | self.local
+        models: dict[str, LocalModel] = {name: frozen.model for name, frozen in self.frozen.items()}
+        return models | self.local
 
-    def asked_by(self, annotator: Annotator) -> dict[str, Student]:
+    def asked_by(self, annotator: Annotator) -> dict[str, LocalModel]:
         """The local models that an annotator says it asks."""
         asked = local_models(annotator)
         return {name: model for name, model in self.local.items() if name in asked}
@@ -76,7 +79,7 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)
     for name in sorted(needs.distributions):
         model = assistant if name == ASSISTANT else load_distribution_teacher(cell)
-        assert model is not None  # the plan refuses a cell without an assistant where one is needed
+        assert isinstance(model, Student)  # the plan refuses an assistant that shows no distributions
         frozen[name] = Frozen(model, len(student.tokenizer))
     suppliers, store = open_teachers(cell, buyer, say)
     return CellModels(student, assistant, frozen, suppliers, store)
@@ -108,11 +111,15 @@ def supplier_of(
     return Supplier.behind_store(stored, teacher.price, at_once, able.thinking)
 
 
-def load_assistant(cell: Cell) -> Student | None:
+def load_assistant(cell: Cell) -> LocalModel | None:
     """The cell's assistant; None where it uses none."""
     source = cell.used_assistant
-    # What it samples does not depend on the student, so all seeds share it.
-    return None if source is None else _own(_loaded(source, cell), cell.data_seed)
+    if source is None:
+        return None
+    if not isinstance(source, PretrainedAssistant):
+        with gold_opened():  # a part may be the first to use it, and it knows the answers
+            return source.assist(cell.dataset)
+    return _own(_loaded(source, cell), cell.data_seed)  # what it samples does not depend on the student
 
 
 def load_distribution_teacher(cell: Cell) -> Student:

@@ -128,6 +128,8 @@ class Student:
         Above temperature 0, replies also depend on `key`: another key gives other replies to the same request, for
         example at another moment of training. `advance` is called after each batch with the number of finished replies.
         """
+        if not requests:
+            return []
         replies = self.replies([(request, sample) for request in requests for sample in range(samples)], key, advance)
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
 

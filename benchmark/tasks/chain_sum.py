@@ -48,6 +48,10 @@ class ChainSums:
         """As the module's function `solve_wrongly`."""
         return solve_wrongly(question, generator)
 
+    def argue(self, question: Question, answer: str) -> str:
+        """As the module's function `argue`."""
+        return argue(question, answer)
+
     def check_steps(self, question: Question, rationale: str) -> StepCheck:
         """As the module's function `check_steps`."""
         return check_steps(question, rationale)
@@ -74,6 +78,12 @@ def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, st
     terms = _terms(question.text)
     slip = generator.choice((-3, -2, -1, 1, 2, 3))
     return _write_chain(terms, wrong_step=generator.randrange(1, len(terms)), slip=slip)
+
+
+def argue(question: Question, answer: str) -> str:
+    """A rationale for a given answer; of a wrong one the last step is wrong. Raises ValueError for no whole number."""
+    terms, slip = _terms(question.text), int(answer) - int(solve(question)[1])
+    return _write_chain(terms, wrong_step=len(terms) - 1, slip=slip)[0]
 
 
 def check_steps(question: Question, rationale: str) -> StepCheck:

@@ -22,8 +22,10 @@ from benchmark.types import Example, Question
 class Generator(Protocol):
     """A source of questions: a module such as `benchmark.tasks.chain_sum`, or a component with settings.
 
-    It may also offer two functions more:
+    It may also offer three functions more:
 
+    - `argue(question, answer: str) -> str` writes a rationale for a given answer, right or wrong, as `solve` writes
+      one; for the right answer it is that of `solve`. It raises ValueError for what cannot be an answer;
     - `check_steps(question, rationale) -> StepCheck` counts right steps of reasoning;
     - `think(question, generator: random.Random) -> str` writes what a model thinks before its reply: a true search with
       dead ends and a check of what it found, on one line. Equal questions and random numbers give equal texts.
@@ -101,6 +103,21 @@ class GeneratedDataset:
         refuse_undeclared_gold(f"had the steps of a rationale about {self.name} checked")
         check = getattr(_generator(self), "check_steps", None)
         return None if check is None else cast(StepCheck, check(question, rationale))
+
+    def argue(self, question: Question, answer: str) -> str:
+        """A rationale for a given answer, right or wrong, as a generator's `argue` writes it.
+
+        Raises ValueError if the question cannot have this answer, DataError if the generator has no `argue`, and
+        LeakError as `solve` does.
+        """
+        refuse_undeclared_gold(f"had an answer about {self.name} argued for")
+        argue = getattr(_generator(self), "argue", None)
+        if argue is None:
+            raise DataError(
+                f"dataset={self.name}: a teacher argues for a given answer, and the generator "
+                f"{_name_of(self.generator)} has no argue(question, answer); add that function to it"
+            )
+        return cast(str, argue(question, answer))
 
     @property
     def has_traces(self) -> bool:

@@ -59,6 +59,20 @@ def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, st
     return f"{first}+{second}={target}", str(max(first, second))
 
 
+def argue(question: Question, answer: str) -> str:
+    """The proof for a given answer; for a wrong one a false proof, with the first pair whose larger number it is.
+
+    Raises ValueError if the answer is not the larger number of any pair.
+    """
+    numbers, target = _read(question.text)
+    if answer == solve(question)[1]:
+        return solve(question)[0]
+    pairs = [pair for pair in combinations(numbers, 2) if max(pair) == int(answer)]
+    if not pairs:
+        raise ValueError(f"{answer!r} is not the larger number of any pair in {question.id!r}")
+    return f"{pairs[0][0]}+{pairs[0][1]}={target}"
+
+
 def think(question: Question, generator: random.Random) -> str:
     """The trace of a search: `3+8=11 no;3+5=8 no;5+9=14 yes;14-9=5 ok`, ended by a check of the pair that it found.
 

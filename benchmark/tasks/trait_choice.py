@@ -78,7 +78,17 @@ def solve_wrongly(question: Question, generator: random.Random) -> tuple[str, st
     """Confuses the right choice with another one; returns rationale and wrong answer."""
     _, answer = solve(question)
     wrong = generator.choice([choice for choice in question.choices or () if choice != answer])
-    return _write_lookup(question, {**TRAITS_OF, wrong: TRAITS_OF[answer], answer: TRAITS_OF[wrong]})
+    return _write_lookup(question, _confused(answer, wrong))
+
+
+def argue(question: Question, answer: str) -> str:
+    """A rationale for a given choice; a wrong one is confused with the right one.
+
+    Raises ValueError if the answer is no choice of the question.
+    """
+    if answer not in (question.choices or ()):
+        raise ValueError(f"{answer!r} is no choice of {question.id!r}")
+    return _write_lookup(question, _confused(solve(question)[1], answer))[0]
 
 
 def check_steps(question: Question, rationale: str) -> StepCheck:
@@ -130,6 +140,11 @@ def _count_questions() -> int:
     """Counts all questions; every pair of traits has equally many."""
     neither, one, both = _things_by_match([TRAITS[0], TRAITS[1]])
     return comb(len(TRAITS), 2) * comb(len(neither), UNRELATED) * comb(len(one), HALF_RIGHT) * len(both)
+
+
+def _confused(one: str, other: str) -> Mapping[str, tuple[str, ...]]:
+    """The traits of all things, after two things were taken for each other."""
+    return {**TRAITS_OF, one: TRAITS_OF[other], other: TRAITS_OF[one]}
 
 
 def _write_lookup(question: Question, traits_of: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:

@@ -18,7 +18,6 @@ from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.teachers.teacher import (
     TOKENS_PER_HELD_TOKEN,
     Capabilities,
-    OpenTeacher,
     Price,
     estimated_tokens,
     every_example,
@@ -66,11 +65,11 @@ class RecordedTeacher:
         """The role of the prompt that recordings answer: `few_shot_cot`."""
         return ("few_shot_cot",)
 
-    def open(self, dataset: Dataset) -> OpenTeacher:
+    def open(self, dataset: Dataset) -> Replay:
         """Reads the recording. Raises DataError if the file is missing or malformed, or repeats a sample."""
         questions = {row.id: row.without_gold() for row in every_example(dataset.load())}
         shown = {question_id: dataset.task.show(question) for question_id, question in questions.items()}
-        return _Replay(self.name, _replies(_read(self._path(dataset)), questions), shown)
+        return Replay(self.name, _replies(_read(self._path(dataset)), questions), shown)
 
     def fingerprint(self, dataset: Dataset) -> str:
         """The SHA-256 of the file's bytes; `missing` if there is no file."""
@@ -91,12 +90,15 @@ class RecordedTeacher:
 
 
 @dataclass(frozen=True)
-class _Replay:
+class Replay:
+    """A recording that is ready to answer."""
+
     name: str
     replies: Mapping[str, tuple[str, ...]]
     shown: Mapping[str, str]
 
     def covers(self, question_id: str) -> bool:
+        """Whether the recording has a reply to the question."""
         return question_id in self.replies
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
@@ -106,6 +108,11 @@ class _Replay:
         return Usage(request.samples, request.samples * prompt, sum(map(estimated_tokens, texts)))
 
     async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+        """As `recorded`."""
+        return self.recorded(request, samples, first)
+
+    def recorded(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+        """The recorded replies with these numbers. Raises DataError if the recording holds fewer."""
         refuse_without_probabilities(self.name, request)
         if self.shown[request.question_id] not in request.prompt:
             # A recording that answered a question it was not asked would hide a broken template.

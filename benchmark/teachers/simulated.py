@@ -15,19 +15,35 @@ from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.tasks.guard import gold_opened
 from benchmark.tasks.thinking import CLOSING, OPENING
+from benchmark.teachers.answer_key import AnswerKey, answer_key
+from benchmark.teachers.prompt_fields import asked_part
+from benchmark.teachers.simulated_roles import (
+    CRITIQUE,
+    FINISH,
+    FIX,
+    JUSTIFY,
+    READING_ROLES,
+    REVISE,
+    VERIFY,
+    Judgement,
+    Player,
+    assignment_in,
+    clause,
+)
 from benchmark.teachers.teacher import (
+    BYTES_PER_TOKEN,
     TOKENS_PER_HELD_TOKEN,
     Capabilities,
-    OpenTeacher,
     Price,
     estimated_tokens,
-    every_example,
     refuse_without_probabilities,
     with_estimated_tokens,
 )
 from benchmark.types import PlannedRequest, Question, Reply, Request, Thinking, Usage
 
 RATIONALISE = "rationalise"
+TOKENS_TO_SPARE = 32
+"""How many tokens a reply in a role that reads may have beyond twice the worked solution."""
 """What stands before and after a trace, as reasoning models write it."""
 _RATES = ("wrong_step_rate", "wrong_answer_rate", "malformed_rate", "empty_rate", "trace_rate", "unclosed_trace_rate")
 _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE)
@@ -35,11 +51,18 @@ _EXEMPLAR_CLAUSE = re.compile(r"^A: [^\n]*\b([A-Z][a-z ]+) \S+\.$", re.MULTILINE
 
 @dataclass(frozen=True)
 class SimulatedTeacher:
-    """Answers the last question of a few-shot prompt, in the form of the exemplars.
+    """Answers the last question of a few-shot prompt, or reads what others wrote about it.
 
-    For each reply a probability is drawn from a beta distribution around the accuracy; the reply is right with that
-    probability. To a `rationalise` prompt, which states the answer, it writes the reasoning only: then only
-    `wrong_step_rate`, `empty_rate` and the two rates of traces have an effect, and no confidence is reported.
+    Its reply to a few-shot prompt has the form of the exemplars. For each such reply a probability is drawn from a beta
+    distribution around the accuracy; the reply is right with that probability. To a `rationalise` prompt, which states
+    the answer, it writes the reasoning only: then only `wrong_step_rate`, `empty_rate` and the two rates of traces have
+    an effect, and no confidence is reported.
+
+    In the roles `verify`, `fix`, `finish`, `justify`, `critique` and `revise` it compares a text in the prompt with the
+    worked solution, step by step, and judges wrongly at the rates of the role. Then `wrong_step_rate`,
+    `wrong_answer_rate` and `malformed_rate` have no effect, and no confidence is reported. The labels that it reads are
+    in `docs/how-to/use-simulated-models.md`. Replies in these roles are no longer than twice the worked solution and 32
+    tokens; what would be longer is cut there, and its finish is `length`.
 
     A trace is what a model thinks before its reply, and it is right even where the reply is wrong. Only a dataset whose
     generator has `think` has traces, such as `pair_search`.
@@ -69,6 +92,21 @@ class SimulatedTeacher:
     """Factor on the log-odds of the reported confidence: 1 is calibrated, above 1 is too confident."""
     seed: int = 0
     """Seed of all random draws."""
+    verify: Judgement = field(default=Judgement())
+    """How often it judges a line, or a whole solution, wrongly."""
+    fix: Judgement = field(default=Judgement())
+    """How often it judges a rejected line wrongly: it writes a wrong one again, or a wrong one in place of a right one.
+    """
+    finish: Judgement = field(default=Judgement())
+    """As `fix`; it then writes all lines behind that one, too."""
+    justify: Judgement = field(default=Judgement(false_accept=1.0))
+    """Share of given wrong answers that it argues for, and of given right answers that it argues against.
+
+    It argues for the right answer in place of all other wrong ones."""
+    critique: Judgement = field(default=Judgement())
+    """Share of flawed explanations without, and of right explanations with a criticised step."""
+    revise: Judgement = field(default=Judgement())
+    """Share of criticised explanations that it leaves as they are, and of the others that it makes wrong."""
     price: Price = field(default=Price(), metadata={"identity": False})
     """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata={"identity": False})
@@ -85,16 +123,28 @@ class SimulatedTeacher:
             raise ValueError("confidence_concentration and overconfidence must be positive")
 
     @property
+    def judgements(self) -> Mapping[str, Judgement]:
+        """Role -> how often it judges wrongly in it."""
+        return {
+            VERIFY: self.verify,
+            FIX: self.fix,
+            FINISH: self.finish,
+            JUSTIFY: self.justify,
+            CRITIQUE: self.critique,
+            REVISE: self.revise,
+        }
+
+    @property
     def capabilities(self) -> Capabilities:
         """It answers in text."""
         return Capabilities(thinking=self.thinking)
 
     @property
     def roles(self) -> Collection[str]:
-        """The roles of the prompts that it understands: `few_shot_cot` and `rationalise`."""
-        return ("few_shot_cot", RATIONALISE)
+        """The roles of the prompts that it understands."""
+        return ("few_shot_cot", RATIONALISE, *READING_ROLES)
 
-    def open(self, dataset: Dataset) -> OpenTeacher:
+    def open(self, dataset: Dataset) -> Simulation:
         """Returns the teacher, ready to answer.
 
         Raises:
@@ -111,7 +161,7 @@ class SimulatedTeacher:
                 f"dataset={dataset.name} has no traces; choose one that has, for example dataset=pair_search, or set "
                 "both rates to 0"
             )
-        return _Simulation(self, dataset, _questions(dataset))
+        return Simulation(self, answer_key(dataset))
 
     def fingerprint(self, dataset: Dataset) -> str:
         """Empty: its replies follow from its settings and the dataset's rows."""
@@ -119,32 +169,79 @@ class SimulatedTeacher:
 
 
 @dataclass(frozen=True)
-class _Simulation:
+class Simulation:
+    """A simulated teacher that is ready to answer."""
+
     teacher: SimulatedTeacher
-    dataset: GeneratedDataset
-    questions: Mapping[str, tuple[str, Question]]
+    key: AnswerKey
 
     def covers(self, question_id: str) -> bool:
-        return question_id in self.questions
+        """Whether the question is in the dataset."""
+        return self.key.covers(question_id)
 
     def most(self, request: PlannedRequest, held_tokens: int = 0) -> Usage:
-        """What the request will be charged exactly: it writes the replies to count their tokens."""
-        replies = [self._one(request.request, sample) for sample in range(request.samples)]
+        """What the request will be charged exactly: it writes the replies to count their tokens.
+
+        In roles that read what others wrote it is the most that a reply can have.
+        """
         prompt = estimated_tokens(request.request.prompt) + TOKENS_PER_HELD_TOKEN * held_tokens
-        return Usage(len(replies), len(replies) * prompt, sum(reply.completion_tokens for reply in replies))
+        written = sum(self._most_tokens(request.request, sample) for sample in range(request.samples))
+        return Usage(request.samples, request.samples * prompt, written)
 
     async def reply(self, request: Request, samples: int, first: int = 0) -> list[Reply]:
+        """The replies with these numbers; equal requests get equal ones."""
         refuse_without_probabilities(self.teacher.name, request)
-        return [self._one(request, sample) for sample in range(first, first + samples)]
+        return [self.one(request, sample) for sample in range(first, first + samples)]
 
-    def _one(self, request: Request, sample: int) -> Reply:
+    def one(self, request: Request, sample: int) -> Reply:
+        """One reply with estimated token counts; its finish is `not_asked` if the prompt lacks what the role needs."""
+        question = self.key.questions[request.question_id][1]
+        write = self._read_and_write if request.role in READING_ROLES else self._chain
         with gold_opened():  # it stands for a model, which has no gold: only its simulation solves the question
-            return self._written(request, sample)
+            written = write(request, sample)
+            if written is not None:
+                return with_estimated_tokens(request, self._with_trace(written, question, sample))
+        return with_estimated_tokens(request, Reply("", finish="not_asked"))
 
-    def _written(self, request: Request, sample: int) -> Reply:
-        shown, question = self.questions[request.question_id]
+    def _most_tokens(self, request: Request, sample: int) -> int:
+        if request.role not in READING_ROLES:
+            return self.one(request, sample).completion_tokens
+        question = self.key.questions[request.question_id][1]
+        return self._cap(request, question) + estimated_tokens(self._with_trace(Reply(""), question, sample).text)
+
+    def _cap(self, request: Request, question: Question) -> int:
+        """The most tokens of a reply, without its trace, in a role that reads."""
+        rationale, answer = self.key.solve(question)
+        own = 2 * estimated_tokens(f"{rationale} {clause(answer)}") + TOKENS_TO_SPARE
+        return own if request.max_new_tokens is None else min(own, request.max_new_tokens)
+
+    def _read_and_write(self, request: Request, sample: int) -> Reply | None:
+        """The reply in a role that reads, without its trace."""
+        shown, question = self.key.questions[request.question_id]
+        part = asked_part(request, shown, question)
+        task = None if part is None else assignment_in(request, question, part)
+        if task is None:
+            return None
+        chance = random.Random(
+            stream_seed("simulated_reading", self.teacher.seed, question.id, task.role, repr(task.texts), sample)
+        )
+        text = Player(self.key, self.teacher.judgements).text(task, chance)
+        if text is None:
+            return None
+        if chance.random() < self.teacher.empty_rate:
+            text = ""
+        kept = text.encode()[: BYTES_PER_TOKEN * self._cap(request, question)].decode(errors="ignore")
+        return Reply(kept, finish="stop" if kept == text else "length")
+
+    def solution(self, question: Question, sample: int) -> tuple[str, str, float]:
+        """(rationale, answer, reported confidence) of one sample, as in a reply to a few-shot prompt."""
+        return self._solution(question, random.Random(stream_seed("simulated", self.teacher.seed, question.id, sample)))
+
+    def _chain(self, request: Request, sample: int) -> Reply | None:
+        """The reply to a few-shot prompt or a given answer, without its trace."""
+        shown, question = self.key.questions[request.question_id]
         if shown not in request.prompt.rpartition("Q: ")[2]:
-            return with_estimated_tokens(request, Reply("", finish="not_asked"))
+            return None
         chance = random.Random(stream_seed("simulated", self.teacher.seed, request.question_id, sample))
         confidence: float | None
         rationale, answer, confidence = self._solution(question, chance)
@@ -155,8 +252,7 @@ class _Simulation:
             text, confidence = rationale, None  # the prompt states the answer, so it need not judge itself
         if chance.random() < self.teacher.empty_rate:
             text = ""
-        reply = self._with_trace(Reply(text, confidence=confidence), question, sample)
-        return with_estimated_tokens(request, reply)
+        return Reply(text, confidence=confidence)
 
     def _with_trace(self, reply: Reply, question: Question, sample: int) -> Reply:
         """The reply behind its trace, if it has one. Traces have random numbers of their own and move no others."""
@@ -165,7 +261,7 @@ class _Simulation:
         drawn = chance.random()
         if drawn >= teacher.unclosed_trace_rate + teacher.trace_rate:
             return reply
-        begun = f"{OPENING}{self.dataset.think(question, chance)}"
+        begun = f"{OPENING}{self.key.dataset.think(question, chance)}"
         if drawn < teacher.unclosed_trace_rate:
             return replace(reply, text=begun, finish="length")
         return replace(reply, text=f"{begun}{CLOSING}{reply.text}")
@@ -174,19 +270,14 @@ class _Simulation:
         """(rationale, answer, reported confidence) of one reply."""
         teacher = self.teacher
         error_rate = teacher.wrong_step_rate + teacher.wrong_answer_rate
-        right = _beta(1 - error_rate, teacher.confidence_concentration, chance)
-        rationale, answer = self.dataset.solve(question)
+        right = beta(1 - error_rate, teacher.confidence_concentration, chance)
+        rationale, answer = self.key.solve(question)
         if chance.random() >= right:
-            wrong_rationale, wrong_answer = self.dataset.solve_wrongly(question, chance)
+            wrong_rationale, wrong_answer = self.key.solve_wrongly(question, chance)
             answer = wrong_answer
             if chance.random() * error_rate < teacher.wrong_step_rate:
                 rationale = wrong_rationale
-        return rationale, answer, _sharpened(right, teacher.overconfidence)
-
-
-def _questions(dataset: GeneratedDataset) -> Mapping[str, tuple[str, Question]]:
-    rows = every_example(dataset.load())
-    return {row.id: (dataset.task.show(row.without_gold()), row.without_gold()) for row in rows}
+        return rationale, answer, sharpened(right, teacher.overconfidence)
 
 
 def _answer_clause(prompt: str) -> str:
@@ -195,13 +286,15 @@ def _answer_clause(prompt: str) -> str:
     return found[-1] if found else "I would say it is"
 
 
-def _beta(mean: float, concentration: float, chance: random.Random) -> float:
+def beta(mean: float, concentration: float, chance: random.Random) -> float:
+    """A number drawn from the beta distribution with this mean and concentration; the mean itself at 0 and 1."""
     if mean in (0.0, 1.0):
         return mean
     return chance.betavariate(mean * concentration, (1 - mean) * concentration)
 
 
-def _sharpened(probability: float, factor: float) -> float:
+def sharpened(probability: float, factor: float) -> float:
+    """The probability after its log-odds were multiplied by the factor."""
     if probability in (0.0, 1.0):
         return probability
     log_odds = factor * math.log(probability / (1 - probability))

@@ -181,13 +181,13 @@ class PatchAndContinue:
 
     def requires(self) -> Requirements:
         """A teacher that judges, fixes and rewrites, and a student that explains."""
-        roles = frozenset({"verify_step", "fix_step", "rewrite"})
+        roles = frozenset({"verify", "fix", "finish"})
         return Requirements(teacher_roles=roles, student_roles=frozenset({EXPLAIN}))
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
         """`most_steps` acceptances, and for each patch and the rewrite a rejection and a reply."""
-        verify = context.prompt("verify_step", question, accepted="", line="")
-        fix, rewrite = (context.prompt(role, question, accepted="", rejected="") for role in ("fix_step", "rewrite"))
+        verify = context.prompt("verify", question, accepted="", line="")
+        fix, rewrite = (context.prompt(role, question, accepted="", rejected="") for role in ("fix", "finish"))
         said = Request(EXPLAIN, "", question.id)  # the student's own, up to its cap
         holds = (*[said] * (self.patches + 1), *[fix] * self.patches)
         requests = [*[verify] * (self.most_steps + self.patches + 1), *[fix] * self.patches, rewrite]
@@ -200,19 +200,25 @@ class PatchAndContinue:
         said = text = explanations[0] if explanations else await talk.student("")
         kept: list[str] = []
         flaws: list[int] = []
+        written, survived = 0, 0
         stated: str | None = None
-        while (flawed := await self._first_flaw(text, kept, talk)) is not None:
+        while True:
+            before = len(kept)
+            written += len(self._new_steps(text, kept, context))
+            flawed = await self._first_flaw(text, kept, talk)
+            survived += len(kept) - before
+            if flawed is None:
+                stated = context.format.read(text)[1]
+                break
             flaws.append(len(kept))
-            role = "fix_step" if len(flaws) <= self.patches else "rewrite"
+            role = "fix" if len(flaws) <= self.patches else "finish"
             reply = await talk.teacher(role, accepted=self.separator.join(kept), rejected=flawed)
-            written, stated = split_answer(reply)
-            kept += steps_of(written or "", self.separator)
-            if stated is not None or role == "rewrite":
+            of_teacher, stated = split_answer(reply)
+            kept += steps_of(of_teacher or "", self.separator)
+            if stated is not None or role == "finish":
                 break
             text = await talk.student(self.separator.join(kept))
-        else:
-            stated = context.format.read(text)[1]
-        context.note(checked=1, flawed=int(bool(flaws)))
+        context.note(checked=1, flawed=int(bool(flaws)), written=written, survived=survived)
         return [
             Annotation(
                 question=question,
@@ -230,14 +236,17 @@ class PatchAndContinue:
             )
         ]
 
+    def _new_steps(self, text: str, kept: Sequence[str], context: Context) -> list[str]:
+        """The steps that the student wrote behind those that are kept."""
+        return steps_of(context.format.read(text)[0][len(self.separator.join(kept)) :], self.separator)
+
     async def _first_flaw(self, text: str, kept: list[str], talk: _Talk) -> str | None:
         """The first step behind `kept`, or the answer, that the teacher rejects; what it accepts is added to `kept`.
 
         A step beyond `most_steps` counts as a flaw without being asked about.
         """
-        rationale, answer = talk.context.format.read(text)
-        begun = len(self.separator.join(kept))
-        for step in steps_of(rationale[begun:], self.separator):
+        answer = talk.context.format.read(text)[1]
+        for step in self._new_steps(text, kept, talk.context):
             if len(kept) >= self.most_steps or not await self._is_accepted(step, kept, talk):
                 return step
             kept.append(step)
@@ -245,5 +254,5 @@ class PatchAndContinue:
         return None if await self._is_accepted(conclusion, kept, talk) else conclusion
 
     async def _is_accepted(self, line: str, kept: Sequence[str], talk: _Talk) -> bool:
-        verdict = await talk.teacher("verify_step", accepted=self.separator.join(kept), line=line)
+        verdict = await talk.teacher("verify", accepted=self.separator.join(kept), line=line)
         return verdict.strip().lower().startswith("yes")

@@ -24,6 +24,7 @@ from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Pick, Reply, Request, Round
 from tests.cells import composed_cell
 from tests.corridor.corridor_parts import Ran
+from tests.rehearsals.peer_review import Committee
 from tests.rehearsals.scripted import Fate, ScriptedTeacher, assert_same, calls_of, live_through, miniature, run
 
 OPTIONS = sorted(path.stem for path in (CONF / "annotation").glob("*.yaml"))
@@ -195,11 +196,11 @@ def test_questions_without_choices_are_refused(option: str) -> None:
         check(cell)
 
 
-def test_the_simulated_teacher_plays_the_common_roles_alone() -> None:
-    for option in ("rationalise", "self_consistent_cot"):
+def test_the_simulated_teacher_plays_the_roles_that_judge_and_argue_and_no_others() -> None:
+    for option in ("rationalise", "self_consistent_cot", "critique_revision", "counterfactual"):
         check(miniature(*TRAITS, *SMALL, f"annotation={option}"))
-    with pytest.raises(ConfigError, match="in the role critique, justify, revise; teacher=simulated cannot answer"):
-        check(miniature(*TRAITS, *SMALL, "annotation=critique_revision"))
+    with pytest.raises(ConfigError, match="in the role feedback, review; teacher=simulated cannot answer"):
+        check(miniature(*TRAITS, *SMALL, annotation=Committee()))
 
 
 # --- a dataset of the data folder ------------------------------------------------------------------------------------

@@ -58,9 +58,9 @@ def tutor(request: Request, sample: int) -> str:
     missing = true_steps(shown)[len(accepted.split(";")) if accepted else 0 :]
     conclusion = f"The answer is {true_answer(shown)}."
     following = [*missing, conclusion]
-    if request.role == "verify_step":
+    if request.role == "verify":
         return "Yes, it does." if line == following[0] else "No."
-    return following[0] if request.role == "fix_step" else f"{';'.join(missing)} {conclusion}"
+    return following[0] if request.role == "fix" else f"{';'.join(missing)} {conclusion}"
 
 
 def slips_at(question_id: str, steps: int) -> list[int]:
@@ -199,7 +199,7 @@ def test_accepted_steps_stay_as_the_student_wrote_them_and_the_result_is_right(e
 def test_the_student_goes_on_from_the_patched_beginning(elad: tuple[Cast, Ran]) -> None:
     cast_, _ = elad
     for row in cast_.rows.rows:
-        patches = [one for one in row.exchanges if one.request.role == "fix_step"]
+        patches = [one for one in row.exchanges if one.request.role == "fix"]
         begun = [one.request.prefix for one in row.exchanges if one.source == STUDENT and one.request.prefix]
         steps = true_steps(row.question.text)
         expected = [";".join(steps[: flaw + 1]) for flaw in row.evidence["flaws"][:PATCHES]]
@@ -273,7 +273,11 @@ def test_it_stops_early_once_the_teacher_finds_hardly_a_flaw(tmp_path: Path) -> 
     flawless = Cast(schedule=UntilApproved(4, tolerated_flaws=0.1))
     flawless.student.says = lambda request, sample: pupil(replace(request, question_id="q-0"), sample)
     ran = flawless.run(tmp_path / "flawless")
-    assert notes_of(ran) == [{"checked": 4, "flawed": 0}]
+    [notes] = notes_of(ran)
+    assert (notes["checked"], notes["flawed"]) == (4, 0)
+    assert (
+        notes["survived"] == notes["written"] == sum(len(true_steps(row.question.text)) for row in flawless.rows.rows)
+    )
     assert len(flawless.rows.rows) == 4  # a quarter of the budget; the rest is saved
     tolerant = Cast(schedule=UntilApproved(4, tolerated_flaws=1)).run(tmp_path / "tolerant")
     assert len(tolerant.history) == 1
@@ -332,7 +336,7 @@ class Chaos:
         if who == STUDENT:
             return [Reply(";" + LINES[self.chance.integers(6)])]
         self.asked.add(request)  # a request that is repeated costs nothing
-        if request.role == "verify_step":
+        if request.role == "verify":
             return [Reply("yes" if self.chance.random() < self.yes_rate else "no")]
         return [Reply(LINES[self.chance.integers(len(LINES))])]
 

@@ -327,3 +327,10 @@ def test_the_mode_is_put_back_also_where_generation_fails(monkeypatch: pytest.Mo
         assert student.network.training
     finally:
         student.network.eval()
+
+
+def test_nothing_asked_is_nothing_written() -> None:
+    student = shared_student("llama")
+    before = student.usage
+    assert student.generate([]) == student.generate([], samples=3) == []
+    assert student.usage == before

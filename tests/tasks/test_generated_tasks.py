@@ -156,3 +156,51 @@ def test_exhausted_space_is_an_error_that_names_what_is_left(task: ModuleType, m
             task.examples(left + 1, random.Random(1), taken)
         assert len(task.examples(left, random.Random(1), taken)) == left
     assert len(taken) == size
+
+
+# --- arguments for a given answer ------------------------------------------------------------------------------------
+
+
+@TASKS
+def test_an_argument_for_the_right_answer_is_the_solution(task: ModuleType) -> None:
+    for example in task.examples(200, random.Random(1), set()):
+        assert task.argue(example.without_gold(), example.answer) == example.rationale
+
+
+def test_an_argument_for_a_wrong_sum_is_a_chain_to_it_with_one_wrong_step(sums: list[Example]) -> None:
+    for example in sums[:500]:
+        for slip in (-12, -1, 4):
+            given = str(int(example.answer) + slip)
+            rationale = chain_sum.argue(example.without_gold(), given)
+            assert_is_chain(example.question, rationale, given)
+            wrong = [
+                step for step in rationale.split(";") if eval(step.partition("=")[0]) != int(step.partition("=")[2])
+            ]
+            assert len(wrong) == 1
+            assert chain_sum.ChainSums(3, 6).argue(example.without_gold(), given) == rationale
+
+
+def test_an_argument_for_a_wrong_choice_gives_it_both_traits(lookups: list[Example]) -> None:
+    for example in lookups[:500]:
+        asked = example.question.removesuffix("?").split(",")
+        for given in example.choices or ():
+            found = matches_of(trait_choice.argue(example.without_gold(), given))
+            assert list(found) == list(example.choices or ())
+            assert [choice for choice, traits in found.items() if traits == asked] == [given]
+
+
+def test_an_argument_for_a_wrong_number_is_a_false_proof_with_it(searches: list[Example]) -> None:
+    for example in searches[:500]:
+        *numbers, target = map(int, re.findall(r"\d+", example.question))
+        for pair in combinations(numbers, 2):
+            given = max(pair)
+            first, second, total = map(int, re.findall(r"\d+", pair_search.argue(example.without_gold(), str(given))))
+            assert (max(first, second), total) == (given, target)
+            assert (first + second == target) == (str(given) == example.answer)
+
+
+@pytest.mark.parametrize(("task", "answer"), [(chain_sum, "blue"), (trait_choice, "sun"), (pair_search, "77")])
+def test_what_cannot_be_an_answer_is_refused(task: ModuleType, answer: str) -> None:
+    [example] = task.examples(1, random.Random(1), set())
+    with pytest.raises(ValueError, match=answer):
+        task.argue(example.without_gold(), answer)

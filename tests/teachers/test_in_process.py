@@ -23,7 +23,7 @@ from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.live import LiveTeacher
 from benchmark.teachers.openai_compatible import OpenAICompatibleTeacher
 from benchmark.teachers.pacing import Clock
-from benchmark.teachers.recorded import _Replay
+from benchmark.teachers.recorded import Replay
 from benchmark.teachers.replies import thought_apart
 from benchmark.teachers.simulated import SimulatedTeacher
 from benchmark.teachers.store import TeacherStore
@@ -401,7 +401,7 @@ def text_only() -> list[OpenTeacher]:
     live = OpenAICompatibleTeacher("far", "http://localhost:1/v1", "model")
     return [
         SimulatedTeacher(name="simulated").open(dataset),
-        _Replay("taped", {"q1": ("said",)}, {"q1": "1+1"}),
+        Replay("taped", {"q1": ("said",)}, {"q1": "1+1"}),
         LiveTeacher(live, Clock()),
     ]
 
