@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmark.axes.weighting import reweighted
+from benchmark.buying.local_asks import QUESTIONS_AT_ONCE
 from benchmark.buying.meter import Meter
 from benchmark.buying.round_purchase import RoundPurchase
 from benchmark.cell.cell import Cell
@@ -21,6 +22,7 @@ from benchmark.records.record import CellFolder
 from benchmark.records.schema import CellResult
 from benchmark.running.cell_models import load_models
 from benchmark.running.examination import Examination
+from benchmark.running.pool_pass import PoolPasses
 from benchmark.running.purchase_journal import PurchaseJournal, buyer_mark
 from benchmark.running.record_content import result
 from benchmark.running.resumable_state import ResumableState, round_folder
@@ -59,7 +61,10 @@ class CellRun:
         self.state = ResumableState(self.models, Ledger())
         roles = cell.method.requires().teacher_roles
         local = self.models.asked_by(cell.method.annotation)
-        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, cell.longest_local_reply)
+        at_once = min((QUESTIONS_AT_ONCE, *(model.batch_size for model in local.values())))
+        longest = cell.longest_local_reply
+        self.meter = Meter(self.models.suppliers, self.state.ledger, roles, local, longest, at_once)
+        self.passes = PoolPasses(journal, display, self.state)
         self.purchase = RoundPurchase(cell, self.pool, self.meter)
         self.purchases = PurchaseJournal(journal, self.state, self.meter)
         self.examination = Examination(cell, self.splits, self.prompts, self.models, self.state, display, folder)
@@ -122,6 +127,7 @@ class CellRun:
             optimiser_steps=state.fits[-1].optimiser_steps,
         )
         state.finish_round(self.journal, log, self.policy)
+        self.passes.forget(round_.index)
 
     def _annotate(self, context: CellContext) -> list[Annotation]:
         """The annotations that the round adds: questions ranked by the selection, then bought within the budget."""
@@ -195,10 +201,8 @@ class CellRun:
         return result(self.cell, self.state, test, leaks, samples, further, reference, traffic, self.meter)
 
     def _context(self, round_: Round) -> CellContext:
-        state, models = self.state, self.models
-        return context_of(
-            self.cell, self.splits, self.prompts, round_, self.student, models.assistant, state.history, state.notes
-        )
+        state, student, assistant = self.state, self.passes.student(round_), self.passes.assistant(round_)
+        return context_of(self.cell, self.splits, self.prompts, round_, student, assistant, state.history, state.notes)
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit."""

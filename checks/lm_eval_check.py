@@ -64,7 +64,7 @@ def write_task(cell: Path, folder: Path) -> str:
     precision = precision_in(record["identity"])
     if precision != "32-true":
         print(f"note: the cell was evaluated in {precision}; near ties may come out differently")
-    batch = config["trainer"]["evaluation_batch_size"]
+    batch = config["trainer"]["evaluation_batch_size"] or 64
     model = f"pretrained={cell / 'student'},dtype=float32" + (",backend=seq2seq" if has_encoder(cell) else "")
     return (
         f"lm_eval --model hf --model_args {model} --tasks {TASK} --include_path {folder} --batch_size {batch} "

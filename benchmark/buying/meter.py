@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.buying.branches import dearest
+from benchmark.buying.local_asks import LocalDesk, LocalWork
 from benchmark.buying.reply_counts import ReplyCounts, count_replies
-from benchmark.contract import ASSISTANT, STUDENT, Annotator, TextModel
+from benchmark.contract import ASSISTANT, STUDENT, Annotator
 from benchmark.errors import TeacherError
 from benchmark.tasks.guard import gold_opened
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.local_model import LocalModel
 from benchmark.teachers.replies import thought_apart, until_stop
 from benchmark.teachers.stored_teacher import FAILED, Delivery, StoredTeacher
 from benchmark.teachers.teacher import OpenTeacher, Price
@@ -118,17 +120,33 @@ class Meter:
     ledger: Ledger
     roles: frozenset[str] | None = None
     """The prompt roles in which the method declared that it asks teachers; None allows all."""
-    local: Mapping[str, TextModel] = field(default_factory=dict)
+    local: Mapping[str, LocalModel] = field(default_factory=dict)
     """Name -> local model (student, assistant); asking it costs nothing here."""
     longest_local_reply: int = 0
     """The most tokens of a local model's reply."""
+    local_questions_at_once: int = 1
+    """The number of questions in flight where the annotator asks local models, if teachers can answer as many."""
     _got: dict[AddressedRequest, list[Delivery]] = field(default_factory=dict)
     _charged: dict[AddressedRequest, int] = field(default_factory=dict)
     _locks: dict[AddressedRequest, asyncio.Lock] = field(default_factory=dict)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _desks: dict[str, LocalDesk] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Drops all locks. Call it first in every new event loop, as a lock belongs to one loop."""
         self._locks.clear()
+        self._turn = asyncio.Lock()
+        self._desks.clear()
+
+    async def ask_local(self, who: str, request: Request, samples: int) -> tuple[list[Reply], LocalWork]:
+        """Replies of a local model, computed together with what else waits for it, and the work. Books nothing."""
+        desk = self._desks.setdefault(who, LocalDesk(self.local[who], self._turn))
+        return await desk.ask(request, samples)
+
+    def commit_local(self, worked: Mapping[str, LocalWork]) -> None:
+        """Counts what local models did for one question, now that the question is booked."""
+        for who, work in sorted(worked.items()):
+            self.local[who].book(work.usage, work.counts)
 
     async def get(self, who: str, request: Request, samples: int) -> None:
         """Fetches replies of a teacher until the cell has `samples` of them. Books nothing.
@@ -253,12 +271,15 @@ class QuestionMeter:
     meter: Meter
     asked: dict[AddressedRequest, tuple[int, ...]] = field(default_factory=dict)
     """What the question asked its teachers so far; see `Asked`."""
+    worked: dict[str, LocalWork] = field(default_factory=dict)
+    """What local models did for the question so far, by their names."""
 
     async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         """Returns `samples` replies of the teacher or local model called `who`."""
         if who in self.meter.local:
-            with gold_opened():  # an assistant may be a simulation, too
-                return self.meter.local[who].generate([request], samples)[0]
+            replies, work = await self.meter.ask_local(who, request, samples)
+            self.worked.setdefault(who, LocalWork()).add(work)
+            return replies
         await self.meter.get(who, request, samples)
         taken = self.asked.get((who, request), ())
         if samples > max(taken, default=0):

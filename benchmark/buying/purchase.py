@@ -87,11 +87,14 @@ def buy_in_rank_order(
 def most_questions_at_once(annotator: Annotator, meter: Meter) -> int:
     """How many questions may be in flight: the number of requests that each teacher can answer at the same time.
 
-    1 if the annotator asks local models: they answer in this process, and their tokens are counted by phase.
+    Where the annotator asks local models, at most `Meter.local_questions_at_once`: what they are asked at the same time
+    is one batch. A teacher whose replies cost nothing to get then sets no limit.
     """
+    suppliers = meter.suppliers.values()
     if local_models(annotator):
-        return 1
-    return min((supplier.concurrency for supplier in meter.suppliers.values()), default=1)
+        waited_for = (supplier.concurrency for supplier in suppliers if supplier.stored is not None)
+        return min((meter.local_questions_at_once, *waited_for))
+    return min((supplier.concurrency for supplier in suppliers), default=1)
 
 
 @dataclass
@@ -241,6 +244,7 @@ class _Purchase:
         ledger = self.meter.ledger
         spent_before = ledger.spent.get(TEACHER)
         answered = self.meter.commit(order.meter.asked)
+        self.meter.commit_local(order.meter.worked)
         for source in {HUMAN if row.source == HUMAN else TEACHER for row in bought.annotations} or {TEACHER}:
             ledger.charge(source, Usage(questions=1))
         if ledger.spent.get(TEACHER) != spent_before:

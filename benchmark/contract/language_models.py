@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from benchmark.types import Reply, Request, TrainingExample
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from benchmark.student.batch import MicroBatch
@@ -23,11 +24,21 @@ class TextModel(Protocol):
         """Per request, in order, a list of `samples` replies; equal requests give equal replies.
 
         Above temperature 0 they also depend on `key`: change it to get new replies to a request later in training.
+        A reply that was written has its `log_probability`; a request with `continuations` is answered with
+        `continuation_log_probabilities`. A begun reply (`prefix`) leaves less room for new tokens where the window is
+        full, and never cuts the prompt.
         """
         ...
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Per example, one natural log-probability per target token given all text before it; EOS is last."""
+        ...
+
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """[texts, width] float32: per text the mean of the model's last hidden states over the tokens of the text.
+
+        Raises ValueError for a text without any token.
+        """
         ...
 
 

@@ -30,6 +30,7 @@ from benchmark.running.isolation import isolated
 from benchmark.running.unread import of_unread
 from benchmark.student.frozen import PretrainedAssistant
 from benchmark.teachers.ledger import Ledger
+from benchmark.teachers.local_model import LocalModel
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.replies import CONTENT_FILTER
 from benchmark.teachers.stored_teacher import EMPTY, is_final
@@ -167,9 +168,9 @@ class AheadOfTimeBuyer:
         self.suppliers = suppliers
         self.done = done
         self.say = say
-        self.local = {STUDENT: cast("TextModel", AbsentStudent())}
+        self.local = {STUDENT: cast("LocalModel", AbsentStudent())}
         if cell.used_assistant is not None:
-            self.local[ASSISTANT] = cast("TextModel", AssistantOnDemand(cell))
+            self.local[ASSISTANT] = cast("LocalModel", AssistantOnDemand(cell))
         roles = cell.method.requires().teacher_roles
         asked = local_models(cell.method.annotation)
         local = {name: model for name, model in self.local.items() if name in asked}

@@ -15,7 +15,7 @@ from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.guard import gold_opened
-from benchmark.teachers.assistants import LocalModel
+from benchmark.teachers.local_model import LocalModel
 from benchmark.teachers.store import TeacherStore
 from benchmark.teachers.store_key import teacher_identity
 from benchmark.teachers.stored_teacher import StoredTeacher

@@ -68,6 +68,10 @@ class Architecture(Protocol):
         """[N, width]: the last hidden state before each token of each ending, text by text, ending by ending."""
         ...
 
+    def states(self, network: Any, texts: Sequence[Sequence[int]], padding_id: int) -> torch.Tensor:
+        """[texts, longest, width]: the last hidden state at each token of each text; padding is on the right."""
+        ...
+
 
 def architecture_of(network: Any) -> Architecture:
     """`EncoderDecoder` if the network's config says `is_encoder_decoder`, else `DecoderOnly`."""
@@ -134,6 +138,14 @@ class DecoderOnly:
             states = torch.cat([states, read.last_hidden_state], dim=1)
         rows, columns = _cells([0] * len(endings), endings, network.device)
         return states[rows, columns]
+
+    def states(self, network: Any, texts: Sequence[Sequence[int]], padding_id: int) -> torch.Tensor:
+        """[texts, longest, width]: of the whole network."""
+        tokens, mask = _padded_right(texts, padding_id, network.device)
+        body: Any = plain(network).base_model
+        read = body(input_ids=tokens, attention_mask=mask, position_ids=_positions(mask), use_cache=False)
+        states: torch.Tensor = read.last_hidden_state
+        return states
 
 
 class _CausalContinuation:
@@ -226,6 +238,13 @@ class EncoderDecoder:
         rows, columns = _cells([len(b) for b in begun], endings, device)
         states = _decoded(model, decoder_ids, encoded[owners], mask[owners])
         return states[rows, columns]
+
+    def states(self, network: Any, texts: Sequence[Sequence[int]], padding_id: int) -> torch.Tensor:
+        """[texts, longest, width]: of the encoder."""
+        tokens, mask = _padded_right(texts, padding_id, network.device)
+        encoder: Any = plain(network).get_encoder()
+        states: torch.Tensor = encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+        return states
 
 
 class _DecodedContinuation:

@@ -66,12 +66,13 @@ class Encoder:
 
     def requests(self, requests: Sequence[Request]) -> list[list[int]]:
         """Token ids of each request: its prompt, then its `prefix` (the begun reply)."""
+        return [[*prompt, *prefix] for prompt, prefix in self.begun(requests)]
+
+    def begun(self, requests: Sequence[Request]) -> list[tuple[list[int], list[int]]]:
+        """For each request: (token ids of its prompt, token ids of its `prefix`)."""
         begun = [request.prefix for request in requests]
         prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in requests]
-        return [
-            [*prompt, *prefix]
-            for prompt, prefix in zip(self.prompts([a.prompt for a in requests]), prefixes, strict=True)
-        ]
+        return list(zip(self.prompts([request.prompt for request in requests]), prefixes, strict=True))
 
     def texts(self, rows: list[list[int]]) -> list[str]:
         """The text of each row of token ids, without special tokens; but tags around a trace stay, special or not."""

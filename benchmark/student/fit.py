@@ -26,13 +26,10 @@ from benchmark.student.frozen import Frozen
 from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
 from benchmark.student.prepared import Prepared
-from benchmark.student.settings import Optimization, TrainerSettings, settled
+from benchmark.student.settings import FEW_PARAMETERS, Optimization, TrainerSettings, settled
 from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation, untimed
 from benchmark.student.student import Student
 from benchmark.types import TrainingExample
-
-FEW_PARAMETERS = 2_000_000
-"""Students with fewer parameters use one thread: a second one costs more time than it saves."""
 
 
 class RoundContext(Protocol):

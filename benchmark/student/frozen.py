@@ -16,6 +16,7 @@ from benchmark.student.source import PretrainedStudent, StudentSource, refuse_sm
 from benchmark.types import Reply, Request, TrainingExample, Usage
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from benchmark.student.batch import MicroBatch
@@ -105,6 +106,10 @@ class Frozen:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
         return self.model.target_log_probabilities(examples)
 
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """[texts, width] float32: per text the mean of the last hidden states over its tokens."""
+        return self.model.embeddings(texts)
+
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
         """[N, width]: the last hidden state at each position that predicts a response token.
 
@@ -185,7 +190,7 @@ def load_frozen(
     fingerprint: str,
     seed: int,
     accelerator: Accelerator,
-    batch_size: int,
+    batch_size: int | None,
     precision: Precision,
 ) -> Student:
     """Loads a model with fixed weights once per process; with a new `fingerprint` it reads a changed folder again."""

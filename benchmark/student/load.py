@@ -41,7 +41,7 @@ def load_student(source: StudentSource, seed: int, settings: TrainerSettings, pr
         max_length=source.max_length,
         max_new_tokens=source.max_new_tokens,
         seed=seed,
-        batch_size=settings.evaluation_batch_size,
+        batch_size=settings.evaluation_rows(sum(weight.numel() for weight in network.parameters())),
         autocast=torch.bfloat16 if settled(precision) == "bf16-mixed" else None,
     )
     _refuse_other_heads(student, source.slot)

@@ -14,6 +14,10 @@ SettledPrecision = Literal["32-true", "bf16-mixed"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 """As in a config: with `auto`, reading a cell puts bf16-mixed where the device computes it, and 32-true elsewhere."""
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+FEW_PARAMETERS = 2_000_000
+"""Below so many weights a student is tiny: a second thread costs more time than it saves, and large batches pay."""
+ROWS_OF_TINY, ROWS_OF_OTHERS = 512, 64
+"""Rows per batch outside training where nobody chose: a tiny student takes as long for 512 rows as for few."""
 
 
 def settled(precision: Precision) -> SettledPrecision:
@@ -95,8 +99,8 @@ class TrainerSettings:
     """The most tokens in a micro-batch, padding included; a larger group is a micro-batch of its own."""
     compile_layers: bool = False
     """Compile layers when a fit begins (needs time and a C++ compiler); then steps are faster and need less memory."""
-    evaluation_batch_size: int = 64
-    """Rows per batch when the student writes or scores."""
+    evaluation_batch_size: int | None = None
+    """Rows per batch when the student writes or scores; null: 512 for tiny students, 64 for others."""
     log_every_n_steps: int = 50
     """Optimiser steps from one logged loss to the next."""
     checkpoint_minutes: float = 5.0
@@ -105,10 +109,19 @@ class TrainerSettings:
     """Whether the trained student is saved in the cell's folder."""
 
     def __post_init__(self) -> None:
-        for name in ("micro_batch_tokens", "evaluation_batch_size", "log_every_n_steps"):
+        for name in ("micro_batch_tokens", "log_every_n_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.evaluation_batch_size is not None and self.evaluation_batch_size < 1:
+            raise ValueError(
+                f"evaluation_batch_size={self.evaluation_batch_size} must be at least 1, or null to let the benchmark "
+                "choose"
+            )
         if self.checkpoint_minutes < 0:
             raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes} must not be negative")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads={self.threads} must be at least 1, or null to let the benchmark choose")
+
+    def evaluation_rows(self, parameters: int) -> int:
+        """Rows per batch when a model with so many weights writes or scores."""
+        return self.evaluation_batch_size or (ROWS_OF_TINY if parameters < FEW_PARAMETERS else ROWS_OF_OTHERS)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -17,7 +18,9 @@ from benchmark.random_streams import stream
 from benchmark.student.architecture import architecture_of, plain
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.compilation import not_compiled
+from benchmark.student.embedding import encode_texts, mean_states
 from benchmark.student.encoding import Encoder
+from benchmark.student.fitting import FittedRequest, fit_requests
 from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.over_positions import over_positions
@@ -27,9 +30,12 @@ from benchmark.tasks.stopping import has_ended, kept
 from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
+_ONE_AT_A_TIME = RLock()
+"""Held while a network is in evaluation mode: how torch computes is set for all threads of the process together."""
 
 
 @dataclass
@@ -64,6 +70,21 @@ class Student:
     def padding_id(self) -> int:
         """The token id that fills short rows; it is always masked."""
         return int(self.tokenizer.pad_token_id)
+
+    def apart(self) -> Self:
+        """The same network with separate, empty counts of its work."""
+        return replace(self, counters=Counter(), usage=Usage())
+
+    def book(self, usage: Usage, counts: Counter[str]) -> None:
+        """Adds work that a copy made by `apart` did."""
+        self.usage += usage
+        self.counters.update(counts)
+
+    def cut_counts(self, request: Request) -> Counter[str]:
+        """What one reply to the request adds to `counters`; computes nothing."""
+        if request.continuations:
+            return Counter({"truncated_option_prompts": int(encode(self.encoder, [_options(request)])[0].truncated)})
+        return fit_requests(self.encoder, [request], self.max_new_tokens)[0].counts
 
     @property
     def parameters(self) -> int:
@@ -125,12 +146,15 @@ class Student:
     ) -> list[list[Reply]]:
         """`samples` replies per request, in order. Prompts that do not fit the window are cut and counted.
 
-        Above temperature 0, replies also depend on `key`: another key gives other replies to the same request, for
-        example at another moment of training. `advance` is called after each batch with the number of finished replies.
+        A written reply has its `log_probability`; a request with continuations gets their log-probabilities. Above
+        temperature 0, replies also depend on `key`: another key gives other replies to the same request, for example at
+        another moment of training. `advance` is called after each batch with the number of finished replies.
         """
         if not requests:
             return []
-        replies = self.replies([(request, sample) for request in requests for sample in range(samples)], key, advance)
+        replies = self.replies(
+            [(request, sample) for request in requests for sample in range(samples)], key, advance, True
+        )
         return [replies[i : i + samples] for i in range(0, len(replies), samples)]
 
     def replies(
@@ -142,14 +166,26 @@ class Student:
     ) -> list[Reply]:
         """One reply per (request, number of the sample), in order; a reply does not depend on the other requests.
 
-        `key` and `advance` are as in `generate`. `log_probabilities` adds `Reply.log_probability`. Raises ValueError
-        for a request with continuations, which `score` answers.
+        `key` and `advance` are as in `generate`. `log_probabilities` adds `Reply.log_probability`.
         """
+        to_write = [each for each in wanted if not each[0].continuations]
+        to_score = [request for request, _ in wanted if request.continuations]
+        written = iter(self._written(to_write, key, advance, log_probabilities) if to_write else [])
+        scored = iter(self.score(to_score) if to_score else [])
+        advance(len(to_score))
+        return [next(scored if request.continuations else written) for request, _ in wanted]
+
+    def _written(
+        self,
+        wanted: Sequence[tuple[Request, int]],
+        key: str,
+        advance: Callable[[int], None],
+        log_probabilities: bool,
+    ) -> list[Reply]:
+        fits = fit_requests(self.encoder, [request for request, _ in wanted], self.max_new_tokens)
         drafts = [
-            self._draft(request, prompt, sample, key, log_probabilities)
-            for (request, sample), prompt in zip(
-                wanted, self.encoder.requests([request for request, _ in wanted]), strict=True
-            )
+            self._draft(request, fitted, sample, key, log_probabilities)
+            for (request, sample), fitted in zip(wanted, fits, strict=True)
         ]
         with self.evaluation():
             write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
@@ -165,7 +201,7 @@ class Student:
 
         Tokens that the continuations share are read, and counted, once.
         """
-        options = [OptionRequest(each.question_id, each.prompt, each.prefix, each.continuations) for each in requests]
+        options = [_options(request) for request in requests]
         lengths = [each.tokens for each in encode(self.encoder, options)]
         scores = self.option_log_probabilities(options)  # EOS last, which is no part of a beginning
         return [
@@ -214,26 +250,18 @@ class Student:
     def _decoded(self, tokens: Sequence[int]) -> str:
         return self.encoder.texts([list(tokens)])[0]
 
-    def _draft(self, request: Request, prompt: list[int], sample: int, key: str, log_probabilities: bool) -> Draft:
-        if request.continuations:
-            raise ValueError(
-                f"a request in the role {request.role!r} gives continuations, which are scored, not written"
-            )
-        wanted = request.max_new_tokens or self.max_new_tokens
-        prompt = self._fitting(prompt, wanted)
-        opponent = self._opponent(request, wanted)
+    def _draft(self, request: Request, fitted: FittedRequest, sample: int, key: str, log_probabilities: bool) -> Draft:
+        self.counters.update(fitted.counts)
         words = (request.role, request.prompt, request.prefix, key, sample)
-        draft = Draft(
-            prompt,
-            limit=wanted,
+        return Draft(
+            fitted.prompt,
+            limit=fitted.room,
             temperature=request.temperature,
             chance=stream("generation", self.seed, *words) if request.temperature > 0 else None,
-            opponent=opponent,
+            opponent=self._opponent(request, fitted),
             nats=[] if log_probabilities else None,
             holds_stop=self._stopped_by(request) if request.stop else None,
         )
-        draft.limit = min(wanted, self.max_length - draft.width)
-        return draft
 
     def _stopped_by(self, request: Request) -> Callable[[Sequence[int]], bool]:
         """Says whether tokens end in a stop text. Once one did not end the reply, the whole text is read every time."""
@@ -247,19 +275,11 @@ class Student:
 
         return stopped
 
-    def _opponent(self, request: Request, room: int) -> Opponent | None:
-        if request.contrast is None:
+    def _opponent(self, request: Request, fitted: FittedRequest) -> Opponent | None:
+        if request.contrast is None or fitted.opponent is None:
             return None
-        [prompt] = self.encoder.requests([replace(request, prompt=request.contrast.prompt)])
         ends = self.encoder.line_end_ids if request.contrast.one_line else frozenset[int]()
-        return Opponent(self._fitting(prompt, room), request.contrast.weight, ends)
-
-    def _fitting(self, prompt: list[int], room: int) -> list[int]:
-        prompt, cut = self.encoder.cut_prompt(prompt, room=room)
-        self.counters["truncated_prompts"] += cut
-        if self.tokenizer.unk_token_id is not None:
-            self.counters["unknown_prompt_tokens"] += prompt.count(self.tokenizer.unk_token_id)
-        return prompt
+        return Opponent(fitted.opponent, request.contrast.weight, ends)
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """Natural log-probability of every target token given the prompt and the target before it, EOS last."""
@@ -296,17 +316,37 @@ class Student:
             nats = self.negative_log_likelihoods
             return log_probabilities(self.network, nats, encoded, self.padding_id, self.batch_size, advance)
 
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """[texts, width] float32: per text the mean of the last hidden states over its tokens, without a chat template.
+
+        An encoder-decoder reads texts with its encoder. Texts that are longer than the window lose their end, which is
+        counted. Raises ValueError for a text without any token.
+        """
+        encoded = encode_texts(self.encoder, texts)
+        self.counters["truncated_embedded_texts"] += sum(each.truncated for each in encoded)
+        self.usage += Usage(calls=len(encoded), prompt_tokens=sum(len(each.ids) for each in encoded))
+        with self.evaluation():
+            return mean_states(self.network, encoded, self.padding_id, self.batch_size)
+
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Sets evaluation mode and evaluation precision inside the block; afterwards restores the earlier mode."""
-        training = self.network.training
-        self.network.train(False)
-        try:
-            with ExitStack() as around:
-                around.enter_context(not_compiled())
-                if self.autocast is not None:
-                    around.enter_context(projections_cast(self.network, self.autocast))
-                    around.enter_context(torch.autocast(self.network.device.type, dtype=self.autocast))
-                yield
-        finally:
-            self.network.train(training)
+        """Sets evaluation mode and evaluation precision inside the block; afterwards restores the earlier mode.
+
+        Waits while another thread is in such a block.
+        """
+        with _ONE_AT_A_TIME:
+            training = self.network.training
+            self.network.train(False)
+            try:
+                with ExitStack() as around:
+                    around.enter_context(not_compiled())
+                    if self.autocast is not None:
+                        around.enter_context(projections_cast(self.network, self.autocast))
+                        around.enter_context(torch.autocast(self.network.device.type, dtype=self.autocast))
+                    yield
+            finally:
+                self.network.train(training)
+
+
+def _options(request: Request) -> OptionRequest:
+    return OptionRequest(request.question_id, request.prompt, request.prefix, request.continuations)

@@ -10,9 +10,8 @@ import random
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from benchmark.contract import TextModel
 from benchmark.errors import ConfigError, DataError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Dataset
@@ -20,6 +19,7 @@ from benchmark.tasks.generated import GeneratedDataset
 from benchmark.tasks.guard import gold_opened
 from benchmark.tasks.steps import SEPARATOR
 from benchmark.teachers.answer_key import AnswerKey, answer_key, steps_of
+from benchmark.teachers.local_model import LocalModel
 from benchmark.teachers.prompt_fields import explained
 from benchmark.teachers.recorded import RecordedTeacher, Replay
 from benchmark.teachers.replies import split_answer
@@ -33,21 +33,15 @@ from benchmark.teachers.teacher import (
 )
 from benchmark.types import Reply, Request, TrainingExample, Usage
 
+if TYPE_CHECKING:
+    import numpy as np
+
 FORMAT_ROLES = ("answer", "rationale", "rationale_and_answer", "answer_given")
 """Roles in which formats ask a student, and so an assistant too."""
 YES_WORDS, NO_WORDS = ("true", "yes", "right", "correct"), ("false", "no", "wrong", "incorrect")
 """The verdicts that a simulated assistant can give a probability, in any case."""
 LEAST_PROBABILITY = 1e-6
 """The least probability of a verdict, so that its logarithm is finite."""
-
-
-class LocalModel(TextModel, Protocol):
-    """A text model in this process, with its own counts."""
-
-    usage: Usage
-    """Calls and tokens that it read and wrote."""
-    counters: Counter[str]
-    """By name, how many of its prompts and examples were cut."""
 
 
 @runtime_checkable
@@ -99,7 +93,7 @@ class SimulatedAssistant(SimulatedTeacher):
         """The model, with new counts."""
         self.open(dataset)
         assert isinstance(dataset, GeneratedDataset)
-        return _SimulatedModel(self, answer_key(dataset))
+        return _SimulatedModel(self, answer_key(dataset), name=self.name)
 
 
 @dataclass(frozen=True)
@@ -124,15 +118,39 @@ class RecordedAssistant(RecordedTeacher):
 
     def assist(self, dataset: Dataset) -> LocalModel:
         """The model, with new counts."""
-        return _RecordedModel(self, self.open(dataset))
+        return _RecordedModel(self, self.open(dataset), name=self.name)
+
+
+@dataclass(kw_only=True)
+class _Counted:
+    """The counts of an assistant without weights, which cuts no prompt and has no hidden states."""
+
+    name: str
+    usage: Usage = field(default_factory=Usage)
+    counters: Counter[str] = field(default_factory=Counter)
+    batch_size: int = 64
+
+    def apart(self) -> Self:
+        return replace(self, usage=Usage(), counters=Counter())
+
+    def cut_counts(self, request: Request) -> Counter[str]:
+        return Counter()
+
+    def book(self, usage: Usage, counts: Counter[str]) -> None:
+        self.usage += usage
+        self.counters.update(counts)
+
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        raise ConfigError(
+            f"a part asks assistant={self.name} for embeddings, which only a model with weights has; choose "
+            "assistant=pretrained assistant.path=FOLDER"
+        )
 
 
 @dataclass
-class _SimulatedModel:
+class _SimulatedModel(_Counted):
     source: SimulatedAssistant
     key: AnswerKey
-    usage: Usage = field(default_factory=Usage)
-    counters: Counter[str] = field(default_factory=Counter)
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         with gold_opened():  # it stands for a model, which has no gold
@@ -186,11 +204,9 @@ class _SimulatedModel:
 
 
 @dataclass
-class _RecordedModel:
+class _RecordedModel(_Counted):
     source: RecordedAssistant
     recording: Replay
-    usage: Usage = field(default_factory=Usage)
-    counters: Counter[str] = field(default_factory=Counter)
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         replies = [self._replies(request, samples) for request in requests]

@@ -22,7 +22,9 @@ class Gatherer(Generic[Asked, Answer]):
     """Collects requests of coroutines until no new one comes, then answers them all with one call of `answer`."""
 
     answer: Callable[[Sequence[Asked]], Sequence[Answer]]
-    """Returns one answer per request, in order. It blocks the event loop while it works."""
+    """Returns one answer per request, in order."""
+    turn: asyncio.Lock | None = None
+    """Held while requests are collected and answered in a thread; None answers in the event loop, which then waits."""
     _waiting: list[tuple[Asked, asyncio.Future[Answer]]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None] | None = None
@@ -35,8 +37,15 @@ class Gatherer(Generic[Asked, Answer]):
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, future))
         if len(self._waiting) == 1:
-            self._task = loop.create_task(self._answer_when_quiet())
+            self._task = loop.create_task(self._answer_in_turn())
         return await future
+
+    async def _answer_in_turn(self) -> None:
+        if self.turn is None:
+            await self._answer_when_quiet()
+            return
+        async with self.turn:
+            await self._answer_when_quiet()
 
     async def _answer_when_quiet(self) -> None:
         quiet, seen = 0, len(self._waiting)
@@ -48,11 +57,20 @@ class Gatherer(Generic[Asked, Answer]):
         self._waiting = []
         if not waiting:
             return
+        asked = [request for request, _ in waiting]
         try:
-            answers = self.answer([request for request, _ in waiting])
-        except Exception as error:
+            answers = self.answer(asked) if self.turn is None else await asyncio.to_thread(self.answer, asked)
+        except asyncio.CancelledError:
             for _, future in waiting:
-                future.set_exception(error)
+                future.cancel()
+            raise
+        except BaseException as error:  # a question that heard nothing would wait for ever
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             return
         for (_, future), answer in zip(waiting, answers, strict=True):
-            future.set_result(answer)
+            if not future.done():
+                future.set_result(answer)

@@ -12,7 +12,7 @@ from benchmark.errors import ConfigError
 from benchmark.student.chat_template import TEMPLATE_DATE
 from benchmark.student.encoding import Encoder
 from benchmark.student.frozen import load_frozen
-from benchmark.student.settings import Accelerator, Precision
+from benchmark.student.settings import ROWS_OF_OTHERS, Accelerator, Precision
 from benchmark.student.source import PretrainedStudent
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.thinking import OPENING
@@ -61,8 +61,8 @@ class TransformersTeacher:
     """Revision on the hub. A cell's identity holds the hash of the weights instead."""
     accelerator: Accelerator = field(default="auto", metadata=NOT_SCIENCE)
     """Device that the model runs on."""
-    batch_size: int = field(default=64, metadata=NOT_SCIENCE)
-    """Prompts per batch."""
+    batch_size: int | None = field(default=None, metadata=NOT_SCIENCE)
+    """Prompts per batch; null: 512 for tiny models, 64 for others."""
     price: Price = field(default=Price(), metadata=NOT_SCIENCE)
     """A price to count its tokens by, in US dollars per million tokens."""
     licence: str = field(default="unknown", metadata=NOT_SCIENCE)
@@ -92,8 +92,8 @@ class TransformersTeacher:
 
     @property
     def concurrency(self) -> int:
-        """`batch_size`: requests that wait at the same time are answered in one batch."""
-        return self.batch_size
+        """`batch_size`, or 64 without one: requests that wait at the same time are answered in one batch."""
+        return self.batch_size or ROWS_OF_OTHERS
 
     def open(self, dataset: Dataset) -> OpenTeacher:
         """Returns the teacher, ready to answer; it reads its weights later. Raises ConfigError if there is no model."""
@@ -161,9 +161,10 @@ class _InProcess:
         return self.teacher.model().score(requests)
 
     def _refuse_overlong(self, request: Request) -> None:
+        """Raises ConfigError for a prompt without room for a reply; a begun reply only shortens what is written."""
         model = self.teacher.model()
         room = 1 if request.continuations else request.max_new_tokens or model.max_new_tokens
-        longest = max(map(len, model.encoder.requests(_rows(request))))
+        longest = max(self._longest(row, room) for row in _rows(request))
         if longest + room > model.max_length:
             raise ConfigError(
                 f"teacher={self.teacher.name}: the {request.role} prompt of question {request.question_id!r} has "
@@ -171,6 +172,11 @@ class _InProcess:
                 f"tokens, which leaves no room for {room} new ones in teacher.max_length={model.max_length}; raise it "
                 "as far as the model goes, lower teacher.max_new_tokens, or show fewer exemplars"
             )
+
+    def _longest(self, row: Request, room: int) -> int:
+        """Tokens that must stand before the new ones; of a begun reply only what is more than these can spare."""
+        [(prompt, prefix)] = self._encoder.begun([row])
+        return len(prompt) + (len(prefix) if row.continuations else max(0, len(prefix) - room + 1))
 
 
 def _rows(request: Request) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -314,7 +315,11 @@ def _composed(overrides: tuple[str, ...]) -> Cell:
 def run(cell: Cell, folder: Path, student: Script | None = None, assistant: Script | None = None) -> Ran:
     """Runs the corridor, or goes on where an attempt in the same folder died, with scripts before its local models."""
     with _scripts(student, assistant):
-        return corridor_parts.run(cell, folder)
+        ran = corridor_parts.run(cell, folder)
+    if isinstance(cell.method.annotation, HeardAnnotator):  # many questions are in flight, and any may be done first
+        order = {row["question_id"]: place for place, row in enumerate(ran.table("annotations"))}
+        cell.method.annotation.rows.sort(key=lambda row: order[row.question.id])
+    return ran
 
 
 @contextmanager
@@ -388,6 +393,12 @@ def calls_of(life: Life, folder: Path) -> tuple[Ran, int]:
 def spread(calls: int, deaths: int) -> list[int]:
     """That many numbers of calls from the first to the last, evenly."""
     return sorted({1 + (calls - 1) * i // (deaths - 1) for i in range(deaths)})
+
+
+def kept_in(folder: Path) -> set[str]:
+    """Ids of the questions that earlier attempts at a cell have bought and written down."""
+    rows = [line for file in folder.rglob("bought.jsonl") for line in file.read_text().splitlines()]
+    return {json.loads(row)["bought"]["question_id"] for row in rows}
 
 
 def assert_asked_in_one_go(asked: Sequence[Request]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,10 +31,10 @@ from tests.rehearsals.scripted import (
     Ran,
     Script,
     ScriptedTeacher,
-    assert_asked_in_one_go,
     assert_same,
     assert_survives_json,
     calls_of,
+    kept_in,
     live_through,
     miniature,
     number_of,
@@ -121,7 +122,14 @@ class Cast:
             format=RationaleThenAnswer(),
         )
         check(cell)
+        self.kept_before = kept_in(folder)
         return run(replace(cell, dataset=self.dataset or cell.dataset), folder, self.student)
+
+
+def assert_nothing_kept_is_asked_again(casts: list[Cast]) -> None:
+    """The teacher hears of a question that is bought in no later attempt."""
+    for cast_ in casts:
+        assert not cast_.kept_before & {request.question_id for request in cast_.teacher.books.asked}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +149,7 @@ def test_the_ledger_is_the_teachers_own_count(elad: tuple[Cast, Ran]) -> None:
     assert replace(booked, questions=0, usd=answered.usd) == answered
     assert (booked.questions, booked.calls) == (18, len(cast_.teacher.books.asked))
     exchanges = [one for row in cast_.rows.rows for one in row.exchanges if one.source == "tutor"]
-    assert [one.request for one in exchanges] == cast_.teacher.books.asked
+    assert Counter(one.request for one in exchanges) == Counter(cast_.teacher.books.asked)
 
 
 def test_a_question_costs_its_closed_form(elad: tuple[Cast, Ran]) -> None:
@@ -159,11 +167,9 @@ def test_the_students_work_is_booked_where_it_was_done(elad: tuple[Cast, Ran]) -
     cast_, ran = elad
     computed = [log.computed for log in ran.history]
     assert "student/selection" not in computed[0]  # the warm-up round is random
-    in_selection = [heard for heard in cast_.student.heard if len(heard.requests) > 1]
-    assert [len(heard.requests) * heard.samples for heard in in_selection[::2]] == [
-        34 * EXPLANATIONS,
-        28 * EXPLANATIONS,
-    ]
+    in_selection = [h for h in cast_.student.heard if h.samples > 1 or h.requests[0].role == "answer_given"]
+    explained = [len(heard.requests) * heard.samples for heard in in_selection if heard.samples > 1]
+    assert explained == [34 * EXPLANATIONS, 28 * EXPLANATIONS]
     assert computed[-1]["student/selection"].calls == sum(len(h.requests) * h.samples for h in in_selection)
     continued = sum(one.source == STUDENT for row in cast_.rows.rows for one in row.exchanges)
     assert computed[-1]["student/annotation"].calls == continued > 0
@@ -375,20 +381,21 @@ def test_a_death_in_every_call_changes_nothing(tmp_path: Path) -> None:
     whole, calls = calls_of(partial(life, False), tmp_path / "whole")
     casts: list[Cast] = []
     ran, deaths = live_through(partial(life, False, casts=casts), tmp_path / "killed", Fate(always=True))
-    assert deaths > 0.9 * calls > 30  # nearly every call is a new one
+    assert deaths > 0.4 * calls > 20  # questions in flight die together
     assert_same(whole, ran)
-    assert_asked_in_one_go([request for cast_ in casts for request in cast_.teacher.books.asked])
+    assert_nothing_kept_is_asked_again(casts)
+    assert len(casts[-1].kept_before) > 3
 
 
 @pytest.mark.parametrize("many", cases([4, 12], default=(4,)))
 def test_one_death_changes_nothing(many: int, tmp_path: Path) -> None:
     whole, calls = calls_of(partial(life, True), tmp_path / "whole")
-    for at in spread(calls, many):
+    for at in spread(int(0.8 * calls), many):  # how many batches there are depends on what comes first
         casts: list[Cast] = []
         ran, deaths = live_through(partial(life, True, casts=casts), tmp_path / str(at), Fate(at=at))
         assert deaths == 1
         assert_same(whole, ran)
-        assert_asked_in_one_go([request for cast_ in casts for request in cast_.teacher.books.asked])
+        assert_nothing_kept_is_asked_again(casts)
 
 
 def test_a_format_that_cannot_be_asked_for_early_answers_is_refused() -> None:

@@ -25,7 +25,7 @@ def main(cell: Path, count: int | None = None) -> int:
     [architecture] = json.loads((cell / "student" / "config.json").read_text(encoding="utf-8"))["architectures"]
     network = getattr(transformers, architecture).from_pretrained(cell / "student").eval()
     prompts = [prompt_ids(tokenizer, row["prompt"], network.config.is_encoder_decoder) for row in rows]
-    size = config["trainer"]["evaluation_batch_size"]
+    size = config["trainer"]["evaluation_batch_size"] or 64
     order = sorted(range(len(rows)), key=lambda i: (len(prompts[i]), i))
     chosen = set(range(len(rows)) if count is None else range(count))
     different = compared = 0

@@ -388,9 +388,12 @@ def test_a_request_cannot_ask_for_both() -> None:
         replace(CONTRASTED, continuations=("a",))
 
 
-def test_a_local_model_that_is_asked_to_write_does_not_pass_over_continuations(teacher: TransformersTeacher) -> None:
-    with pytest.raises(ValueError, match="scored, not written"):
-        teacher.model().generate([SCORED])
+def test_a_begun_reply_shortens_what_is_written_and_is_not_refused(opened: OpenTeacher) -> None:
+    whole = request_for("1" * 95, max_new_tokens=20)
+    [reply] = asyncio.run(opened.reply(replace(whole, prefix="2" * 20), 1))
+    assert reply.prompt_tokens + reply.completion_tokens <= 128 < reply.prompt_tokens + 20
+    with pytest.raises(ConfigError, match="leaves no room"):
+        asyncio.run(opened.reply(replace(whole, prefix="2" * 40), 1))
 
 
 # --- teachers of text alone -----------------------------------------------------------------------------------------
