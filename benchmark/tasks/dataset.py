@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from benchmark.contract import Task
 from benchmark.errors import DataError, LeakError
-from benchmark.tasks.guard import refuse_test, refuse_undeclared_gold
+from benchmark.tasks.guard import LOADED, refuse_test, refuse_undeclared_gold
 from benchmark.tasks.overlap import Overlap, overlap_of
 from benchmark.tasks.shortened import shortened
 from benchmark.types import Example, Question
@@ -116,7 +116,7 @@ class Splits:
     """How many rows of pool and validation were left out, because their group has rows in another split."""
 
     def __post_init__(self) -> None:
-        refuse_undeclared_gold("loaded the rows of a dataset, gold answers included,")
+        refuse_undeclared_gold(LOADED)
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from benchmark.contract import Task
 from benchmark.errors import DataError
 from benchmark.random_streams import stream_seed
 from benchmark.tasks.dataset import Exemplar, Splits, TestSplit, content_hash
-from benchmark.tasks.guard import refuse_undeclared_gold
+from benchmark.tasks.guard import LOADED, refuse_undeclared_gold
 from benchmark.tasks.steps import StepCheck
 from benchmark.types import Example, Question
 
@@ -78,6 +78,7 @@ class GeneratedDataset:
 
     def load(self) -> Splits:
         """The splits; the same for every seed of a cell. Raises DataError if the generator has too few questions."""
+        refuse_undeclared_gold(LOADED)  # at once, and not where its rows are made, which happens the first time alone
         rows = _generate(self)
         return Splits(rows["pool"], rows["validation"], TestSplit(rows["test"]))
 

@@ -19,6 +19,8 @@ HOW_TO_DECLARE = (
     "return Requirements(gold=True) from its requires() and read context.gold(question), so that tables can show it"
 )
 """The end of every refusal: how a part gets gold answers."""
+LOADED = "loaded the rows of a dataset, gold answers included,"
+"""What a part did that made or loaded splits."""
 
 
 @dataclass(eq=False)
