@@ -115,8 +115,7 @@ class Grid:
         self._take_up_all(self._wanted(), "run")
         for line in dict.fromkeys(line for cell in self._to_do() for line in precision_lines(cell)):
             write_line(line)
-        for line in dict.fromkeys(line for cell in self._to_do() for line in compatibility_lines(cell)):
-            write_line(f"warning: {line}")
+        self._warn_of_what_does_not_fit()
         self._warn_of_slow_precision()
 
     def read_waiting(self) -> None:
@@ -128,6 +127,7 @@ class Grid:
         before = self.refused
         self._take_up_all(waiting, "run")
         self.refused = [*before, *self.refused]
+        self._warn_of_what_does_not_fit()
 
     def plan_or_annotate(self, mode: str) -> bool:
         """Prints the plan (`mode=plan`) or annotates ahead (`mode=annotate`). Returns False with `mode=run`."""
@@ -190,6 +190,9 @@ class Grid:
     def _to_do(self) -> list[Cell]:
         """The cells without a complete record."""
         return [each.cell for each in self.cells.values() if each.status != "complete"]
+
+    def _warn_of_what_does_not_fit(self) -> None:
+        warn_once(line for cell in self._to_do() for line in compatibility_lines(cell))
 
     def _warn_of_slow_precision(self) -> None:
         warn_once(line for cell in self._to_do() for line in precision_warnings(cell))

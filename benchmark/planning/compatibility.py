@@ -53,9 +53,9 @@ class Model:
 def compatibility_lines(cell: Cell) -> list[str]:
     """One line per thing that does not fit, with what to do about it.
 
-    Empty if the student is not on this machine yet: its tokenizer is not known.
+    Empty if a model is not on this machine yet: its tokenizer is not known.
     """
-    if student_download(cell) is not None:
+    if student_download(cell) is not None or not all(start.is_there() for start in cell.starts_from):
         return []
     student = Model(cell.student)
     compared, asked = _frozen(cell)

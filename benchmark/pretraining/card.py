@@ -5,14 +5,22 @@ from __future__ import annotations
 import random
 from dataclasses import fields
 
-from benchmark.pretraining.texts import CHOICES, FORMATS, KNOWN_THINGS, LARGEST_START, MOST_TERMS, SHARE_OF_SUMS, draw
+from benchmark.pretraining.texts import (
+    FORMATS,
+    KNOWN_THINGS,
+    LARGEST_START,
+    MOST_TERMS,
+    MOST_THINGS,
+    SHARE_OF_SUMS,
+    draw,
+)
 from benchmark.pretraining.train import BARE_WEIGHT, SEED, SETTINGS
 from benchmark.student.warm import SHAPE
 from benchmark.tasks.trait_choice import THINGS
 
 SHOWN = 8
 """How many texts the card shows."""
-MADE_ON = "Made on an AMD EPYC with AVX512-BF16, with torch 2.13.0; a second run gave the same bytes."
+MADE_ON = "Made on an AMD EPYC with AVX512-BF16, with torch 2.13.0."
 LINE_FEED = "\n"
 
 
@@ -43,8 +51,8 @@ all equally frequent:
 
 - {SHARE_OF_SUMS:.0%} sums of at most {MOST_TERMS} terms. The first number lies between {-LARGEST_START} and
   {LARGEST_START}; in a sum of three terms or more it has a sign or two digits.
-- {1 - SHARE_OF_SUMS:.0%} single traits of {min(CHOICES)} to {max(CHOICES)} things. They name {len(KNOWN_THINGS)} of the
-  {len(THINGS)} things of `trait_choice`; of the others the base knows nothing.
+- {1 - SHARE_OF_SUMS:.0%} traits: one of at most {MOST_THINGS[1]} things, or two of at most {MOST_THINGS[2]}.
+  They name {len(KNOWN_THINGS)} of the {len(THINGS)} things of `trait_choice`; of the others the base knows nothing.
 
 | format | prompt | reply |
 |---|---|---|

@@ -4,7 +4,8 @@ No split can hold one of these questions, whatever its seed and size:
 
 - **Sums** have two terms (`4+3`), where a chain sum has three or more; or they begin with a sign or with two digits
   (`-7+2-4`, `17-5+3`), where a chain sum begins with one digit.
-- **Traits** are asked for one at a time (`big?`), where a trait choice asks for two.
+- **Traits** are asked for one at a time (`big?`), or two of at most four things, where a trait choice asks for two
+  traits of five things.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from benchmark.tasks.trait_choice import THINGS, TRAITS, TRAITS_OF
+from benchmark.tasks.trait_choice import THINGS, TRAITS_OF
 
 MOST_TERMS = 3
 """How many terms a sum may have; the fewest are two."""
@@ -20,9 +21,9 @@ LARGEST_START = 18
 """The largest first number of a sum, and the largest below zero."""
 KNOWN_THINGS = THINGS[::2]
 """The things that the texts name. Of the others a student knows nothing before its training."""
-CHOICES = (2, 3, 4, 5)
-"""How many things a question about a trait may show."""
-SHARE_OF_SUMS = 0.65
+MOST_THINGS = {1: 5, 2: 4}
+"""Number of traits that a question asks for -> how many things it may show; the fewest are two."""
+SHARE_OF_SUMS = 0.5
 """The share of sums among the questions; the rest asks for traits."""
 FORMATS = {
     "answer": ("{question}", "{answer}"),
@@ -75,12 +76,11 @@ def draw_sum(generator: random.Random) -> Worked:
 
 
 def draw_trait(generator: random.Random) -> Worked:
-    """A trait and some things, of which exactly one has it."""
-    trait = generator.choice(TRAITS)
-    having = [thing for thing in KNOWN_THINGS if trait in TRAITS_OF[thing]]
-    lacking = [thing for thing in KNOWN_THINGS if trait not in TRAITS_OF[thing]]
-    answer = generator.choice(having)
-    things = [answer, *generator.sample(lacking, generator.choice(CHOICES) - 1)]
+    """One trait or two, and some things, of which exactly one has all that is asked for."""
+    answer = generator.choice(KNOWN_THINGS)
+    asked = sorted(generator.sample(TRAITS_OF[answer], generator.choice(list(MOST_THINGS))))
+    lacking = [thing for thing in KNOWN_THINGS if not set(asked) <= set(TRAITS_OF[thing])]
+    things = [answer, *generator.sample(lacking, generator.randint(1, MOST_THINGS[len(asked)] - 1))]
     generator.shuffle(things)
-    rationale = ";".join(f"{thing}:{trait if thing == answer else ''}" for thing in things)
-    return Worked(f"{trait}?\n{','.join(things)}", rationale, answer)
+    found = [f"{thing}:{','.join(trait for trait in asked if trait in TRAITS_OF[thing])}" for thing in things]
+    return Worked(f"{','.join(asked)}?\n{','.join(things)}", ";".join(found), answer)

@@ -18,7 +18,7 @@ from benchmark.types import Span, Term, TrainingExample
 
 SEED = 0
 SETTINGS = Optimization(
-    max_steps=6000,
+    max_steps=8000,
     batch_size=24,
     learning_rate=6.0e-3,
     warmup_fraction=0.05,
@@ -28,7 +28,7 @@ SETTINGS = Optimization(
     beta2=0.99,
 )
 """How the base is trained; its batch size counts texts."""
-BARE_WEIGHT = 5.0
+BARE_WEIGHT = 4.0
 """The weight of the tokens of a bare answer: it has few, and is harder to learn than a rationale."""
 MEAN_PER_TOKEN = {"text": Term(frozenset({"text"}))}
 

@@ -46,6 +46,7 @@ OTHER: Mapping[str, Any] = {
     "mode": "plan",
     "pool": "covered",
     "dataset.generator": "benchmark.tasks.trait_choice",
+    "trainer.evaluation_batch_size": 3,
     "data_dir": "elsewhere",
     "store_path": "elsewhere",
     "trainer.accelerator": "cpu",

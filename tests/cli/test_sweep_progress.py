@@ -104,7 +104,7 @@ def test_cells_that_wait_for_others_count_from_the_beginning(tmp_path: Path) -> 
     assert progress.line() == "sweep: 1 of 3 cells finished, about 2 min left"
     finish(tmp_path, "a2", 60.0)
     assert progress.look() == 1
-    assert progress.line() == "sweep: 2 of 3 cells finished, about 1 min left"
+    assert progress.line() == "sweep: 2 of 3 cells finished, about 60 s left"
 
 
 def test_a_record_without_times_and_a_folder_that_went_away(tmp_path: Path) -> None:

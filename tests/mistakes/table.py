@@ -748,12 +748,16 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
     "a precision that is not what the id says": (
         Mistake(
             "a job settles auto anew",
-            (Edit("benchmark/grid.py", 'settled_overrides(cell) if cell.mode == "run" else ()', "()"),),
+            (Edit("benchmark/cell/starting_cells.py", "(*settled_overrides(cell), *folders)", "tuple(folders)"),),
             (f"{PRECISION}::test_a_job_computes_in_what_was_planned",),
         ),
         Mistake(
             "the untrained student of a sweep computes in the default",
-            (Edit("benchmark/grid.py", 'if o.lstrip("+").startswith("optimization.precision=")', "if False"),),
+            (
+                Edit(
+                    "benchmark/cell/overrides.py", 'if o.lstrip("+").startswith("optimization.precision=")', "if False"
+                ),
+            ),
             (f"{PRECISION}::test_the_untrained_student_computes_in_the_same",),
         ),
         Mistake(

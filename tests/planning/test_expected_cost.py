@@ -137,7 +137,8 @@ def test_a_budget_in_calls_holds_for_the_dearer_option(tmp_path: Path) -> None:
 def test_annotators_that_stand_together_choose_each_for_itself() -> None:
     cell = cell_of(0)
     both = replace(cell, method=replace(cell.method, annotation=Together((WarmThenRevise(), WarmThenRevise()))))
-    assert [each.cost.calls.value for each in expected_rounds(both)] == [12, 36, 36]
+    calls = [each.cost.calls.value for each in expected_rounds(both)]
+    assert calls == [6, 36, 36]  # in the warm-up round both ask the same, which is paid once; later each may need 3
 
 
 @dataclass(frozen=True)

@@ -69,12 +69,20 @@ def test_no_chain_of_three_or_more_terms_begins_as_a_chain_sum_does() -> None:
     assert not [worked.question for worked in sums(DRAWS) if of_the_task.fullmatch(worked.question)]
 
 
-def test_a_trait_is_asked_for_alone() -> None:
-    for worked in traits(2_000):
-        asked, _, things = worked.question.partition("?\n")
-        assert asked in trait_choice.TRAITS
-        assert set(things.split(",")) <= set(KNOWN_THINGS)
+def test_no_question_about_traits_has_two_traits_and_five_things() -> None:
+    """So no other seed or size of a split can hold one: a trait choice has two traits and five things."""
+    for worked in traits(DRAWS):
+        asked, things = parts_of(worked)
+        assert set(asked) <= set(trait_choice.TRAITS)
+        assert set(things) <= set(KNOWN_THINGS)
+        assert len(asked) == 1 or (len(asked) == 2 and len(things) < 5)
     assert len(KNOWN_THINGS) < len(trait_choice.THINGS)
+
+
+def parts_of(worked: Worked) -> tuple[list[str], list[str]]:
+    """(the traits that are asked for, the things)."""
+    asked, _, things = worked.question.partition("?\n")
+    return asked.split(","), things.split(",")
 
 
 # --- right solutions -------------------------------------------------------------------------------------------------
@@ -87,13 +95,13 @@ def test_the_solution_of_a_sum_is_right_at_every_step() -> None:
         assert eval(re.sub(r"(?<!\d)0+(?=\d)", "", worked.question)) == int(worked.answer) == int(steps[-1][1])
 
 
-def test_exactly_one_thing_has_the_trait_and_it_is_the_answer() -> None:
+def test_exactly_one_thing_has_what_is_asked_for_and_it_is_the_answer() -> None:
     for worked in traits(2_000):
-        trait, _, things = worked.question.partition("?\n")
-        having = [thing for thing in things.split(",") if trait in trait_choice.TRAITS_OF[thing]]
+        asked, things = parts_of(worked)
+        having = [thing for thing in things if set(asked) <= set(trait_choice.TRAITS_OF[thing])]
         assert having == [worked.answer]
-        found = [f"{thing}:{trait if thing in having else ''}" for thing in things.split(",")]
-        assert worked.rationale == ";".join(found)
+        assert len(set(things)) == len(things) >= 2
+        assert worked.rationale == trait_choice.solve(Question("q", f"{','.join(asked)}?", tuple(things)))[0]
 
 
 # --- every format equally --------------------------------------------------------------------------------------------

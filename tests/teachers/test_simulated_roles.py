@@ -14,6 +14,7 @@ import pytest
 
 import methods.honey
 import tests.rehearsals.elad
+from benchmark.conformance.observed import observe
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.prompts import PromptLibrary, folder_of
 from benchmark.teachers.simulated import SimulatedTeacher, Simulation
@@ -21,7 +22,6 @@ from benchmark.teachers.simulated_roles import NO_FAULT, Judgement
 from benchmark.teachers.teacher import estimated_tokens
 from benchmark.types import Example, PlannedRequest, Reply, Request
 from tests.corridor.corridor_parts import miniature, run
-from tests.rehearsals.watched_cells import observe
 from tests.teachers.test_simulated import chain_sums, trait_choices, within
 
 SUMS, CHOICES = chain_sums(600), trait_choices(400)

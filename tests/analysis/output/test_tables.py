@@ -145,7 +145,8 @@ def test_the_gap_is_held_against_the_very_teacher_that_was_asked(results: Path) 
 
 def test_a_teacher_of_distributions_is_a_row_of_its_own_and_the_bound_of_its_students(results: Path) -> None:
     shown = {"split": "test", "metric": "accuracy", "value": 0.8, "n": 500, "of": 500, "distributions_of": "big"}
-    white_box: dict[str, Any] = {"config": {"distribution_teacher": {"name": "big"}}, "teacher_reference": shown}
+    config = {"distribution_teacher": {"name": "big"}, "format": {"name": "rationale_then_answer"}}
+    white_box: dict[str, Any] = {"config": config, "teacher_reference": shown}
     records = [
         make_record("elad", 0.38),
         make_record("jsd", 0.4, **white_box),
