@@ -59,7 +59,7 @@ class CellRun:
         self.student = self.models.student
         set_threads(cell.trainer, self.student.parameters)
         self.state = ResumableState(self.models, Ledger())
-        roles = cell.method.requires().teacher_roles
+        roles = cell.needs.teacher_roles
         local = self.models.asked_by(cell.method.annotation)
         at_once = min((QUESTIONS_AT_ONCE, *(model.batch_size for model in local.values())))
         longest = cell.longest_local_reply

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.cell.precision import PrecisionChoice
-from benchmark.contract import Method
+from benchmark.contract import Method, Requirements
 from benchmark.evaluation.settings import EvaluationSettings
 from benchmark.records.loggers import CellLogger
 from benchmark.student.frozen import (
@@ -94,6 +95,11 @@ class Cell:
     starts_from: tuple[StartingCell, ...] = ()
     """The prerequisites that models of the config name by `path=cell:NAME`."""
 
+    @cached_property
+    def needs(self) -> Requirements:
+        """What all parts of the method together require, derived once."""
+        return self.method.requires()
+
     @property
     def used_prerequisites(self) -> tuple[StartingCell, ...]:
         """The prerequisites whose students can change a result of this cell."""
@@ -108,14 +114,14 @@ class Cell:
     @property
     def asks_teacher(self) -> bool:
         """Whether the teacher can change a result of this cell."""
-        needs = self.method.requires()
+        needs = self.needs
         shows = self.reads_teacher and self.own_distribution_teacher is None
         return bool(needs.teacher_roles) or shows or (self.method.trains() and self.pool == "covered")
 
     @property
     def reads_teacher(self) -> bool:
         """Whether the loss compares the student with the distributions of a teacher."""
-        return "teacher" in self.method.requires().distributions
+        return "teacher" in self.needs.distributions
 
     @property
     def own_distribution_teacher(self) -> PretrainedDistributionTeacher | None:
@@ -136,7 +142,7 @@ class Cell:
     @property
     def uses_assistant(self) -> bool:
         """Whether the assistant can change a result of this cell."""
-        needs = self.method.requires()
+        needs = self.needs
         return needs.assistant or "assistant" in needs.distributions
 
     @property

@@ -93,7 +93,7 @@ def _content(cell: Cell) -> dict[str, Any]:
     """Name -> hash of content outside the config: rows, weights, recordings, prompt templates."""
     content = {"dataset": cell.dataset.fingerprint(), "student": cell.student.fingerprint()}
     content |= {f"dataset {extra.name}": extra.fingerprint() for extra in cell.extra_datasets}
-    needs, prompts = cell.method.requires(), prompt_library_for(cell.method.parts)
+    needs, prompts = cell.needs, prompt_library_for(cell.method.parts)
     for role in sorted(needs.teacher_roles | needs.assistant_roles):
         content[f"prompt {role}"] = prompts.fingerprint(role)
     if cell.asks_teacher:

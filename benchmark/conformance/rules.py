@@ -115,7 +115,7 @@ REASONS: Mapping[str, Reason] = {
 def claims_or_refuses(tried: Candidate) -> None:
     """The plan accepts the method on the dataset, or refuses it for what the method requires."""
     cell, refusal = tried.cell, tried.refusal
-    needs, splits = cell.method.requires(), cell.dataset.load()
+    needs, splits = cell.needs, cell.dataset.load()
     unmet = [reason.words for reason in REASONS.values() if cell.method.trains() and reason.unmet(needs, cell, splits)]
     if refusal is None:
         _must(not unmet, f"it is accepted, although {'; '.join(unmet)}")
@@ -158,7 +158,7 @@ def keeps_a_budget_of_calls_and_pays_for_every_reply(tried: Candidate) -> None:
     for seen in (tried.run(), of_calls):
         given, charged = len(set(seen.watch.replies)), seen.charged_calls
         _must(charged == given, f"the teacher gave {given} replies, and {charged:g} calls were charged")
-        declared = bool(cell.method.requires().teacher_roles)
+        declared = bool(cell.needs.teacher_roles)
         _must(bool(given) == declared, f"it declares teacher roles: {declared}; the teacher gave {given} replies")
     _must(of_calls.charged_calls <= budget, f"it charged {of_calls.charged_calls:g} calls; the budget is {budget}")
 
@@ -170,7 +170,7 @@ def declares_gold_if_it_reads_gold(tried: Candidate) -> None:
     """Other gold answers in the pool change a method that declares them, and no other."""
     seen = tried.run()
     declared = seen.result["uses_gold"]
-    _must(declared == seen.cell.method.requires().gold, "the record and its requirements differ about gold")
+    _must(declared == seen.cell.needs.gold, "the record and its requirements differ about gold")
     if declared:
         half = observe(tried.cell, pool=nonsense_gold_in_every_other_row)
         _must("weights" in half.traces.unlike(seen.traces), "it declares gold answers and does not use them")

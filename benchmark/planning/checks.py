@@ -119,7 +119,7 @@ def _check_other_models(cell: Cell) -> None:
         if isinstance(assistant, PretrainedAssistant):
             assistant.check()
             assistant.fingerprint()
-            if ASSISTANT in cell.method.requires().distributions:
+            if ASSISTANT in cell.needs.distributions:
                 refuse_other_vocabulary(cell.student, assistant)
         else:
             assistant.check_assistant(cell.dataset)
@@ -132,7 +132,7 @@ def _check_other_models(cell: Cell) -> None:
 
 def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     """One reason per requirement that the cell does not meet."""
-    needs = cell.method.requires()
+    needs = cell.needs
     if needs.choices and not all(example.choices for example in splits.pool):
         yield "it works for multiple-choice questions only"
     if needs.gold_rationale and not any(example.rationale for example in splits.pool):
@@ -198,7 +198,7 @@ def _unknown_roles(form: Format) -> Iterator[str]:
 
 def _unfit_assistant(cell: Cell) -> Iterator[str]:
     """One reason per requirement that an assistant without weights cannot meet."""
-    needs, assistant = cell.method.requires(), cell.used_assistant
+    needs, assistant = cell.needs, cell.used_assistant
     if assistant is None or isinstance(assistant, PretrainedAssistant):
         return
     if ASSISTANT in needs.distributions:

@@ -69,7 +69,7 @@ def compatibility_lines(cell: Cell) -> list[str]:
 
 def _frozen(cell: Cell) -> tuple[list[Model], list[Model]]:
     """(the models that the loss compares the student with, other models in this process that write texts)."""
-    read = cell.method.requires().distributions
+    read = cell.needs.distributions
     compared = [Model(source_of_distributions(cell))] if cell.reads_teacher else []
     asked = [Model(source) for t in cell.asked_teachers.values() if (source := getattr(t, "source", None)) is not None]
     if isinstance(assistant := cell.used_assistant, PretrainedAssistant):

@@ -171,7 +171,7 @@ class AheadOfTimeBuyer:
         self.local = {STUDENT: cast("LocalModel", AbsentStudent())}
         if cell.used_assistant is not None:
             self.local[ASSISTANT] = cast("LocalModel", AssistantOnDemand(cell))
-        roles = cell.method.requires().teacher_roles
+        roles = cell.needs.teacher_roles
         asked = local_models(cell.method.annotation)
         local = {name: model for name, model in self.local.items() if name in asked}
         self.round_meter = Meter(suppliers, Ledger(), roles, local, cell.longest_local_reply)

@@ -73,7 +73,7 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
 
     `buyer` is the mark of this cell's purchases in the store; `say` receives a line for every damaged row of it.
     """
-    needs = cell.method.requires()
+    needs = cell.needs
     assistant = load_assistant(cell)
     frozen: dict[str, Frozen] = {}
     student = load_student(cell.student, cell.seed, cell.trainer, cell.optimization.precision)

@@ -79,7 +79,7 @@ def result(
     if traffic:
         optional["teacher_traffic"] = {name: TeacherTraffic(**each) for name, each in traffic.items()}
     return CellResult(
-        uses_gold=cell.method.requires().gold,
+        uses_gold=cell.needs.gold,
         rounds=tuple(map(_round, state.history)),
         cost_estimated=meter.is_estimated,
         test=(_test_score(cell.dataset.name, test, leaks, samples), *map(_extra_score, extra)),
