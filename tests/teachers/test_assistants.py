@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import ConfigError, DataError, LeakError
 from benchmark.planning.checks import check
 from benchmark.tasks.dataset import Splits
 from benchmark.tasks.generated import GeneratedDataset
+from benchmark.tasks.guard import gold_closed
+from benchmark.teachers.answer_key import answer_key
 from benchmark.teachers.assistants import RecordedAssistant, SimulatedAssistant
 from benchmark.teachers.simulated_roles import Judgement
 from benchmark.types import Example, Request, Span, TrainingExample
@@ -98,6 +100,21 @@ def test_what_it_cannot_weigh_is_refused(prompt: str, word: str, words: str) -> 
     example = TrainingExample("g", "verdict", prompt.format(q=ROWS[0].question), (Span(word),))
     with pytest.raises(ConfigError, match=words):
         SimulatedAssistant().assist(SUMS).target_log_probabilities([example])
+
+
+def test_the_key_is_closed_to_parts_and_open_to_the_model_that_it_makes() -> None:
+    key, model, row = answer_key(SUMS), SimulatedAssistant().assist(SUMS), ROWS[0]
+    with gold_closed("selection", declares_gold=False):
+        [[reply]] = model.generate([explain(row)])
+        [trust] = Judge().confidences([solution(row, row.answer)], model)
+    assert (reply.text, trust > 0.99) == (f"{row.rationale}#{row.answer}", True)
+    for read in (
+        key.solve,
+        lambda question: key.argue(question, "1"),
+        lambda question: key.right_steps(question, ["1"]),
+    ):
+        with pytest.raises(LeakError, match="selection part"), gold_closed("selection", declares_gold=False):
+            read(row.without_gold())
 
 
 # --- in cells --------------------------------------------------------------------------------------------------------
