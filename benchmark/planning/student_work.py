@@ -42,7 +42,7 @@ class StudentWork:
     written: float = 0.0
     """Replies that it writes, in all rounds."""
     scored: float = 0.0
-    """Texts whose probability it says, in all rounds."""
+    """Texts that it reads and does not write, in all rounds: it says their probability, or embeds them."""
     unknown: frozenset[str] = frozenset()
     """The axes whose work is not known, because the rehearsal failed; `assistant` where that is at work too."""
     waits: tuple[tuple[str, int], ...] = ()
@@ -67,17 +67,31 @@ class InventedModel:
     written: float = 0.0
     """Replies so far."""
     scored: float = 0.0
-    """Scored texts so far."""
+    """Texts so far that were read and not written: scored, or embedded."""
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
-        """`samples` equal replies per request."""
-        self.written += len(requests) * samples
-        return [[Reply(self.text)] * samples for _ in requests]
+        """`samples` equal replies per request; every token, and every continuation, has the log-probability -1."""
+        return [[self._reply(request, samples)] * samples for request in requests]
+
+    def _reply(self, request: Request, samples: int) -> Reply:
+        if request.continuations:
+            self.scored += len(request.continuations)
+            return Reply("", continuation_log_probabilities=(-1.0,) * len(request.continuations))
+        self.written += samples
+        return Reply(self.text, log_probability=-float(len(self.text) + 1))
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         """-1 for every character of a target, and for EOS."""
         self.scored += len(examples)
         return [(-1.0,) * (len(example.target_text) + 1) for example in examples]
+
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """[texts, 8] float32: another point for every text, the same in every rehearsal."""
+        import numpy as np
+
+        self.scored += len(texts)
+        points = [stream("plan", "embedding", text).standard_normal(8) for text in texts]
+        return np.array(points, dtype=np.float32).reshape(len(texts), 8)
 
     @property
     def asked(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,7 +15,7 @@ from benchmark.contract import Context, Requirements
 from benchmark.planning.estimate import Timing, expected_seconds
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.planning.student_work import StudentWork, student_work
-from benchmark.types import Annotation, Stage, TrainingExample
+from benchmark.types import Annotation, Pick, Question, Stage, TrainingExample
 from tests.rehearsals.elad import ExplanationUncertainty, PatchAndContinue, UntilApproved
 from tests.rehearsals.scripted import ScriptedTeacher, miniature
 
@@ -94,6 +94,30 @@ def test_reflections_and_weightings_are_counted() -> None:
     work = student_work(cell)
     assert (work.written, work.scored) == (2 * 12, 2 * 12)
     assert work.line == "weighting and curriculum wait for the student"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A selection that embeds the pool, and asks how likely each question is to be solved."""
+
+    def requires(self) -> Requirements:
+        return Requirements(student_roles=frozenset({"rationale_and_answer"}))
+
+    def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
+        points = context.student.embeddings([question.text for question in pool])
+        assert len({tuple(point) for point in points.tolist()}) == len(pool)
+        asked = [context.format.request(question, "rationale_and_answer", context.task) for question in pool]
+        replies = context.student.generate([replace(each, continuations=("yes", "no")) for each in asked])
+        assert all(reply.continuation_log_probabilities for [reply] in replies)
+        [[written]] = context.student.generate(asked[:1])
+        assert written.log_probability is not None
+        return [Pick(question) for question in pool]
+
+
+def test_embeddings_and_continuations_are_texts_that_are_read() -> None:
+    work = student_work(miniature(selection=Spread(), format=RationaleThenAnswer()))
+    assert (work.scored, work.written) == (pytest.approx(40 + 40 * 2), pytest.approx(1))
+    assert (work.unknown, work.waits) == (frozenset(), (("selection", 0),))
 
 
 def test_a_part_that_fails_in_rehearsal_is_not_known() -> None:
