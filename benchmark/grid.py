@@ -257,11 +257,12 @@ class Grid:
         known = self.cells.get(name)
         if known is not None and known.is_prerequisite:
             return
+        status = cell_on_disk(Path(start.cell.results_dir), start.cell_id).status if start.cell_id else "missing"
         try:
-            CHECKS[mode](start.cell)
+            if status != "complete":
+                CHECKS[mode](start.cell)
         except ConfigError as error:
             raise type(error)(f"prerequisites.{start.name}: {error}") from error
-        status = cell_on_disk(Path(start.cell.results_dir), start.cell_id).status if start.cell_id else "missing"
         overrides = (*start.overrides, *(settled_for_jobs(start.cell) if mode == "run" else ()))
         others = {key: each for key, each in self.cells.items() if key != name}
         self.cells.clear()
