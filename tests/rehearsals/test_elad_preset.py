@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,15 @@ Command = Callable[..., Any]
 def elad(command: Command, folder: Path, *overrides: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The record and the annotations of one cell."""
     done = command(SEARCH_PATH, "method=elad", "teacher=simulated", *PERFECT, *overrides)
-    assert done.status == 0, done.stderr
+    assert done.status == 0, done.err
     [cell] = (folder / "results").glob("*/record.json")
     rows = pyarrow.parquet.read_table(cell.with_name("annotations.parquet")).to_pylist()
     return json.loads(cell.read_text()), rows
 
 
-def survival(record: dict[str, Any]) -> list[float]:
-    """Per round the share of the student's steps that the teacher accepted."""
-    notes = [log["notes"] for log in record["rounds"]]
-    return [each["survived"] / max(1, each["written"]) for each in notes]
+def survival(records: Sequence[dict[str, Any]]) -> float:
+    """The share of the student's steps that the teacher accepted, over the notes of rounds."""
+    return sum(each["survived"] for each in records) / sum(each["written"] for each in records)
 
 
 def test_the_preset_runs_with_the_simulated_reviser_and_its_calls_are_all_counted(
@@ -59,6 +58,8 @@ def test_the_preset_runs_with_the_simulated_reviser_and_its_calls_are_all_counte
 @pytest.mark.slow
 @pytest.mark.skipif(not (CONF / "student" / "tiny_warm.yaml").exists(), reason="there is no warm student")
 def test_a_third_of_a_warm_students_steps_survive(command: Command, tmp_path: Path) -> None:
-    record, _ = elad(command, tmp_path, "student=tiny_warm", "budget.questions=100", "dataset.pool_size=400")
-    shares = survival(record)
-    assert min(shares) >= 1 / 3, shares
+    """The base alone solves few chain sums, so that the first round is mostly the teacher's; later ones are not."""
+    record, _ = elad(command, tmp_path, "student=tiny_warm", "budget.questions=400", "dataset.pool_size=1000")
+    notes = [log["notes"] for log in record["rounds"]]
+    assert survival(notes) >= 1 / 3
+    assert survival(notes[:1]) < survival(notes[-1:])
