@@ -27,6 +27,7 @@ from benchmark.contract import Method, Requirements
 from benchmark.student.attention import attend_end_to_end
 from benchmark.student.batch import Step
 from benchmark.student.encoding import EncodedExample
+from benchmark.student.scratch import TinyEncoderDecoder
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import TinyStudent
 from benchmark.student.student import Student
@@ -42,6 +43,7 @@ TINY = TinyStudent(
     max_length=64,
     max_new_tokens=16,
 )
+T5 = TinyEncoderDecoder("t5", 32, 64, 2, 2, max_length=64, max_new_tokens=16)
 CPU = TrainerSettings(accelerator="cpu", evaluation_batch_size=8)
 PLAIN = {"all": Term(frozenset({"*"}))}
 

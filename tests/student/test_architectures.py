@@ -20,16 +20,14 @@ from benchmark.student.export import export
 from benchmark.student.fit import fit
 from benchmark.student.load import load_student
 from benchmark.student.lora import Lora
-from benchmark.student.scratch import TinyEncoderDecoder
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import EVERY_TOKEN, Student
 from benchmark.types import Request, Span, TrainingExample
 from tests.corridor.corridor_parts import fingerprint, miniature, run
-from tests.student.student_parts import CPU, TINY, characters, context_of, method_of, optimization_of, sums
+from tests.student.student_parts import CPU, T5, TINY, characters, context_of, method_of, optimization_of, sums
 
 pytest.importorskip("peft")
 
-T5 = TinyEncoderDecoder("t5", 32, 64, 2, 2, max_length=64, max_new_tokens=16)
 LORA = Lora(rank=4, alpha=8)
 
 

@@ -15,9 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from benchmark.student import options
 from benchmark.student.encoding import Encoder
 from benchmark.student.options import EncodedOptions, OptionRequest, encode
-from benchmark.student.scratch import TinyEncoderDecoder
 from benchmark.student.student import Student
-from tests.student.student_parts import NETWORKS, characters, llama, shared_student, sharpened, student_of
+from tests.student.student_parts import NETWORKS, T5, characters, llama, shared_student, sharpened, student_of
 
 REQUESTS = [
     OptionRequest("q0", "Where do fish live?", "", ("river", "sky", "a big lake", "sea")),
@@ -27,7 +26,6 @@ REQUESTS = [
     OptionRequest("q4", "", "why#", ("", "yes", "no")),
 ]
 KINDS = ("llama", "gpt2", "padded vocabulary", "t5")
-T5 = TinyEncoderDecoder("t5", 32, 64, 2, 2, max_length=64, max_new_tokens=16)
 
 
 @lru_cache(maxsize=4)

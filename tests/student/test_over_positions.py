@@ -16,13 +16,13 @@ from benchmark.student.frozen import Frozen
 from benchmark.student.load import load_student
 from benchmark.student.lora import Lora
 from benchmark.student.module import StudentModule
-from benchmark.student.scratch import TinyEncoderDecoder
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.stream import FitState
 from benchmark.student.student import EVERY_TOKEN, Student
 from tests.rehearsals.tensor_parts import close, gradient_of
 from tests.student.student_parts import (
     CPU,
+    T5,
     characters,
     fresh_student,
     gpt2,
@@ -34,7 +34,6 @@ from tests.student.student_parts import (
     sums,
 )
 
-T5 = TinyEncoderDecoder("t5", 32, 64, 2, 2, max_length=64, max_new_tokens=16)
 VOCABULARY = len(characters())
 CHUNKS = {"one position": VOCABULARY, "three positions": 3 * VOCABULARY + 1, "half": 20 * VOCABULARY}
 """Names of cuts -> the most log-probabilities of a chunk; the batch has 40 positions or more."""

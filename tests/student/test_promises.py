@@ -14,8 +14,7 @@ from benchmark.student import generation
 from benchmark.student.frozen import Frozen
 from benchmark.student.student import Student
 from benchmark.types import Contrast, Request
-from tests.student.student_parts import NETWORKS, characters, shared_student, student_of
-from tests.student.test_architectures import T5
+from tests.student.student_parts import NETWORKS, T5, characters, shared_student, student_of
 
 TEXTS = ("1+1", "a longer text than that", "x", "7-3+2=6;6+1=7")
 
