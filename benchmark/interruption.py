@@ -47,7 +47,7 @@ def forget_signals() -> None:
 
 @contextmanager
 def handlers_restored() -> Iterator[Mapping[signal.Signals, Any]]:
-    """Gives both signals back to their handlers of before, which it yields, whoever takes them over inside the block.
+    """Yields the handlers of both signals, and sets them again after the block, whatever the block has set.
 
     Yields none outside the main thread, which alone may set handlers.
     """

@@ -54,7 +54,7 @@ class FinishedCell:
 
     `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
     by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
-    records; `all_steps` are those of all rounds.
+    records; `all_steps` count all rounds.
     """
 
     names: CellNames

@@ -27,7 +27,7 @@ class PlannedSteps:
     of_rounds: tuple[int, ...]
     """The steps of each round, in order."""
     final_student: int
-    """The steps of the final student: those of the last chain."""
+    """The steps of the final student, which the last chain trains."""
 
     @property
     def total(self) -> int:

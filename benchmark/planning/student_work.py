@@ -111,25 +111,21 @@ def student_work(cell: Cell) -> StudentWork:
         return StudentWork(unknown=frozenset({"annotation"}))
     done = _Work()
     history: list[RoundLog] = []
-    bought = 0
+    bought, pool_size = 0, len(covered_pool(cell, splits)) if rounds else 0
     rehearsed: dict[tuple[bool, int], _RoundWork] = {}
     for each in rounds:
         kind = (each.round.warmup, min(each.round.index, REHEARSED_KINDS - 1))
         if kind not in rehearsed:
             rehearsed[kind] = _rehearsed(cell, splits, each, history)
-        left = len(covered_pool(cell, splits)) - bought
+        left = pool_size - bought
         bought += each.questions
         done.add(each.round.index, rehearsed[kind], {"selection": left, "curriculum": bought}, each.questions)
         history.append(replace(NO_LOG, round=each.round, annotated=bought))
-    if STUDENT in _declared(cell) and "annotation" in done.unknown:
+    if cell.method.annotation.requires().student_roles and "annotation" in done.unknown:
         done.waits.setdefault("annotation", 0)
     order = [axis for axis in ("selection", "annotation", "weighting", "curriculum") if axis in done.waits]
     waits = tuple((axis, done.waits[axis]) for axis in order)
     return StudentWork(done.written, done.scored, frozenset(done.unknown), waits)
-
-
-def _declared(cell: Cell) -> frozenset[str]:
-    return frozenset({STUDENT}) if cell.method.annotation.requires().student_roles else frozenset()
 
 
 @dataclass

@@ -116,7 +116,7 @@ class AnswerKey:
 
 
 def answer_key(dataset: GeneratedDataset) -> AnswerKey:
-    """The key to all questions of the dataset, those of the test split too."""
+    """The key to all questions of the dataset, test questions included."""
     return AnswerKey(dataset, _questions(dataset))
 
 

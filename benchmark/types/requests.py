@@ -79,7 +79,7 @@ class Reply:
     prompt_tokens: int = 0
     """Tokens that the model read."""
     completion_tokens: int = 0
-    """Tokens that the model wrote, those of its trace included."""
+    """Tokens that the model wrote, trace included."""
     confidence: float | None = None
     """The model's own probability, in [0, 1], that its answer is right; None if it gives none."""
     token_ids: tuple[int, ...] | None = None
