@@ -202,7 +202,8 @@ class CellRun:
 
     def _context(self, round_: Round) -> CellContext:
         state, student, assistant = self.state, self.passes.student(round_), self.passes.assistant(round_)
-        return context_of(self.cell, self.splits, self.prompts, round_, student, assistant, state.history, state.notes)
+        cell, splits, prompts, bought = self.cell, self.splits, self.prompts, state.annotations
+        return context_of(cell, splits, prompts, round_, student, assistant, state.history, state.notes, bought)
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit."""

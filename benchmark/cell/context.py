@@ -15,7 +15,7 @@ from benchmark.random_streams import stream
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.tasks.guard import HOW_TO_DECLARE, leak
 from benchmark.teachers.prompts import PromptLibrary
-from benchmark.types import Example, Json, Question, Request, Round, RoundLog
+from benchmark.types import Annotation, Example, Json, Question, Request, Round, RoundLog
 
 AXES_WITH_CONTEXT = ("selection", "annotation", "weighting", "curriculum")
 OF_THE_ENGINE = ("dataset", "gold_rows", "prompts", "splits")
@@ -45,6 +45,8 @@ class PartContext:
     """The current round."""
     history: Sequence[RoundLog]
     """The finished rounds."""
+    annotations: Sequence[Annotation]
+    """What the finished rounds bought, with the weights that it has now."""
     notes: Counter[str]
     """Name -> sum of what parts counted with `note`."""
     _seeds: tuple[int, int]
@@ -125,6 +127,8 @@ class CellContext:
     """The axes whose part declared that it reads gold answers."""
     notes: Counter[str] = field(default_factory=Counter)
     """Name -> sum of what parts counted with `note`."""
+    annotations: Sequence[Annotation] = ()
+    """What the finished rounds bought, with the weights that it has now."""
 
     def for_axis(self, axis: str) -> PartContext:
         """What the part on `axis` may see."""
@@ -147,6 +151,7 @@ class CellContext:
             loss_settings=self.loss_settings,
             round=self.round,
             history=self.history,
+            annotations=self.annotations,
             notes=self.notes,
             _seeds=(self.seed, self.data_seed),
             _assistant=self.local_assistant,
@@ -164,6 +169,7 @@ def context_of(
     assistant: TextModel | None,
     history: Sequence[RoundLog] = (),
     notes: Counter[str] | None = None,
+    annotations: Sequence[Annotation] = (),
 ) -> CellContext:
     """The context of a round; call `for_axis` before a part receives it.
 
@@ -176,6 +182,7 @@ def context_of(
         assistant: The assistant; left out unless the method declared that it uses one.
         history: The finished rounds.
         notes: The sums to which `Context.note` adds; new ones by default.
+        annotations: What the finished rounds bought.
     """
     method = cell.method
     return CellContext(
@@ -193,4 +200,5 @@ def context_of(
         gold_rows={row.id: row for row in splits.pool},
         gold_axes=frozenset(axis for axis in AXES_WITH_CONTEXT if getattr(method, axis).requires().gold),
         notes=Counter() if notes is None else notes,
+        annotations=tuple(annotations),
     )

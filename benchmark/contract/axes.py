@@ -146,6 +146,11 @@ class Context(PlanContext, Protocol):
         ...
 
     @property
+    def annotations(self) -> Sequence[Annotation]:
+        """What the finished rounds bought, with the weights that it has now."""
+        ...
+
+    @property
     def format(self) -> Format:
         """The method's format, which makes the student's prompts."""
         ...

@@ -1,0 +1,89 @@
+"""What a student answers to a question when it is asked several times; selections of several papers begin with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.contract import Context
+from benchmark.types import Question, Reply
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Several texts that the student wrote about one question, along its format's answer path."""
+
+    question: Question
+    """The question."""
+    texts: tuple[str, ...]
+    """What it wrote for the last role of the path."""
+    answers: tuple[str | None, ...]
+    """The answer in each text, read strictly; None where there is none. Answers, not texts, are compared: above
+    temperature 0 no two chains of thought are the same."""
+    log_probabilities: tuple[float, ...]
+    """Per text the natural log-probability of one of its tokens, on average, at temperature 1; NaN if not reported."""
+
+    @property
+    def usual(self) -> str | None:
+        """The most frequent answer; of equally frequent ones the first that came, None included."""
+        return Counter(self.answers).most_common(1)[0][0]
+
+    @property
+    def first_usual(self) -> int:
+        """The number of the first text with the usual answer."""
+        return self.answers.index(self.usual)
+
+
+def sampled(
+    pool: Sequence[Question], context: Context, samples: int, temperature: float, key: str = "explanations"
+) -> list[Sampled]:
+    """Per question `samples` texts of the student; at temperature 0 one text is enough.
+
+    Counts `answers` and `unread_answers` with `Context.note`, so that the record says how many could not be read.
+    """
+    form, task = context.format, context.task
+    first, *others = form.answer_path
+    requests = [replace(form.request(question, first, task), temperature=temperature) for question in pool]
+    replies = context.student.generate(requests, samples, key=key)
+    for role in others:
+        replies = _next_turn(pool, replies, role, context, temperature, key)
+    found = [_read(question, of_question, context) for question, of_question in zip(pool, replies, strict=True)]
+    answers = [answer for each in found for answer in each.answers]
+    context.note(answers=len(answers), unread_answers=answers.count(None))
+    return found
+
+
+def _next_turn(
+    pool: Sequence[Question],
+    before: Sequence[Sequence[Reply]],
+    role: str,
+    context: Context,
+    temperature: float,
+    key: str,
+) -> list[list[Reply]]:
+    """The replies to a later role of the answer path; each sample goes on from its own text."""
+    columns: list[list[Reply]] = []
+    for sample in range(len(before[0]) if before else 0):
+        requests = [
+            replace(
+                context.format.request(question, role, context.task, of_question[sample].text),
+                temperature=temperature,
+            )
+            for question, of_question in zip(pool, before, strict=True)
+        ]
+        replies = context.student.generate(requests, key=f"{key} {role} {sample}")
+        columns.append([reply for [reply] in replies])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _read(question: Question, replies: Sequence[Reply], context: Context) -> Sampled:
+    texts = tuple(reply.text for reply in replies)
+    answers = tuple(context.task.parse(question, context.format.read(text)[1]) for text in texts)
+    return Sampled(question, texts, answers, tuple(map(_per_token, replies)))
+
+
+def _per_token(reply: Reply) -> float:
+    if reply.log_probability is None:
+        return float("nan")
+    return reply.log_probability / max(1, reply.completion_tokens)
