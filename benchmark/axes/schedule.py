@@ -56,6 +56,47 @@ class EqualRounds:
 
 
 @dataclass(frozen=True)
+class GrowingRounds:
+    """Several rounds of growing batches. The final student trains `optimization.max_steps` steps."""
+
+    rounds: int = 5
+    """The number of rounds."""
+    growth: float = 1.5
+    """How many times as large each batch is as the one before; 1 makes them equal."""
+    warmup: bool = True
+    """Whether the first round draws at random, because the student cannot yet say what it needs."""
+    restart: bool = True
+    """True: every round trains the initial student anew, on all that is bought so far. False: the rounds continue the
+    training of one student, and share its steps by their batches."""
+    early_steps_share: float | None = None
+    """With `restart`, the share of `optimization.max_steps` that students before the last one train, in (0, 1]; None is
+    1. They only choose questions, so that fewer steps save time."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or not self.growth > 0:
+            raise ValueError(f"rounds={self.rounds} must be at least 1, growth={self.growth} above 0")
+        if self.early_steps_share is not None and not self.restart:
+            raise ValueError(
+                f"early_steps_share={self.early_steps_share} has no meaning with restart=false, where all rounds train "
+                "the final student; make it null"
+            )
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def next_round(self, history: Sequence[RoundLog]) -> Round | None:
+        """The next of `rounds` rounds; then None."""
+        index = len(history)
+        if index == self.rounds:
+            return None
+        share = self.growth**index / sum(self.growth**i for i in range(self.rounds))
+        last = index == self.rounds - 1
+        steps = share if not self.restart else None if last else self.early_steps_share
+        return Round(index, share, restart=self.restart, warmup=self.warmup and index == 0, steps_share=steps)
+
+
+@dataclass(frozen=True)
 class NoTraining:
     """No round: the student is evaluated without training."""
 

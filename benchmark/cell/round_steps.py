@@ -16,6 +16,8 @@ from benchmark.types import Round, RoundLog
 
 MOST_ROUNDS = 1000
 """A schedule with more rounds counts as endless, and the number of its rounds as unknown."""
+EXPECTED_GAIN = 0.05
+"""What a round that is only planned gains in validation."""
 NO_LOG = RoundLog(Round(0, 0.0), 0, {}, {}, {}, {"accuracy": 0.0}, {})
 """Stands for a round that nothing is known of."""
 
@@ -38,7 +40,8 @@ class PlannedSteps:
 def planned_rounds(schedule: Schedule, history: Sequence[RoundLog] = ()) -> list[Round] | None:
     """The rounds after `history`; None if the schedule needs real rounds, or has no end.
 
-    Every round to come is taken to end like the last finished one. Before the first one, validation accuracy is 0.
+    Every round to come is taken to end like the last finished one, with `EXPECTED_GAIN` more in validation, so that no
+    rule for an early end holds. Before the first one, validation accuracy is 0.
     """
     last = history[-1] if history else NO_LOG
     logs, found = list(history), list[Round]()
@@ -47,7 +50,8 @@ def planned_rounds(schedule: Schedule, history: Sequence[RoundLog] = ()) -> list
             if len(found) == MOST_ROUNDS:
                 return None
             found.append(round_)
-            logs.append(replace(last, round=round_))
+            last = replace(last, round=round_, validation={k: v + EXPECTED_GAIN for k, v in last.validation.items()})
+            logs.append(last)
     except Exception:  # it reads something of a round that only a real round has
         return None
     return found

@@ -181,10 +181,15 @@ def _append(draft: Draft, token: int, nats: float, eos_ids: frozenset[int]) -> b
 
 
 def _choose(logits: torch.Tensor, drafts: Sequence[Draft]) -> list[int]:
-    greedy: list[int] = logits.argmax(dim=-1).tolist()
-    for i, draft in enumerate(drafts):
-        if draft.chance is not None and draft.temperature > 0:
-            cumulative = torch.softmax(logits[i] / draft.temperature, dim=-1).double().cumsum(0)
-            threshold = draft.chance.random() * float(cumulative[-1])
-            greedy[i] = min(int(torch.searchsorted(cumulative, threshold, right=True)), len(cumulative) - 1)
-    return greedy
+    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    sampled = [(i, each.chance) for i, each in enumerate(drafts) if each.chance is not None and each.temperature > 0]
+    if not sampled:
+        return chosen
+    rows = [i for i, _ in sampled]
+    temperatures = logits.new_tensor([drafts[i].temperature for i in rows])[:, None]
+    cumulative = torch.softmax(logits[rows] / temperatures, dim=-1).double().cumsum(dim=-1)
+    draws = cumulative.new_tensor([chance.random() for _, chance in sampled])[:, None]
+    drawn = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0].tolist()
+    for i, token in zip(rows, drawn, strict=True):
+        chosen[i] = min(token, logits.shape[1] - 1)
+    return chosen

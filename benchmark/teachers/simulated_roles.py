@@ -14,7 +14,8 @@ from benchmark.teachers.replies import ANSWER_CLAUSE, split_answer
 from benchmark.types import Question, Request
 
 VERIFY, FIX, FINISH, JUSTIFY, CRITIQUE, REVISE = "verify", "fix", "finish", "justify", "critique", "revise"
-READING_ROLES = (VERIFY, FIX, FINISH, JUSTIFY, CRITIQUE, REVISE)
+CORRECT = "correct"
+READING_ROLES = (VERIFY, FIX, FINISH, JUSTIFY, CRITIQUE, REVISE, CORRECT)
 """The roles whose prompts show a text that somebody wrote, or an answer that is given."""
 NO_FAULT = "Every step is right."
 """What a critique says if it finds no fault."""
@@ -95,6 +96,7 @@ _READERS = {
     JUSTIFY: _for_justify,
     CRITIQUE: _for_critique,
     REVISE: _for_revise,
+    CORRECT: _for_critique,
 }
 
 
@@ -114,6 +116,7 @@ class Player:
             JUSTIFY: self._argument,
             CRITIQUE: self._critique,
             REVISE: self._revision,
+            CORRECT: self._correction,
         }
         return plays[task.role](task, chance)
 
@@ -172,6 +175,20 @@ class Player:
             return f"Step {flaw + 1} is missing."
         needed = len(steps_of(self.key.solve(task.question)[0]))
         return f"Step {flaw + 1} is {'wrong' if flaw < needed else 'one too many'}."
+
+    def _correction(self, task: Assignment, chance: random.Random) -> str:
+        """The first flaw, judged at the rates of `critique`, and on the next line all from there on, which is right."""
+        answer, explanation = task.texts
+        steps = steps_of(explanation or "")
+        flaw = self.key.first_flaw(task.question, steps)
+        if flaw is None and not self.key.is_right(task.question, answer or ""):
+            flaw = len(steps)
+        if self.rates[CRITIQUE].accepts(flaw is None, chance):
+            return NO_FAULT
+        flaw = chance.randrange(len(steps)) if flaw is None else flaw
+        solution, right_answer = self.key.solve(task.question)
+        rest = SEPARATOR.join(steps_of(solution)[flaw:])
+        return f"Step {flaw + 1} is wrong.\n{rest} {clause(right_answer)}"
 
     def _revision(self, task: Assignment, chance: random.Random) -> str | None:
         """The explanation, from its first criticised step on anew; a critique of another form is not followed."""

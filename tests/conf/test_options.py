@@ -225,10 +225,11 @@ def test_every_method_meets_every_dataset_that_it_claims(
     claimed = (not needs.choices or all(row.choices for row in pool)) and (
         not needs.gold_rationale or any(row.rationale for row in pool)
     )
-    if claimed:
+    can_ask = all(t.roles is None or needs.teacher_roles <= set(t.roles) for t in made.asked_teachers.values())
+    if claimed and can_ask:
         check(made)
     else:
-        with pytest.raises(ConfigError, match=r"multiple-choice|human rationales"):
+        with pytest.raises(ConfigError, match=r"multiple-choice|human rationales|cannot answer in that role"):
             check(made)
 
 

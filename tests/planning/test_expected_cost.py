@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.axes.annotation import FewShotCot, Together
 from benchmark.axes.format import RationaleThenAnswer
+from benchmark.axes.schedule import GrowingRounds
 from benchmark.buying.branches import dearest
 from benchmark.cell.cell import Cell
 from benchmark.contract import STUDENT, AskModels, Context, PlanContext, Requirements
@@ -17,7 +18,7 @@ from benchmark.planning.amounts import Estimate
 from benchmark.planning.expected_cost import admitted_questions, expected_cost, expected_rounds
 from benchmark.teachers.ledger import Budget
 from benchmark.types import Annotation, Pick, PlannedRequest, Question, Request, Round, RoundLog, Usage
-from tests.rehearsals.elad import UntilApproved
+from methods.elad.schedule import UntilSufficient
 from tests.rehearsals.scripted import ScriptedTeacher, miniature, number_of, run, true_answer, true_steps
 
 
@@ -95,7 +96,7 @@ def cell_of(sound: int, *overrides: str) -> Cell:
         "budget.questions=18",
         *overrides,
         teacher=ScriptedTeacher("tutor", says),
-        schedule=UntilApproved(3, 0),
+        schedule=UntilSufficient(GrowingRounds(3, 1.0), 0.0, 2, 0.0),
         annotation=WarmThenRevise(),
         format=RationaleThenAnswer(),
     )

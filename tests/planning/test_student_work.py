@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from benchmark.axes.format import RationaleThenAnswer
+from benchmark.axes.schedule import GrowingRounds
 from benchmark.cell.cell import Cell
 from benchmark.cell.identity import identity
 from benchmark.cell.names import names_of
@@ -16,7 +17,9 @@ from benchmark.planning.estimate import Timing, expected_seconds
 from benchmark.planning.plan_table import Listed, plan_table
 from benchmark.planning.student_work import StudentWork, student_work
 from benchmark.types import Annotation, Pick, Question, Stage, TrainingExample
-from tests.rehearsals.elad import ExplanationUncertainty, PatchAndContinue, UntilApproved
+from methods.elad.revision import StepwiseRevision
+from methods.elad.schedule import UntilSufficient
+from methods.elad.selection import ExplanationUncertainty, StepUncertainty
 from tests.rehearsals.scripted import ScriptedTeacher, miniature
 
 EXPLANATIONS = 3
@@ -26,9 +29,9 @@ def elad() -> Cell:
     return miniature(
         "budget.questions=18",
         teacher=ScriptedTeacher("tutor", lambda request, sample: "yes"),
-        schedule=UntilApproved(3, 0),
-        selection=ExplanationUncertainty(EXPLANATIONS),
-        annotation=PatchAndContinue(3),
+        schedule=UntilSufficient(GrowingRounds(3, 1.0), 0.0, 2, 0.0),
+        selection=ExplanationUncertainty(EXPLANATIONS, intra=StepUncertainty(way="now")),
+        annotation=StepwiseRevision(3),
         format=RationaleThenAnswer(),
     )
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import methods.elad.revision
 import methods.honey
-import tests.rehearsals.elad
 from benchmark.conformance.observed import observe
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.prompts import PromptLibrary, folder_of
@@ -26,7 +26,7 @@ from tests.teachers.test_simulated import chain_sums, trait_choices, within
 
 SUMS, CHOICES = chain_sums(600), trait_choices(400)
 SUM_ROWS = SUMS.load().pool
-ELAD = PromptLibrary((folder_of(tests.rehearsals.elad.__file__),))
+ELAD = PromptLibrary((folder_of(methods.elad.revision.__file__),))
 HONEY = PromptLibrary((folder_of(methods.honey.__file__),))
 PERFECT = SimulatedTeacher()
 
@@ -41,9 +41,9 @@ def say(teacher: SimulatedTeacher, request: Request, sample: int = 0) -> Reply:
 
 
 def asked(role: str, row: Example, **texts: str) -> Request:
-    """A prompt in the words of the rehearsed ELAD, or plain labels where it has no such prompt."""
+    """A prompt in the words of ELAD, or plain labels where it has no such prompt."""
     if "accepted" in texts:
-        return ELAD.render(role, row.without_gold(), SUMS, **texts)
+        return ELAD.render(role, row.without_gold(), SUMS, again=False, reason="", **texts)
     lines = "\n".join(f"{label.capitalize()}: {text}" for label, text in texts.items())
     return Request(role, f"Question: {row.question}\n{lines}\nGo on:", row.id)
 

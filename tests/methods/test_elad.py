@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 
 from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
+from benchmark.axes.schedule import GrowingRounds
 from benchmark.axes.selection import RandomSelection
 from benchmark.contract import STUDENT, Context, PlanContext, Selection
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
 from benchmark.tasks.generated_answer import GeneratedAnswer
 from benchmark.types import Pick, Question, Reply, Request, Round, RoundLog
+from methods.elad.revision import StepwiseRevision
+from methods.elad.schedule import UntilSufficient
+from methods.elad.selection import ExplanationUncertainty, StepUncertainty
 from tests.cases import cases
-from tests.rehearsals.elad import ExplanationUncertainty, PatchAndContinue, UntilApproved
 from tests.rehearsals.scripted import (
     Fate,
     HeardAnnotator,
@@ -45,7 +48,13 @@ from tests.rehearsals.scripted import (
 )
 
 PATCHES, EXPLANATIONS = 3, 3
+NOW = StepUncertainty(way="now")
 SHOWN = re.compile(r"Question: (.*)\nAccepted: (.*?)\n(?:Next|Rejected): (.*)\n", re.DOTALL)
+
+
+def until_approved(rounds: int, tolerated_flaws: float) -> UntilSufficient:
+    """Equal rounds, a random one first, until the teacher finds hardly a flaw."""
+    return UntilSufficient(GrowingRounds(rounds, 1.0), 0.0, 2, tolerated_flaws)
 
 
 # --- the cast --------------------------------------------------------------------------------------------------------
@@ -100,8 +109,8 @@ class Cast:
     """The parts and models of one ELAD cell."""
 
     fate: Fate = field(default_factory=Fate)
-    selection: Selection = field(default_factory=lambda: ExplanationUncertainty(EXPLANATIONS))
-    schedule: UntilApproved = field(default_factory=lambda: UntilApproved(3, tolerated_flaws=0))
+    selection: Selection = field(default_factory=lambda: ExplanationUncertainty(EXPLANATIONS, intra=NOW))
+    schedule: UntilSufficient = field(default_factory=lambda: until_approved(3, 0))
     overrides: tuple[str, ...] = ("budget.questions=18",)
     dataset: Any = None
     scripted: bool = True
@@ -110,7 +119,7 @@ class Cast:
         self.teacher = ScriptedTeacher("tutor", tutor, fate=self.fate)
         self.student = Script(pupil if self.scripted else None, fate=self.fate)
         self.picks = HeardSelection(self.selection)
-        self.rows = HeardAnnotator(PatchAndContinue(PATCHES))
+        self.rows = HeardAnnotator(StepwiseRevision(PATCHES))
 
     def run(self, folder: Path) -> Ran:
         cell = miniature(
@@ -158,7 +167,7 @@ def test_a_question_costs_its_closed_form(elad: tuple[Cast, Ran]) -> None:
     forms = set()
     for row in cast_.rows.rows:
         expected = calls_for(row.question.id, row.question.text)
-        assert asked.count(row.question.id) == expected <= planned_calls(PatchAndContinue(PATCHES), row.question)
+        assert asked.count(row.question.id) == expected <= planned_calls(StepwiseRevision(PATCHES), row.question)
         forms.add(number_of(row.question.id) % 4)
     assert len(forms) == 4  # flawless, one slip, two slips, slips everywhere
 
@@ -177,9 +186,9 @@ def test_the_students_work_is_booked_where_it_was_done(elad: tuple[Cast, Ran]) -
 
 @pytest.mark.parametrize("calls", [8, 15, 40, 41])
 def test_no_budget_of_calls_is_exceeded(tmp_path: Path, calls: int) -> None:
-    most = planned_calls(PatchAndContinue(PATCHES))
+    most = planned_calls(StepwiseRevision(PATCHES))
     overrides = ("budget.questions=null", f"budget.calls={calls + most}")
-    cast_ = Cast(overrides=overrides, schedule=UntilApproved(1, 0), selection=RandomSelection())
+    cast_ = Cast(overrides=overrides, schedule=until_approved(1, 0), selection=RandomSelection())
     cast_.run(tmp_path)
     assert calls < len(cast_.teacher.books.asked) <= calls + most  # what is left could not have paid a worst case
 
@@ -199,7 +208,8 @@ def test_accepted_steps_stay_as_the_student_wrote_them_and_the_result_is_right(e
         slips = slips_at(row.question.id, len(said))
         assert flaws == slips[: PATCHES + 1]
         assert row.source == ("tutor" if slips else STUDENT)
-        assert row.evidence["rewritten"] == (len(slips) > PATCHES)
+        ended_by_the_tutor = any(one.request.role == "finish" for one in row.exchanges)
+        assert ended_by_the_tutor == (len(slips) > PATCHES)
 
 
 def test_the_student_goes_on_from_the_patched_beginning(elad: tuple[Cast, Ran]) -> None:
@@ -276,7 +286,7 @@ def notes_of(ran: Ran) -> list[dict[str, float]]:
 
 
 def test_it_stops_early_once_the_teacher_finds_hardly_a_flaw(tmp_path: Path) -> None:
-    flawless = Cast(schedule=UntilApproved(4, tolerated_flaws=0.1))
+    flawless = Cast(schedule=until_approved(4, 0.1))
     flawless.student.says = lambda request, sample: pupil(replace(request, question_id="q-0"), sample)
     ran = flawless.run(tmp_path / "flawless")
     [notes] = notes_of(ran)
@@ -285,23 +295,48 @@ def test_it_stops_early_once_the_teacher_finds_hardly_a_flaw(tmp_path: Path) -> 
         notes["survived"] == notes["written"] == sum(len(true_steps(row.question.text)) for row in flawless.rows.rows)
     )
     assert len(flawless.rows.rows) == 4  # a quarter of the budget; the rest is saved
-    tolerant = Cast(schedule=UntilApproved(4, tolerated_flaws=1)).run(tmp_path / "tolerant")
+    tolerant = Cast(schedule=until_approved(4, 1)).run(tmp_path / "tolerant")
     assert len(tolerant.history) == 1
     assert tolerant.history[0].notes["flawed"] > 0
 
 
-def test_the_rule_to_stop_is_a_function_of_the_last_rounds_notes() -> None:
-    def log(flawed: float) -> RoundLog:
-        return RoundLog(Round(0, 0.25), 3, {}, {}, {}, {}, {"checked": 20, "flawed": flawed})
+def log_of(flawed: float | None = None, accuracy: float = 0.0) -> RoundLog:
+    notes = {} if flawed is None else {"checked": 20, "flawed": flawed}
+    return RoundLog(Round(0, 0.25), 3, {}, {}, {}, {"accuracy": accuracy}, notes)
 
-    schedule = UntilApproved(4, tolerated_flaws=0.1)
+
+def test_a_batch_with_hardly_a_flaw_ends_it() -> None:
+    schedule = until_approved(4, 0.1)
     assert schedule.next_round(()) == Round(0, 0.25, warmup=True)
-    assert schedule.next_round([log(3)]) == Round(1, 0.25)
-    assert schedule.next_round([log(3), log(2)]) is None
-    assert schedule.next_round([log(2), log(3)]) == Round(2, 0.25)
-    assert schedule.next_round([log(9)] * 4) is None
-    silent = replace(log(0), notes={})
-    assert schedule.next_round([silent]) == Round(1, 0.25)
+    assert schedule.next_round([log_of(3)]) == Round(1, 0.25)
+    assert schedule.next_round([log_of(3), log_of(2)]) is None
+    assert schedule.next_round([log_of(2), log_of(3)]) == Round(2, 0.25)
+    assert schedule.next_round([log_of(9)] * 4) is None
+    assert schedule.next_round([log_of()]) == Round(1, 0.25)  # no notes of a revision
+
+
+def test_rounds_in_a_row_without_a_gain_end_it() -> None:
+    schedule = UntilSufficient(GrowingRounds(9, 1.0), least_gain=0.005, patience=2)
+
+    def after(*accuracies: float) -> Round | None:
+        return schedule.next_round([log_of(accuracy=accuracy) for accuracy in accuracies])
+
+    assert after(0.5, 0.504) is not None
+    assert after(0.5, 0.504, 0.508) is None  # each of two rounds gained less than half a point
+    assert after(0.5, 0.504, 0.51) is not None
+    assert after(0.3, 0.5, 0.504) is not None
+    assert after(0.3, 0.5, 0.5, 0.49) is None
+    assert UntilSufficient(GrowingRounds(9, 1.0), least_gain=0.0).next_round([log_of()] * 5) is not None
+
+
+def test_a_student_that_only_chooses_may_train_less_but_not_one_that_may_be_the_last() -> None:
+    rounds = GrowingRounds(3, 1.0, early_steps_share=0.5)
+    assert [rounds.next_round([log_of()] * n).steps_share for n in range(3)] == [0.5, 0.5, None]  # type: ignore[union-attr]
+    first = UntilSufficient(rounds).next_round(())
+    assert first is not None
+    assert first.steps_share is None
+    with pytest.raises(ValueError, match=r"rounds.restart=false continues one student"):
+        UntilSufficient(GrowingRounds(3, 1.0, restart=False))
 
 
 @dataclass
@@ -312,16 +347,18 @@ class SmallContext:
     task: GeneratedAnswer = field(default_factory=GeneratedAnswer)
     format: RationaleThenAnswer = field(default_factory=RationaleThenAnswer)
 
-    def prompt(self, role: str, question: Question, **variables: str) -> Request:
+    def prompt(self, role: str, question: Question, temperature: float = 0.0, **variables: str) -> Request:
         return Request(role, f"{role} {question.text} {variables}", question.id)
 
     def note(self, **counts: float) -> None:
-        assert counts["checked"] == 1
+        assert counts.get("checked", 0) + counts.get("from_scratch", 0) == 1
 
 
-def planned_calls(annotator: PatchAndContinue, question: Question | None = None) -> int:
+def planned_calls(annotator: StepwiseRevision, question: Question | None = None) -> int:
+    """Requests that may all be sent for one question; of options that exclude each other, one."""
     question = question or Question("q", "1+1+1")
-    return sum(request.samples for request in annotator.most_requests(question, cast(PlanContext, SmallContext())))
+    planned = annotator.most_requests(question, cast(PlanContext, SmallContext()))
+    return sum(not each.branch for each in planned) + len({each.branch.partition("/")[0] for each in planned} - {""})
 
 
 LINES = ("", "1+1=2", "1+1=2;2+2=4;4+4=8", "1;1;1;1;1;1;1;1#1", "#", "2#", "The answer is 4.", "1 The answer is 4.")
@@ -329,7 +366,7 @@ LINES = ("", "1+1=2", "1+1=2;2+2=4;4+4=8", "1;1;1;1;1;1;1;1#1", "#", "2#", "The 
 
 @dataclass
 class Chaos:
-    """A student and a teacher that say anything; the teacher more or less often yes."""
+    """A student and a teacher that say anything; the teacher more or less often yes, and more or less readably."""
 
     seed: int
     asked: set[Request] = field(default_factory=set)
@@ -337,25 +374,30 @@ class Chaos:
     def __post_init__(self) -> None:
         self.chance = np.random.default_rng(self.seed)
         self.yes_rate = self.chance.random()
+        self.unread_rate = {role: self.chance.choice([0.0, 0.0, 0.2, 1.0]) for role in ("verify", "fix", "finish")}
 
     async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
         if who == STUDENT:
             return [Reply(";" + LINES[self.chance.integers(6)])]
         self.asked.add(request)  # a request that is repeated costs nothing
+        if self.chance.random() < self.unread_rate.get(request.role, 0.0):
+            return [Reply("")]
         if request.role == "verify":
             return [Reply("yes" if self.chance.random() < self.yes_rate else "no")]
-        return [Reply(LINES[self.chance.integers(len(LINES))])]
+        return [Reply(LINES[1 + self.chance.integers(len(LINES) - 1)])]
 
 
 def test_whatever_teacher_and_student_say_the_worst_case_holds() -> None:
-    annotator, pick = PatchAndContinue(patches=2, most_steps=4), Pick(Question("q", "1+1+1"))
-    costs = set()
-    for seed in range(400):
+    annotator, pick = StepwiseRevision(patches=2, most_steps=4), Pick(Question("q", "1+1+1"))
+    costs, from_scratch = set(), 0
+    for seed in range(1500):
         chaos = Chaos(seed)
         [row] = asyncio.run(annotator.annotate(pick, cast(Context, SmallContext()), chaos))
         assert row.kind in annotator.kinds
         costs.add(len(chaos.asked))
+        from_scratch += "from_scratch" in row.evidence
     assert planned_calls(annotator) - 1 <= max(costs) <= planned_calls(annotator)
+    assert 100 < from_scratch < 1000
 
 
 # --- repeated and interrupted ----------------------------------------------------------------------------------------
@@ -401,5 +443,5 @@ def test_one_death_changes_nothing(many: int, tmp_path: Path) -> None:
 def test_a_format_that_cannot_be_asked_for_early_answers_is_refused() -> None:
     teacher = ScriptedTeacher("tutor", tutor)
     cell = miniature(teacher=teacher, selection=ExplanationUncertainty(), format=AnswerOnly())
-    with pytest.raises(ConfigError, match="role answer_given, rationale_and_answer; this format knows answer"):
+    with pytest.raises(ConfigError, match="role rationale_and_answer; this format knows answer"):
         check(cell)
