@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.contract import Context
+from benchmark.contract import Context, ExplainingFormat
 from benchmark.types import Question, Reply
 
 
@@ -42,16 +42,42 @@ def sampled(
 
     Counts `answers` and `unread_answers` with `Context.note`, so that the record says how many could not be read.
     """
-    form, task = context.format, context.task
-    first, *others = form.answer_path
-    requests = [replace(form.request(question, first, task), temperature=temperature) for question in pool]
-    replies = context.student.generate(requests, samples, key=key)
-    for role in others:
-        replies = _next_turn(pool, replies, role, context, temperature, key)
+    replies = _along(pool, context, context.format.answer_path, samples, temperature, key)
     found = [_read(question, of_question, context) for question, of_question in zip(pool, replies, strict=True)]
     answers = [answer for each in found for answer in each.answers]
     context.note(answers=len(answers), unread_answers=answers.count(None))
     return found
+
+
+def refuse_too_few_samples(samples: int, temperature: float) -> None:
+    """Raises ValueError for settings of `sampled` by which all answers to a question would be the same."""
+    if samples < 2:
+        raise ValueError(f"samples={samples} cannot differ from each other; take at least 2")
+    if not temperature > 0:
+        raise ValueError(f"temperature={temperature} gives the same answer every time; take more than 0, such as 0.7")
+
+
+def explained(pool: Sequence[Question], context: Context) -> list[str]:
+    """Per question the student's greedy explanation. Declare `Requirements(explanations=True)`."""
+    form = context.format
+    if not isinstance(form, ExplainingFormat):
+        raise ValueError(f"format {type(form).__name__} has no explanation_path; declare explanations in requires()")
+    replies = _along(pool, context, form.explanation_path, 1, 0.0, "explained")
+    return [form.read_explanation(reply.text) for [reply] in replies]
+
+
+def _along(
+    pool: Sequence[Question], context: Context, path: Sequence[str], samples: int, temperature: float, key: str
+) -> Sequence[Sequence[Reply]]:
+    """Per question `samples` replies to the last role of a path of the format."""
+    first, *others = path
+    requests = [
+        replace(context.format.request(question, first, context.task), temperature=temperature) for question in pool
+    ]
+    replies: Sequence[Sequence[Reply]] = context.student.generate(requests, samples, key=key)
+    for role in others:
+        replies = _next_turn(pool, replies, role, context, temperature, key)
+    return replies
 
 
 def _next_turn(

@@ -50,6 +50,7 @@ METHODS_MAY_IMPORT = {
     "benchmark.contract",
     "benchmark.errors",
     "benchmark.evaluation.early_answers",
+    "benchmark.extras",
     "benchmark.types",
     "benchmark.teachers.prompts",
     "benchmark.teachers.replies",
