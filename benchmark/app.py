@@ -6,19 +6,16 @@ import io
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
+
+from benchmark.config_folder import CONF
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from benchmark.run_cell import Outcome
-
-HERE = Path(__file__).resolve().parent
-CONF = next(path for path in (HERE / "conf", HERE.parent / "conf") if (path / "config.yaml").is_file())
-"""Beside the package once installed from a wheel, beside the repository's top-level folders otherwise."""
 
 # Workers of launchers import this module before Hydra reads their config.
 OmegaConf.register_new_resolver("home", os.path.expanduser, replace=True)

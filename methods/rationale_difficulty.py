@@ -63,8 +63,7 @@ class RationaleDifficulty:
         return best_first(pool, [sign * difficulty for difficulty in difficulties], context, evidence)
 
     def _log_difficulties(self, asked: Sequence[tuple[Question, str, str]], context: Context) -> list[float]:
-        """The logarithm of RD per (question, rationale, answer): the answer's log-probability without minus with, per
-        character."""
+        """The logarithm of RD per (question, rationale, answer): log-probability without minus with, per character."""
         parts = [
             (Beginning(question, given), answer) for question, rationale, answer in asked for given in (rationale, "")
         ]

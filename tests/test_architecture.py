@@ -19,6 +19,7 @@ PACKAGES = ("benchmark", "methods", "analysis", "hydra_plugins", "speed", "check
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "benchmark",
+        "benchmark.config_folder",
         "benchmark.errors",
         "benchmark.extras",
         "benchmark.interruption",

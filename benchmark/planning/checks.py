@@ -15,6 +15,7 @@ from benchmark.cell.starting_cells import missing_prerequisite
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
+from benchmark.planning.format_options import formats_with
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
@@ -171,7 +172,9 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
         known = ", ".join(sorted(cell.method.format.roles))
-        yield f"it asks the student in the role {', '.join(unasked)}; this format knows {known}"
+        able = formats_with(needs.student_roles)
+        advice = f"; choose format={' or format='.join(able)}" if able else ""
+        yield f"it asks the student in the role {', '.join(unasked)}; this format knows {known}{advice}"
     unwritten = sorted(needs.annotation_kinds - cell.method.annotation.kinds)
     if unwritten:
         written = ", ".join(sorted(cell.method.annotation.kinds))
