@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
+
 from benchmark.axes.selection import RandomSelection
 from benchmark.contract import Context, Requirements
 from benchmark.types import Pick, Question
@@ -56,12 +58,19 @@ class LikelihoodUncertainty:
         return Requirements()
 
     def rank(self, pool: Sequence[Question], context: Context) -> Sequence[Pick]:
-        """Least likely first. The score is the mean negative natural log-probability of a token, from 0 on."""
+        """Least likely first. The score is the mean negative natural log-probability of a token, from 0 on.
+
+        A text whose log-probability is not reported gets the highest score of all, and counts as `unscored_texts`.
+        """
         if context.round.warmup:
             return RandomSelection().rank(pool, context)
         found = sampled(pool, context, 1, 0.0, "greedy")
-        evidence = [{"text": each.texts[0], "answer": each.answers[0]} for each in found]
-        return best_first(pool, [-each.log_probabilities[0] for each in found], context, evidence)
+        evidence = [{"text": each.texts[0], "answers": list(each.answers)} for each in found]
+        scores = np.array([-each.log_probabilities[0] for each in found])
+        unscored = np.isnan(scores)
+        context.note(unscored_texts=int(unscored.sum()))
+        scores[unscored] = scores[~unscored].max() if not unscored.all() else 0.0
+        return best_first(pool, scores, context, evidence)
 
 
 @dataclass(frozen=True)
