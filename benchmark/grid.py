@@ -217,13 +217,14 @@ class Grid:
 
     def _take_up(self, wanted: Sequence[Overrides], mode: Mode) -> list[RefusedCell]:
         """Fills `cells` with the cells that can be done; returns the others."""
-        refused = []
+        refused, asked = [], set(self.asked)
         for overrides in wanted:
             cell = None
             try:
                 config = self.compose(overrides)
                 hydra = config.hydra if "hydra" in config else HydraConfig.get()
-                _refuse_several_sweeps(hydra, overrides)
+                if overrides in asked:  # a reference leaves out what only training reads, the experiment's settings too
+                    _refuse_several_sweeps(hydra, overrides)
                 cell = read_cell(config, hydra)
                 if cell.mode != mode:
                     raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")

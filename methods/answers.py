@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.contract import Context, ExplainingFormat
+from benchmark.contract import Context, ExplainingFormat, TextModel
 from benchmark.types import Question, Reply
 
 
@@ -36,16 +36,23 @@ class Sampled:
 
 
 def sampled(
-    pool: Sequence[Question], context: Context, samples: int, temperature: float, key: str = "explanations"
+    pool: Sequence[Question],
+    context: Context,
+    samples: int,
+    temperature: float,
+    key: str = "explanations",
+    model: TextModel | None = None,
 ) -> list[Sampled]:
-    """Per question `samples` texts of the student; at temperature 0 one text is enough.
+    """Per question `samples` texts of the student, or of another `model`; at temperature 0 one text is enough.
 
-    Counts `answers` and `unread_answers` with `Context.note`, so that the record says how many could not be read.
+    Counts `answers` and `unread_answers` of the student with `Context.note`, so that the record says how many could not
+    be read.
     """
-    replies = _along(pool, context, context.format.answer_path, samples, temperature, key)
+    replies = _along(pool, context, context.format.answer_path, samples, temperature, key, model)
     found = [_read(question, of_question, context) for question, of_question in zip(pool, replies, strict=True)]
     answers = [answer for each in found for answer in each.answers]
-    context.note(answers=len(answers), unread_answers=answers.count(None))
+    if model is None:
+        context.note(answers=len(answers), unread_answers=answers.count(None))
     return found
 
 
@@ -67,16 +74,23 @@ def explained(pool: Sequence[Question], context: Context) -> list[str]:
 
 
 def _along(
-    pool: Sequence[Question], context: Context, path: Sequence[str], samples: int, temperature: float, key: str
+    pool: Sequence[Question],
+    context: Context,
+    path: Sequence[str],
+    samples: int,
+    temperature: float,
+    key: str,
+    model: TextModel | None = None,
 ) -> Sequence[Sequence[Reply]]:
     """Per question `samples` replies to the last role of a path of the format."""
     first, *others = path
     requests = [
         replace(context.format.request(question, first, context.task), temperature=temperature) for question in pool
     ]
-    replies: Sequence[Sequence[Reply]] = context.student.generate(requests, samples, key=key)
+    asked = context.student if model is None else model
+    replies: Sequence[Sequence[Reply]] = asked.generate(requests, samples, key=key)
     for role in others:
-        replies = _next_turn(pool, replies, role, context, temperature, key)
+        replies = _next_turn(pool, replies, role, context, temperature, key, asked)
     return replies
 
 
@@ -87,6 +101,7 @@ def _next_turn(
     context: Context,
     temperature: float,
     key: str,
+    model: TextModel,
 ) -> list[list[Reply]]:
     """The replies to a later role of the answer path; each sample goes on from its own text."""
     columns: list[list[Reply]] = []
@@ -98,7 +113,7 @@ def _next_turn(
             )
             for question, of_question in zip(pool, before, strict=True)
         ]
-        replies = context.student.generate(requests, key=f"{key} {role} {sample}")
+        replies = model.generate(requests, key=f"{key} {role} {sample}")
         columns.append([reply for [reply] in replies])
     return [list(row) for row in zip(*columns, strict=True)]
 

@@ -48,6 +48,7 @@ ANALYSIS_FLOORS = (("analysis",), ("analysis.records",), ("analysis.statistics",
 METHODS_MAY_IMPORT = {
     "benchmark.axes.annotation",
     "benchmark.axes.selection",
+    "benchmark.axes.weighting",
     "benchmark.contract",
     "benchmark.errors",
     "benchmark.evaluation.early_answers",

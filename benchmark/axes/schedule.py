@@ -97,6 +97,32 @@ class GrowingRounds:
 
 
 @dataclass(frozen=True)
+class TwoStages:
+    """A small share of the budget first, drawn at random, to warm the student up; then the rest."""
+
+    warmup: float = 0.2
+    """The first stage's share of the budget, in (0, 1)."""
+    restart: bool = False
+    """False: the student goes on from where the warm-up left it, and the stages share its steps by their budgets.
+    True: the second stage trains the initial student anew, with all steps, on what both stages bought."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup={self.warmup} leaves nothing to one of the two stages")
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def next_round(self, history: Sequence[RoundLog]) -> Round | None:
+        """Two rounds; then None."""
+        rest = 1 - self.warmup
+        first = Round(0, self.warmup, warmup=True, steps_share=None if self.restart else self.warmup)
+        second = Round(1, rest, restart=self.restart, steps_share=None if self.restart else rest)
+        return (first, second)[len(history)] if len(history) < 2 else None
+
+
+@dataclass(frozen=True)
 class NoTraining:
     """No round: the student is evaluated without training."""
 

@@ -23,6 +23,47 @@ class UniformWeighting:
         return {}
 
 
+@dataclass(frozen=True)
+class KeepRandom:
+    """Keeps a random share of every round's annotations: what a filter of this size does by its size alone."""
+
+    share: float = 0.7
+    """The share of the annotations to keep, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        refuse_no_share(self.share)
+
+    def requires(self) -> Requirements:
+        """Nothing."""
+        return Requirements()
+
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
+        """A weight of 1 or 0 for every new annotation."""
+        draws = {row.id: float(context.rng("kept", row.id).random()) for row in new}
+        kept = set(sorted(draws, key=lambda row: draws[row])[: round(self.share * len(draws))])
+        return {row: Weight(float(row in kept), "drawn at random") for row in draws}
+
+
+@dataclass(frozen=True)
+class KeepRight:
+    """An oracle, marked as reading gold: keeps the annotations with the right answer."""
+
+    def requires(self) -> Requirements:
+        """Gold answers."""
+        return Requirements(gold=True)
+
+    def weigh(self, new: Sequence[Annotation], old: Sequence[Annotation], context: Context) -> Mapping[str, Weight]:
+        """A weight of 1 or 0 for every new annotation; in a task without right answers all are kept."""
+        right = {row.id: context.task.is_correct(context.gold(row.question), row.answer) for row in new}
+        return {row: Weight(float(is_right), "right" if is_right else "wrong") for row, is_right in right.items()}
+
+
+def refuse_no_share(share: float) -> None:
+    """Raises ValueError for a share of annotations to keep that is not in (0, 1]."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} is not a share of the annotations to keep")
+
+
 def reweighted(annotations: Sequence[Annotation], weights: Mapping[str, Weight]) -> list[Annotation]:
     """The annotations with new weights: annotation id -> weight; an id left out keeps its weight.
 

@@ -59,6 +59,10 @@ class Requirements:
     """True if it uses the assistant, a second local model."""
     assistant_roles: frozenset[str] = NOTHING
     """Prompt roles in which it asks the assistant."""
+    assistant_verdicts: bool = False
+    """True if it asks the assistant how probable verdicts such as True and False are; a recording does not know."""
+    assistant_likelihoods: bool = False
+    """True if it asks the assistant how probable any text is; only a model with weights knows."""
     distributions: frozenset[str] = NOTHING
     """Frozen models whose next-token distributions the loss reads: `teacher`, `assistant`."""
     explanations: bool = False
@@ -69,18 +73,20 @@ class Requirements:
 
     def __or__(self, other: Requirements) -> Requirements:
         return Requirements(
-            self.gold or other.gold,
-            self.gold_rationale or other.gold_rationale,
-            self.choices or other.choices,
-            self.teacher_roles | other.teacher_roles,
-            self.student_roles | other.student_roles,
-            self.annotation_kinds | other.annotation_kinds,
-            max(self.teachers, other.teachers),
-            self.assistant or other.assistant,
-            self.assistant_roles | other.assistant_roles,
-            self.distributions | other.distributions,
-            self.explanations or other.explanations,
-            self.teacher_probabilities or other.teacher_probabilities,
+            gold=self.gold or other.gold,
+            gold_rationale=self.gold_rationale or other.gold_rationale,
+            choices=self.choices or other.choices,
+            teacher_roles=self.teacher_roles | other.teacher_roles,
+            student_roles=self.student_roles | other.student_roles,
+            annotation_kinds=self.annotation_kinds | other.annotation_kinds,
+            teachers=max(self.teachers, other.teachers),
+            assistant=self.assistant or other.assistant,
+            assistant_roles=self.assistant_roles | other.assistant_roles,
+            assistant_verdicts=self.assistant_verdicts or other.assistant_verdicts,
+            assistant_likelihoods=self.assistant_likelihoods or other.assistant_likelihoods,
+            distributions=self.distributions | other.distributions,
+            explanations=self.explanations or other.explanations,
+            teacher_probabilities=self.teacher_probabilities or other.teacher_probabilities,
         )
 
 

@@ -22,6 +22,7 @@ from benchmark.records.prerequisites import prerequisites
 from benchmark.student.frozen import PretrainedAssistant, refuse_other_vocabulary
 from benchmark.student.hardware import device_of
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
+from benchmark.teachers.assistants import RecordedAssistant
 from benchmark.teachers.database import open_database
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.types import Question, Round
@@ -162,7 +163,10 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     if needs.teachers > len(cell.teachers):
         yield f"it asks {needs.teachers} different teachers; teacher={cell.teacher.name} is {len(cell.teachers)}"
     if cell.uses_assistant and cell.used_assistant is None:
-        yield "it needs an assistant; give assistant=pretrained assistant.path=FOLDER"
+        yield (
+            "it needs an assistant; give assistant=pretrained assistant.path=FOLDER, assistant=recorded, or "
+            "assistant=simulated for a generated dataset"
+        )
     if needs.explanations and not isinstance(cell.method.format, ExplainingFormat):
         yield (
             f"it asks the student for explanations, and format {type(cell.method.format).__name__} has no "
@@ -208,6 +212,16 @@ def _unfit_assistant(cell: Cell) -> Iterator[str]:
         yield (
             f"its loss compares the student with the assistant's distribution, but assistant={assistant.name} writes "
             "text only; choose assistant=pretrained assistant.path=FOLDER"
+        )
+    if needs.assistant_verdicts and isinstance(assistant, RecordedAssistant):
+        yield (
+            f"it asks the assistant how probable a verdict is, which the recording assistant={assistant.name} does not "
+            "hold; choose selection/judge=agreement and weighting/judge=agreement, or another assistant"
+        )
+    if needs.assistant_likelihoods:
+        yield (
+            f"it asks the assistant how probable a text is, which assistant={assistant.name} has no weights to say; "
+            "choose assistant=pretrained assistant.path=FOLDER, or another judge"
         )
     unplayable = sorted(needs.assistant_roles - set(assistant.roles))
     if unplayable:

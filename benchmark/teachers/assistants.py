@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from benchmark.errors import ConfigError, DataError
@@ -77,6 +78,10 @@ class SimulatedAssistant(SimulatedTeacher):
     Asked for the log-probabilities of verdicts such as `True` and `False`, it reads the question and the solution in
     the prompt. Its probability that the solution is right is drawn from a beta distribution, whose mean follows from
     the rates of `verify`, and is reported with `overconfidence`.
+
+    With `judge_auroc`, the log-odds of right and of wrong solutions are drawn from two normal distributions instead, so
+    far apart that a right one has the higher number with this probability. Where half of the solutions are right, these
+    log-odds are calibrated.
     """
 
     slot: ClassVar[str] = "assistant"
@@ -84,6 +89,13 @@ class SimulatedAssistant(SimulatedTeacher):
     """The text between rationale and answer in replies to `rationale_and_answer`; give the format's."""
     max_new_tokens: int = 128
     """The most tokens of a reply whose request sets no cap."""
+    judge_auroc: float | None = None
+    """The area under the curve of its verdicts, in [0.5, 1): 0.5 knows nothing. None: the rates of `verify`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.judge_auroc is not None and not 0.5 <= self.judge_auroc < 1:
+            raise ValueError(f"judge_auroc={self.judge_auroc} must be from 0.5 to below 1, or null")
 
     def check_assistant(self, dataset: Dataset) -> None:
         """Raises ConfigError if the dataset is not generated."""
@@ -199,6 +211,10 @@ class _SimulatedModel(_Counted):
         rates = self.source.judgements[VERIFY]
         right = self.key.follows(question, (), solution)
         chance = random.Random(stream_seed("simulated_verdict", self.source.seed, question.id, solution))
+        if self.source.judge_auroc is not None:
+            apart = math.sqrt(2) * NormalDist().inv_cdf(self.source.judge_auroc)
+            log_odds = apart * chance.gauss(apart / 2 if right else -apart / 2, 1)
+            return sharpened(1 / (1 + math.exp(-log_odds)), self.source.overconfidence)
         mean = 1 - rates.false_reject if right else rates.false_accept
         return sharpened(beta(mean, self.source.confidence_concentration, chance), self.source.overconfidence)
 

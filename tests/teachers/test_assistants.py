@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
+from benchmark.axes.schedule import TwoStages
+from benchmark.contract import Context
 from benchmark.errors import ConfigError, DataError, LeakError
 from benchmark.planning.checks import check
 from benchmark.tasks.dataset import Splits
@@ -19,10 +24,11 @@ from benchmark.teachers.answer_key import answer_key
 from benchmark.teachers.assistants import RecordedAssistant, SimulatedAssistant
 from benchmark.teachers.simulated_roles import Judgement
 from benchmark.types import Example, Request, Span, TrainingExample
+from methods.judges import PTrue, Solution
+from methods.ta_in_the_loop import KeepTrusted, StudentDoubt
 from tests.corridor.corridor_parts import miniature, run
 from tests.rehearsals.mentor import SoftLabels, WithMentor
 from tests.rehearsals.scripted import assert_same
-from tests.rehearsals.ta_in_the_loop import Judge, KeepTrusted, StudentDoubt, WarmUpThenRest
 from tests.teachers.test_simulated import chain_sums, within
 
 SUMS = chain_sums(600)
@@ -35,8 +41,20 @@ def explain(row: Example, given: str = "", temperature: float = 0.0) -> Request:
     return replace(request, temperature=temperature)
 
 
-def solution(row: Example, answer: str) -> tuple[str, str]:
-    return row.question, f"{row.rationale}\nAnswer: {answer}"
+def solution(row: Example, answer: str) -> Solution:
+    return Solution(row.without_gold(), row.rationale, answer)
+
+
+@dataclass
+class Asked:
+    """As much of a context as a judge uses."""
+
+    assistant: Any
+    task: Any = TASK
+
+
+def trust_in(solutions: Sequence[Solution], model: Any) -> list[float]:
+    return PTrue().confidences(solutions, cast(Context, Asked(model)))
 
 
 # --- what a simulated one writes and believes ------------------------------------------------------------------------
@@ -79,15 +97,32 @@ def test_its_work_is_counted() -> None:
 @pytest.mark.parametrize(("accept", "reject"), [(0.0, 0.0), (0.2, 0.1), (0.5, 0.4)])
 def test_its_verdicts_are_as_often_wrong_as_set(accept: float, reject: float) -> None:
     model = SimulatedAssistant(verify=Judgement(accept, reject)).assist(SUMS)
-    right = Judge().confidences([solution(row, row.answer) for row in ROWS], model)
-    wrong = Judge().confidences([solution(row, str(int(row.answer) + 1)) for row in ROWS], model)
+    right = trust_in([solution(row, row.answer) for row in ROWS], model)
+    wrong = trust_in([solution(row, str(int(row.answer) + 1)) for row in ROWS], model)
     for found, mean in ((right, 1 - reject), (wrong, accept)):
         assert abs(sum(found) / len(found) - mean) < 4 * math.sqrt(0.25 / len(found)) * (0 < mean < 1) + 1e-5
 
 
+@pytest.mark.parametrize("auroc", [0.5, 0.78, 0.95])
+def test_a_judge_has_the_set_area_under_the_curve_and_is_calibrated(auroc: float) -> None:
+    """Among as many right as wrong solutions."""
+    model = SimulatedAssistant(judge_auroc=auroc).assist(SUMS)
+    right = trust_in([solution(row, row.answer) for row in ROWS], model)
+    wrong = trust_in([solution(row, str(int(row.answer) + 1)) for row in ROWS], model)
+    above = np.mean(np.array(right)[:, None] > np.array(wrong)) + np.mean(np.array(right)[:, None] == wrong) / 2
+    assert abs(above - auroc) < 4 * math.sqrt(auroc * (1 - auroc) / len(ROWS)) + 1e-9
+    everything, labels = np.array(right + wrong), np.array([1.0] * len(right) + [0.0] * len(wrong))
+    for low in (0.0, 0.25, 0.5, 0.75):
+        inside = (everything >= low) & (everything < low + 0.25)
+        if inside.sum() > 50:
+            assert abs(labels[inside].mean() - everything[inside].mean()) < 4 * math.sqrt(0.25 / inside.sum())
+    with pytest.raises(ValueError, match=r"judge_auroc=1.0 must be from 0.5 to below 1, or null"):
+        SimulatedAssistant(judge_auroc=1.0)
+
+
 def test_the_chances_of_both_verdicts_add_up_to_one() -> None:
     model = SimulatedAssistant(verify=Judgement(0.3, 0.3)).assist(SUMS)
-    prompt = "{}\n{}\nIs this solution right?".format(*solution(ROWS[0], ROWS[0].answer))
+    prompt = f"{ROWS[0].question}\n{solution(ROWS[0], ROWS[0].answer).text}\nIs this solution right?"
     examples = [TrainingExample("g", "verdict", prompt, (Span(word),)) for word in ("Yes", "no.")]
     assert sum(math.exp(sum(row)) for row in model.target_log_probabilities(examples)) == pytest.approx(1)
 
@@ -106,7 +141,7 @@ def test_the_key_is_closed_to_parts_and_open_to_the_model_that_it_makes() -> Non
     key, model, row = answer_key(SUMS), SimulatedAssistant().assist(SUMS), ROWS[0]
     with gold_closed("selection", declares_gold=False):
         [[reply]] = model.generate([explain(row)])
-        [trust] = Judge().confidences([solution(row, row.answer)], model)
+        [trust] = trust_in([solution(row, row.answer)], model)
     assert (reply.text, trust > 0.99) == (f"{row.rationale}#{row.answer}", True)
     for read in (
         key.solve,
@@ -122,7 +157,7 @@ def test_the_key_is_closed_to_parts_and_open_to_the_model_that_it_makes() -> Non
 
 def test_a_cell_with_a_simulated_assistant_is_not_marked_as_using_gold(tmp_path: Path) -> None:
     cell = miniature(
-        "assistant=simulated", schedule=WarmUpThenRest(0.4), selection=StudentDoubt(samples=2), weighting=KeepTrusted()
+        "assistant=simulated", schedule=TwoStages(0.4), selection=StudentDoubt(samples=2), weighting=KeepTrusted()
     )
     check(cell)
     ran = run(cell, tmp_path / "one")
@@ -179,7 +214,7 @@ def test_a_recording_that_lacks_questions_is_refused_before_any_work(tmp_path: P
 def test_a_recording_has_no_probabilities_and_goes_on_from_nothing(tmp_path: Path) -> None:
     model = RecordedAssistant("old", file=recording(tmp_path, ROWS)).assist(SUMS)
     with pytest.raises(ConfigError, match="recording does not hold"):
-        Judge().confidences([solution(ROWS[0], "1")], model)
+        trust_in([solution(ROWS[0], "1")], model)
     with pytest.raises(ConfigError, match="cannot go on from a begun reply"):
         model.generate([explain(ROWS[0], "1+1=2")])
 

@@ -13,12 +13,16 @@ from typing import Any, cast
 import pytest
 
 from benchmark.axes.annotation import FewShotCot
-from benchmark.contract import TextModel
+from benchmark.axes.schedule import TwoStages
+from benchmark.contract import Context
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
 from benchmark.running.cell_models import load_models
 from benchmark.student.source import TinyStudent
-from benchmark.types import Request, Round, RoundLog, TrainingExample
+from benchmark.tasks.generated_answer import GeneratedAnswer
+from benchmark.types import Question, Request, Round, RoundLog, TrainingExample
+from methods.judges import PTrue, Solution
+from methods.ta_in_the_loop import KeepTrusted, StudentDoubt
 from tests.cases import cases
 from tests.corridor.corridor_parts import Watched
 from tests.rehearsals.scripted import (
@@ -42,7 +46,6 @@ from tests.rehearsals.scripted import (
     true_answer,
     true_steps,
 )
-from tests.rehearsals.ta_in_the_loop import Judge, KeepTrusted, StudentDoubt, WarmUpThenRest, solution
 
 POOL, BUDGET, SAMPLES = 80, 50, 5
 FULL = (f"dataset.pool_size={POOL}", f"budget.questions={BUDGET}")
@@ -94,7 +97,7 @@ class Cast:
         cell = miniature(
             *self.overrides,
             teacher=self.teacher,
-            schedule=WarmUpThenRest(0.2),
+            schedule=TwoStages(0.2),
             selection=self.picks,
             annotation=self.rows,
             weighting=KeepTrusted(),
@@ -148,9 +151,10 @@ def test_ten_calls_warm_up_and_forty_follow(ta: tuple[Cast, Ran]) -> None:
 
 def test_the_schedule_is_a_function_of_history() -> None:
     log = RoundLog(Round(0, 0.3), 3, {}, {}, {}, {}, {})
-    schedule = WarmUpThenRest(0.3)
-    assert schedule.next_round(()) == Round(0, 0.3, warmup=True)
-    assert schedule.next_round([log]) == Round(1, 0.7, restart=False)
+    schedule = TwoStages(0.3)
+    assert schedule.next_round(()) == Round(0, 0.3, warmup=True, steps_share=0.3)
+    assert schedule.next_round([log]) == Round(1, 0.7, restart=False, steps_share=0.7)
+    assert TwoStages(0.3, restart=True).next_round([log]) == Round(1, 0.7)
     assert schedule.next_round([log, log]) is None
 
 
@@ -187,19 +191,21 @@ def test_the_warm_up_is_random_and_the_rest_goes_to_what_the_student_is_in_doubt
     assert doubt == sorted(doubt, reverse=True)
     for pick in later:
         unsure = number_of(pick.question.id) % 2
-        assert pick.evidence["distinct"] == len(set(pick.evidence["answers"])) == (SAMPLES if unsure else 1)
-    unsure_about = [pick for pick in later if pick.evidence["distinct"] > 1]
-    trust = [pick.evidence["assistant_confidence"] for pick in unsure_about]
+        assert (
+            SAMPLES * pick.evidence["disagreement"] == len(set(pick.evidence["answers"])) == (SAMPLES if unsure else 1)
+        )
+    unsure_about = [pick for pick in later if pick.evidence["disagreement"] > 0.2]
+    trust = [pick.evidence["confidence"] for pick in unsure_about]
     assert trust == sorted(trust)
     assert {round(value, 9) for value in trust} == {0.2, 0.8}
     for pick in unsure_about:
         right = pick.evidence["usual"] == true_answer(pick.question.text)
-        assert pick.evidence["assistant_confidence"] == pytest.approx(0.8 if right else 0.2)
+        assert pick.evidence["confidence"] == pytest.approx(0.8 if right else 0.2)
 
 
 def test_ties_are_broken_by_the_seed_and_not_by_the_order_of_the_dataset(ta: tuple[Cast, Ran]) -> None:
     cast_, _ = ta
-    sure = [number_of(pick.question.id) for pick in cast_.picks.picks[POOL:] if pick.evidence["distinct"] == 1]
+    sure = [number_of(pick.question.id) for pick in cast_.picks.picks[POOL:] if pick.evidence["disagreement"] == 0.2]
     assert sure != sorted(sure)
     assert sure != sorted(sure, reverse=True)
 
@@ -210,7 +216,7 @@ def test_the_most_trusted_seventy_percent_are_kept_and_the_others_were_paid(ta: 
     for of_round, kept in ((rows[:10], 7), (rows[10:], 28)):  # the second round leaves the first one's verdicts alone
         places = {}
         for row in of_round:
-            found = re.fullmatch(r"assistant's confidence ([\d.]+), place (\d+) of (\d+)", row["reason"])
+            found = re.fullmatch(r"judge's confidence ([\d.]+), place (\d+) of (\d+)", row["reason"])
             assert found
             places[int(found[2])] = (float(found[1]), row["weight"])
             assert int(found[3]) == len(of_round)
@@ -250,28 +256,38 @@ def test_student_and_teacher_are_judged_by_the_same_words(tmp_path: Path) -> Non
     alike = [row for row in bought if row.evidence["usual"] == row.answer]
     assert alike
     for row in alike:
-        shared = f"{row.question.text}\n{solution(row.rationale, row.answer)}\nIs this solution right?"
+        shared = f"{row.question.text}\n{Solution.of(row).text}\nIs this solution right? True or False:"
         assert prompts.count(shared) == 4  # two words for the student's, two for the teacher's
 
 
 class Verdicts:
-    """An assistant with these log-probabilities."""
+    """An assistant with these log-probabilities, and the task of a context."""
+
+    task = GeneratedAnswer()
 
     def __init__(self, scores: Sequence[tuple[float, ...]]) -> None:
         self.scores = scores
         self.asked: list[TrainingExample] = []
+
+    @property
+    def assistant(self) -> Verdicts:
+        return self
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         self.asked += examples
         return list(self.scores)
 
 
+def solutions_of(*pairs: tuple[str, str]) -> list[Solution]:
+    return [Solution(Question(f"q-{shown}", shown), None, answer) for shown, answer in pairs]
+
+
 def test_the_confidence_is_the_share_of_one_word_and_its_end_does_not_count() -> None:
-    assistant = Verdicts([(math.log(0.3), -50.0), (math.log(0.1), 0.0), (-900.0, 0.0), (-5.0, -1.0, 0.0)])
-    confidences = Judge().confidences([("1+1", "2"), ("1+2", "9")], cast(TextModel, assistant))
+    context = Verdicts([(math.log(0.3), -50.0), (math.log(0.1), 0.0), (-900.0, 0.0), (-5.0, -1.0, 0.0)])
+    confidences = PTrue().confidences(solutions_of(("1+1", "2"), ("1+2", "9")), cast(Context, context))
     assert confidences == [pytest.approx(0.75), 0.0]
-    assert [example.target_text for example in assistant.asked] == ["True", "False"] * 2
-    assert [example.prompt.partition("\n")[0] for example in assistant.asked] == ["1+1", "1+1", "1+2", "1+2"]
+    assert [example.target_text for example in context.asked] == ["True", "False"] * 2
+    assert [example.prompt.partition("\n")[0] for example in context.asked] == ["1+1", "1+1", "1+2", "1+2"]
 
 
 def test_evidence_survives_json(ta: tuple[Cast, Ran]) -> None:
@@ -306,13 +322,21 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         check(cell)
 
 
+@dataclass
+class Asked:
+    """As much of a context as a judge uses."""
+
+    assistant: Any
+    task: GeneratedAnswer = field(default_factory=GeneratedAnswer)
+
+
 def test_a_model_in_a_folder_judges(tmp_path: Path, assistant_folder: Path) -> None:
     overrides = (*SMALL, *pretrained(assistant_folder))
     cast_ = Cast(overrides=overrides, scripted=False)
     ran = cast_.run(tmp_path)
     cell = ran.cell_run.cell
     check(cell)
-    trust = [pick.evidence["assistant_confidence"] for pick in cast_.picks.picks[12:]]
+    trust = [pick.evidence["confidence"] for pick in cast_.picks.picks[12:]]
     assert len(set(trust)) > 3
     assert all(0 < value < 1 for value in trust)
     computed = ran.result["rounds"][-1]["computed"]
@@ -324,10 +348,10 @@ def test_a_model_in_a_folder_judges(tmp_path: Path, assistant_folder: Path) -> N
     assert ran.cell_run.models.assistant is not None
     assert fingerprint(judge) == fingerprint(ran.cell_run.models.assistant)
     for row in cast_.rows.rows:
-        shown = cell.dataset.task.show(row.question)
-        [again] = Judge().confidences([(shown, solution(row.rationale, row.answer))], judge)
+        context = Asked(judge)
+        [again] = PTrue().confidences([Solution.of(row)], cast(Context, context))
         [reason] = [table["reason"] for table in ran.table("annotations") if table["id"] == row.id]
-        assert reason.startswith(f"assistant's confidence {again:.4f},")
+        assert reason.startswith(f"judge's confidence {again:.4f},")
     assert {name: n for name, n in ran.result["counters"].items() if name.startswith("assistant_") and n} == {}
 
 
