@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from benchmark.axes.annotation import FewShotCot
@@ -177,10 +178,10 @@ class StepwiseRevision:
                 return _Revised(kept, stated, flaws, written, survived)
             flaws.append(len(kept))
             role = "fix" if len(flaws) <= self.patches else "finish"
+            read = _lines if role == "fix" else partial(_solution, needs_steps=not kept)
             of_teacher, concluded = await talk.teacher(
-                role, _lines if role == "fix" else _solution, accepted=task.join(kept), rejected=_bare(rejected),
-                reason=reason,
-            )  # fmt: skip
+                role, read, accepted=task.join(kept), rejected=_bare(rejected), reason=reason
+            )
             kept = _continued(kept, task.steps(of_teacher), _gap(rejected) or self.separator)
             if concluded is not None or role == "finish":
                 return _Revised(kept, concluded, flaws, written, survived)
@@ -273,10 +274,10 @@ def _lines(text: str) -> tuple[str, str | None] | None:
     return None if not steps and stated is None else (_bare(steps or ""), stated)
 
 
-def _solution(text: str) -> tuple[str, str | None] | None:
-    """The same, for a reply that must state an answer."""
+def _solution(text: str, needs_steps: bool = False) -> tuple[str, str | None] | None:
+    """The same, for a reply that must state an answer, and steps too where none is kept: an answer explains nothing."""
     found = _lines(text)
-    return None if found is None or found[1] is None else found
+    return None if found is None or found[1] is None or (needs_steps and not found[0]) else found
 
 
 def _correction(text: str) -> tuple[int | None, str, str | None] | None:
@@ -285,8 +286,11 @@ def _correction(text: str) -> tuple[int | None, str, str | None] | None:
     if _NO_FLAW in head:
         return None, "", None
     flaw = _FLAW.search(head)
-    solution = _solution(f"{head[flaw.end() :].lstrip('. ')}\n{rest}") if flaw else None
-    return None if flaw is None or solution is None else (max(0, int(flaw[1]) - 1), *solution)
+    if flaw is None:
+        return None
+    position = max(0, int(flaw[1]) - 1)
+    solution = _solution(f"{head[flaw.end() :].lstrip('. ')}\n{rest}", needs_steps=position == 0)
+    return None if solution is None else (position, *solution)
 
 
 def _bare(step: str) -> str:

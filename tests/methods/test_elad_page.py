@@ -372,6 +372,23 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more_and_then_the_teacher
     assert dict(room.notes) == {"unread_replies": 2, "from_scratch": 1}
 
 
+@pytest.mark.parametrize("annotator", [StepwiseRevision(), SingleCallRevision()], ids=["stepwise", "single call"])
+def test_a_bare_answer_in_place_of_the_first_step_explains_nothing(annotator: Any) -> None:
+    """A small teacher often rejects the first step and then states an answer alone."""
+
+    @dataclass
+    class Curt(Tutor):
+        async def __call__(self, who: str, request: Request, samples: int = 1) -> list[Reply]:
+            [reply] = await super().__call__(who, request, samples)
+            if request.role in ("finish", "correct"):
+                return [Reply(f"{'Step 1 is wrong.' if request.role == 'correct' else ''} The answer is {ANSWER}.")]
+            return [reply]
+
+    row, tutor, room = revised(annotator, f"{';'.join(corrupt(0))}#99", Curt())
+    assert (row.rationale, row.evidence["from_scratch"], room.notes["unread_replies"]) == (";".join(STEPS), True, 2)
+    assert tutor.asked[-1].role == "few_shot_cot"
+
+
 def test_an_explanation_in_sentences_keeps_its_gaps() -> None:
     """Behind a kept sentence the teacher's text stands as the student's own next sentence would."""
     said = f"{STEPS[0]}. {STEPS[1]}. 10+4=15.#15"
