@@ -1,4 +1,4 @@
-"""`python -m analysis table` and `python -m analysis status`."""
+"""`python -m analysis table`, `curves`, `compare` and `status`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.output.comparison import comparison_frame, comparison_table
+from analysis.output.curve_plot import plot_curves
+from analysis.output.curves import all_rows, curve_table
 from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
 from analysis.output.status import build_status, status_json, status_text
 from analysis.output.tables import Table, build_table
-from analysis.records.load import WHAT_TO_RUN, Problem, ResultsError, load_records
+from analysis.records.load import WHAT_TO_RUN, Problem, Records, ResultsError, load_records
+from analysis.statistics.compare import NoBaselineError, comparisons
+from analysis.statistics.curves import Curves, curves_of
 
 EPILOG = """\
 exit status: 0 = all records were read; 1 = some files were damaged (named on stderr, the rest is shown);
@@ -23,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0, 1 or 2, as `EPILOG` explains."""
     options = _parser().parse_args(arguments)
     try:
-        problems = _table(options) if options.command == "table" else _status(options)
-    except (ResultsError, OSError) as error:
+        problems = COMMANDS[options.command](options)
+    except (ResultsError, NoBaselineError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     for problem in problems:
@@ -39,15 +44,26 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,status}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,status}")
     table = commands.add_parser("table", help="results per method: accuracy, gap closed, cost, record ids")
     table.add_argument(
         "--format", choices=tuple(FORMATS), default="markdown", help="csv: raw numbers (default: markdown)"
     )
     table.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
+    curves = commands.add_parser("curves", help="after every round: questions, costs, validation, what revisions kept")
+    curves.add_argument("--plot", type=Path, metavar="FILE", help="also draw them: FILE.png, FILE.pdf and FILE.csv")
+    compare = commands.add_parser(
+        "compare", help="each method against one, seed by seed, at equal questions and tokens"
+    )
+    compare.add_argument("--baseline", required=True, metavar="METHOD", help="the method that others are compared with")
+    for command in (curves, compare):
+        command.add_argument(
+            "--format", choices=("markdown", "csv"), default="markdown", help="csv: raw numbers (default: markdown)"
+        )
+        command.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
     status = commands.add_parser("status", help="which cells are complete, failed or missing")
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
-    for command in (table, status):
+    for command in (table, curves, compare, status):
         command.add_argument(
             "--results", type=_folder, required=True, metavar="DIR", help="where the cells' folders are"
         )
@@ -65,6 +81,35 @@ def _table(options: argparse.Namespace) -> Sequence[Problem]:
     return records.problems
 
 
+def _curves(options: argparse.Namespace) -> Sequence[Problem]:
+    records, found = _known_curves(options.results)
+    _write(all_rows(found).to_csv(index=False) if options.format == "csv" else curve_table(found), options.output)
+    if options.plot is not None:
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        for number, block in enumerate(found):
+            stem = options.plot if len(found) == 1 else options.plot.with_stem(f"{options.plot.stem}-{number + 1}")
+            for path in plot_curves(block, stem):
+                sys.stderr.write(f"wrote {path}\n")
+    return records.problems
+
+
+def _compare(options: argparse.Namespace) -> Sequence[Problem]:
+    records, blocks = _known_curves(options.results)
+    found = {block.title: comparisons(block, options.baseline) for block in blocks}
+    frame = comparison_frame(blocks, found, options.baseline)
+    text = frame.to_csv(index=False) if options.format == "csv" else comparison_table(found, options.baseline)
+    _write(text, options.output)
+    return records.problems
+
+
+def _known_curves(results: Path) -> tuple[Records, list[Curves]]:
+    records = load_records(results)
+    found = curves_of(records)
+    if not found:
+        raise ResultsError(_nothing_in(results))
+    return records, found
+
+
 def _beside_csv(table: Table) -> str:
     """Failed cells and notes, which the csv cannot hold."""
     failed = markdown_table(FAILED_COLUMNS, failed_rows(table.failed, table.short_ids)) + "\n" if table.failed else ""
@@ -78,6 +123,9 @@ def _status(options: argparse.Namespace) -> Sequence[Problem]:
     text = json.dumps(status_json(status), indent=2) + "\n" if options.json else status_text(status)
     _write(text, None)
     return status.problems
+
+
+COMMANDS = {"table": _table, "curves": _curves, "compare": _compare, "status": _status}
 
 
 def _folder(path: str) -> Path:

@@ -16,6 +16,7 @@ from benchmark.records.schema import (
     LedgerEntry,
     Record,
     RecordError,
+    RoundRecord,
     TeacherReference,
     TestScore,
     read_record,
@@ -54,7 +55,7 @@ class FinishedCell:
 
     `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
     by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
-    records; `all_steps` count all rounds.
+    records; `all_steps` count all rounds. `rounds` are the finished rounds, in order.
     """
 
     names: CellNames
@@ -70,6 +71,7 @@ class FinishedCell:
     tests: tuple[TestScore, ...]
     teacher_reference: TeacherReference | None
     machine: Machine
+    rounds: tuple[RoundRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _finished_cell(record: CompleteRecord) -> FinishedCell:
         tests=record.test,
         teacher_reference=record.teacher_reference,
         machine=machine_of(record.provenance),
+        rounds=tuple(record.rounds),
     )
 
 

@@ -10,6 +10,8 @@ from benchmark.cell.nested_groups import root_group
 
 Overrides = tuple[str, ...]
 REFERENCE = "method=untrained"
+UNTRAINED = "schedule=none"
+"""An experiment may choose another schedule, which would win over that of the preset, and train the reference."""
 NAMED = ("method", "dataset", "student", "seed")
 
 
@@ -18,7 +20,7 @@ def reference_of(overrides: Overrides) -> Overrides:
     unused = ("method", "budget", "optimization", "teacher", "distribution_teacher", *AXES)
     kept = [o for o in overrides if root_group(o.partition("=")[0]) not in unused]
     precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
-    return (*kept, *precision, REFERENCE)
+    return (*kept, *precision, REFERENCE, UNTRAINED)
 
 
 def varied_settings(grid: Sequence[Overrides]) -> Callable[[Overrides], str]:

@@ -1,0 +1,70 @@
+"""Comparisons with a baseline as text: markdown to read, rows of numbers for csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.output.render import markdown_table
+from analysis.statistics.compare import Comparison
+from analysis.statistics.curves import Curves
+from analysis.statistics.intervals import MeanInterval
+
+MIN_PAIRS = 3
+COLUMNS = ("method", "test, points", "equal questions, points", "equal tokens, points", "pairs")
+NOTES = (
+    "Differences to {baseline} on the same seeds, in points; ± is a 95 % paired t-interval over seeds, and * marks one "
+    "that leaves out 0. Nothing is corrected for the number of comparisons.",
+    "Equal questions and tokens: how far the validation curve lies above the baseline's on average, where both are "
+    "known; over tokens on a logarithmic axis.",
+)
+
+
+def comparison_table(found: Mapping[str, Sequence[Comparison]], baseline: str) -> str:
+    """Markdown: one table per block (title -> comparisons), then notes."""
+    parts = [f"**{title}**\n\n{markdown_table(COLUMNS, [_row(c) for c in rows])}" for title, rows in found.items()]
+    pairs = [c.final.num_values for rows in found.values() for c in rows if c.final is not None]
+    few = (
+        [f"Fewer than {MIN_PAIRS} pairs are too few to tell methods apart."]
+        if min(pairs, default=9) < MIN_PAIRS
+        else []
+    )
+    notes = "\n".join(f"- {note}" for note in (*(note.format(baseline=baseline) for note in NOTES), *few))
+    return "\n\n".join([*parts, notes]) + "\n"
+
+
+def comparison_frame(
+    blocks: Sequence[Curves], found: Mapping[str, Sequence[Comparison]], baseline: str
+) -> pd.DataFrame:
+    """One row per block, method and kind of comparison, with mean, low and high as shares."""
+    rows = [
+        {
+            "dataset": block.dataset, "student": block.student, "teacher": block.teacher, "baseline": baseline,
+            "method": each.method, "at": at, "mean": interval.mean, "low": interval.low, "high": interval.high,
+            "pairs": interval.num_values,
+        }
+        for block in blocks
+        for each in found[block.title]
+        for at, interval in _kinds(each).items()
+        if interval is not None
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _kinds(one: Comparison) -> dict[str, MeanInterval | None]:
+    return {"end": one.final, "equal questions": one.at_equal_questions, "equal tokens": one.at_equal_tokens}
+
+
+def _row(one: Comparison) -> list[str]:
+    pairs = "0" if one.final is None else str(one.final.num_values)
+    return [one.method, *(_shown(interval) for interval in _kinds(one).values()), pairs]
+
+
+def _shown(interval: MeanInterval | None) -> str:
+    if interval is None:
+        return "-"
+    if interval.half_width is None:
+        return f"{100 * interval.mean:+.1f}"
+    sure = "*" if abs(interval.mean) > interval.half_width else ""
+    return f"{100 * interval.mean:+.1f} ± {100 * interval.half_width:.1f}{sure}"

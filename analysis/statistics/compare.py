@@ -1,0 +1,81 @@
+"""Every method of a block against one of them, seed by seed: at the end, at equal questions, and at equal tokens."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.statistics.curves import Curves, curve_points, methods_of
+from analysis.statistics.intervals import MeanInterval
+from analysis.statistics.paired import mean_gap, paired_difference
+
+
+class NoBaselineError(Exception):
+    """The baseline is not among the methods; the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against the baseline. Differences are shares, in [-1, 1]; None without shared seeds or costs."""
+
+    method: str
+    """The method."""
+    final: MeanInterval | None
+    """The difference in the test result."""
+    at_equal_questions: MeanInterval | None
+    """How far its validation curve lies above the baseline's on average, over questions."""
+    at_equal_tokens: MeanInterval | None
+    """The same over the logarithm of the tokens charged to the teacher."""
+
+
+def comparisons(curves: Curves, baseline: str) -> list[Comparison]:
+    """One comparison per other method. Raises NoBaselineError if no method has the baseline's name."""
+    frame = curves.frame
+    methods = methods_of(curves)
+    if baseline not in methods:
+        near = difflib.get_close_matches(baseline, methods, 1, 0.0)
+        raise NoBaselineError(
+            f"--baseline {baseline!r} is no method of {curves.title}; did you mean {near[0]!r}? There are: "
+            f"{', '.join(methods)}"
+        )
+    by_method = {method: frame[frame["method"] == method] for method in methods}
+    return [_comparison(method, by_method[method], by_method[baseline]) for method in methods if method != baseline]
+
+
+def _comparison(method: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Comparison:
+    return Comparison(
+        method,
+        paired_difference(_test_values(ours), _test_values(theirs)),
+        _over(curve_points(ours, "questions"), curve_points(theirs, "questions")),
+        _over(_over_logarithm(ours, "tokens"), _over_logarithm(theirs, "tokens")),
+    )
+
+
+def _test_values(frame: pd.DataFrame) -> dict[int, float]:
+    return {int(seed): float(value) for seed, value in zip(frame["seed"], frame["test_value"], strict=True)}
+
+
+def _over_logarithm(frame: pd.DataFrame, cost: str) -> dict[int, Sequence[tuple[float, float]]]:
+    return {seed: _logarithmic(curve) for seed, curve in curve_points(frame, cost).items()}
+
+
+def _logarithmic(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The curve over the logarithm of its cost; points that cost nothing are left out."""
+    return [(math.log(cost), value) for cost, value in curve if cost > 0]
+
+
+def _over(
+    ours: Mapping[int, Sequence[tuple[float, float]]], theirs: Mapping[int, Sequence[tuple[float, float]]]
+) -> MeanInterval | None:
+    """The mean gap between the curves of shared seeds; None where one has fewer than two points."""
+    gaps = {
+        seed: mean_gap(ours[seed], theirs[seed])
+        for seed in ours.keys() & theirs.keys()
+        if min(len(ours[seed]), len(theirs[seed])) > 1
+    }
+    known = {seed: gap for seed, gap in gaps.items() if gap is not None}
+    return paired_difference(known, dict.fromkeys(known, 0.0))
