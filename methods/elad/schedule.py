@@ -25,7 +25,8 @@ class UntilSufficient:
     patience: int = 2
     """So many idle rounds in a row end the cell."""
     tolerated_flaws: float = 0.1
-    """The largest share of flawed explanations, in [0, 1], of a sufficient student. A warm-up round decides nothing."""
+    """The largest share of flawed explanations, in [0, 1], of a sufficient student. A random first round counts too: what
+    it bought is revised like all else."""
 
     def __post_init__(self) -> None:
         if self.patience < 1 or not 0 <= self.tolerated_flaws <= 1 or self.least_gain < 0:
@@ -55,7 +56,7 @@ class UntilSufficient:
     def _gains_nothing(self, history: Sequence[RoundLog]) -> bool:
         values = [next(iter(log.validation.values())) for log in history[-self.patience - 1 :]]
         gains = [after - before for before, after in pairwise(values)]
-        return len(gains) == self.patience and all(gain < self.least_gain for gain in gains)
+        return self.least_gain > 0 and len(gains) == self.patience and all(gain < self.least_gain for gain in gains)
 
     def _is_approved(self, log: RoundLog) -> bool:
         checked = log.notes.get("checked", 0)
