@@ -25,8 +25,8 @@ class UntilSufficient:
     patience: int = 2
     """So many idle rounds in a row end the cell."""
     tolerated_flaws: float = 0.1
-    """The largest share of flawed explanations, in [0, 1], of a sufficient student. A random first round counts too: what
-    it bought is revised like all else."""
+    """The largest share of flawed explanations, in [0, 1], of a sufficient student. A random first round counts too:
+    what it bought is revised like all else."""
 
     def __post_init__(self) -> None:
         if self.patience < 1 or not 0 <= self.tolerated_flaws <= 1 or self.least_gain < 0:

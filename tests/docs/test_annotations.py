@@ -28,6 +28,6 @@ def test_a_row_says_what_the_annotation_says(name: str, cell: Callable[..., Any]
     made = cell((f"annotation={name}", "dataset=trait_choice"))
     annotation, splits = made.method.annotation, made.dataset.load()
     planned = annotation.most_requests(splits.pool[0].without_gold(), annotation_context(made, splits))
-    choices = {request.branch.partition("/")[0] for request in planned} - {""}
-    calls = sum(request.samples for request in planned if not request.branch) + len(choices)  # one option of each
+    one_of = {request.branch.partition("/")[0]: request.samples for request in planned if request.branch}
+    calls = sum(request.samples for request in planned if not request.branch) + sum(one_of.values())
     assert ROWS[name] == (calls, annotation.kinds, annotation.requires().gold)

@@ -230,6 +230,44 @@ def test_honey_runs_with_it_and_every_call_is_counted(tmp_path: Path) -> None:
     assert all(row["answer"] in row["rationale"] for row in revised)
 
 
+# --- correct: a single-call revision ---------------------------------------------------------------------------------
+
+
+def correction(teacher: SimulatedTeacher, row: Example, explanation: str, answer: str | None = None) -> str:
+    request = ELAD.render(
+        "correct", row.without_gold(), SUMS, again=False, explanation=explanation, answer=answer or row.answer
+    )
+    return say(teacher, request).text
+
+
+def test_a_correction_names_the_first_flaw_and_writes_all_from_there_on() -> None:
+    for row in SUM_ROWS[:60]:
+        right, end = steps(row), f" The answer is {row.answer}."
+        for i in range(len(right)):
+            flawed = [*right[:i], wrong(right[i]), *map(wrong, right[i + 1 :])]
+            expected = f"Step {i + 1} is wrong.\n{';'.join(right[i:])}{end}"
+            assert correction(PERFECT, row, ";".join(flawed), "99") == expected
+            assert correction(PERFECT, row, ";".join(flawed)) == expected
+        behind = len(right) + 1
+        assert correction(PERFECT, row, str(row.rationale), "99") == f"Step {behind} is wrong.\n{end}"
+        assert correction(PERFECT, row, f"{row.rationale};1+1=2") == f"Step {behind} is wrong.\n{end}"
+        short = correction(PERFECT, row, ";".join(right[:-1]))
+        assert short == f"Step {len(right)} is wrong.\n{right[-1]}{end}"
+        assert correction(PERFECT, row, str(row.rationale)) == NO_FAULT
+
+
+def test_corrections_are_wrong_at_the_rates_of_critiques() -> None:
+    teacher = SimulatedTeacher(critique=Judgement(0.3, 0.2))
+    missed = faulted = 0
+    for row in SUM_ROWS:
+        missed += correction(teacher, row, ";".join([wrong(steps(row)[0]), *steps(row)[1:]])) == NO_FAULT
+        reply = correction(teacher, row, str(row.rationale))
+        faulted += reply != NO_FAULT
+        assert reply == NO_FAULT or reply.endswith(f"The answer is {row.answer}.")  # what it writes is right
+    assert within(missed, len(SUM_ROWS), 0.3)
+    assert within(faulted, len(SUM_ROWS), 0.2)
+
+
 # --- what holds in all these roles -----------------------------------------------------------------------------------
 
 NOISY = SimulatedTeacher(
@@ -247,6 +285,7 @@ def every_request(row: Example) -> list[Request]:
         Request("justify", f"Q: {row.question}\nThe answer is {int(row.answer) + 3}.\nWhy:", row.id),
         asked("critique", row, explanation=flawed),
         asked("revise", row, explanation=f"The answer is {row.answer}. {flawed}", critique="Step 1 is wrong."),
+        asked("correct", row, explanation=flawed, answer=row.answer),
     ]
 
 
@@ -290,6 +329,7 @@ def test_no_reply_costs_more_than_the_plan_says() -> None:
         ("justify", "Question: {q}\nWhy?"),
         ("justify", "Question: {q}\nThe answer is blue."),
         ("critique", "Question: {q}\nWhat is wrong?"),
+        ("correct", "Question: {q}\nWhat is wrong?"),
         ("revise", "Question: {q}\nCritique: Step 1 is wrong."),
         ("verify", "Question: 1+1+1\nNext: 1+1=2"),
     ],
