@@ -33,6 +33,7 @@ AT_ONCE = "tests/buying/test_purchase_concurrent.py"
 BATCH = "tests/student/test_batch.py"
 CONTEXT = "tests/cell/test_context.py"
 ENCODING = "tests/student/test_encoding.py"
+ELAD_PAGE, ELAD_ROUNDS = "tests/methods/test_elad_page.py", "tests/methods/test_elad_rounds.py"
 EVALUATION = "tests/evaluation/test_accuracy.py"
 EVIDENCE = "tests/corridor/test_evidence.py"
 FIT = "tests/student/test_fit.py"
@@ -791,6 +792,49 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "options of one choice are added up",
             (Edit("benchmark/buying/branches.py", "        if request.branch:", "        if False:"),),
             (f"{EXPECTED}::test_a_budget_in_calls_holds_for_the_dearer_option",),
+        ),
+    ),
+    "ELAD": (
+        Mistake(
+            "an accepted step loses the gap before it",
+            (
+                Edit(
+                    "methods/elad/revision.py", "            kept.append(step)", "            kept.append(_bare(step))"
+                ),
+            ),
+            (
+                f"{ELAD_PAGE}::test_a_right_explanation_stays_and_costs_a_call_for_each_step_and_one_for_the_answer",
+                f"{ELAD_ROUNDS}::test_what_stands_before_the_flaw_stays_in_any_form",
+            ),
+        ),
+        Mistake(
+            "the flaw of a correction is one step late",
+            (Edit("methods/elad/revision.py", "max(0, int(flaw[1]) - 1)", "int(flaw[1])"),),
+            (
+                f"{ELAD_PAGE}::test_a_single_call_finds_the_flaw_and_keeps_the_steps_before",
+                f"{ELAD_ROUNDS}::test_what_stands_before_the_flaw_stays_in_any_form",
+            ),
+        ),
+        Mistake(
+            "a warm-up round asks the student",
+            (Edit("methods/elad/selection.py", "if context.round.warmup or not pool:", "if not pool:"),),
+            (f"{ELAD_ROUNDS}::test_the_first_round_asks_the_student_nothing",),
+        ),
+        Mistake(
+            "a rule that is switched off ends a cell",
+            (Edit("methods/elad/schedule.py", "return self.least_gain > 0 and", "return"),),
+            (f"{ELAD_ROUNDS}::test_a_gain_of_nothing_can_be_switched_off",),
+        ),
+        Mistake(
+            "a separator is all that is left of the first step",
+            (
+                Edit(
+                    "benchmark/evaluation/early_answers.py",
+                    'return [_GAP.sub("", shorter[0]), *shorter[1:]] if shorter else []',
+                    "return shorter",
+                ),
+            ),
+            ("tests/evaluation/test_early_answers.py::test_each_step_is_left_out_once_and_no_separator_stands_alone",),
         ),
     ),
 }
