@@ -124,7 +124,8 @@ def _sampled_shares(
 ) -> dict[Beginning, Distribution]:
     requests = [replace(_request(each, form, task, way), temperature=temperature) for each in asked]
     shares: dict[Beginning, Distribution] = {}
-    for each, request, replies in zip(asked, requests, model.generate(requests, samples, key=key), strict=True):
+    replies_of = model.generate(requests, samples, key=key) if requests else []
+    for each, request, replies in zip(asked, requests, replies_of, strict=True):
         found: dict[str | None, float] = {}
         for reply in replies:
             answer = _answer(each.question, request.prefix + reply.text, form, task)
