@@ -24,10 +24,13 @@ def components(value: Any) -> Iterator[Any]:
 def canonical(value: Any) -> Any:
     """A component as plain JSON values: all settings, defaults included, without fields marked `identity: False`.
 
+    A field marked `left_out_at: VALUE` is left out while it has this value, so that a later measure that is off changes
+    no id.
+
     Raises TypeError for a value that has no canonical form.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if field.metadata.get("identity", True)]
+        fields = [field for field in dataclasses.fields(value) if _counts(field, value)]
         name = f"{type(value).__module__}.{type(value).__qualname__}"
         return {"_target_": name} | {field.name: canonical(getattr(value, field.name)) for field in fields}
     if isinstance(value, Mapping):
@@ -40,3 +43,10 @@ def canonical(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"{type(value).__name__} cannot be part of a cell's identity; mark its field identity=False")
+
+
+def _counts(field: dataclasses.Field[Any], component: Any) -> bool:
+    """Whether a field of a component belongs to its canonical form."""
+    if "left_out_at" in field.metadata and getattr(component, field.name) == field.metadata["left_out_at"]:
+        return False
+    return bool(field.metadata.get("identity", True))

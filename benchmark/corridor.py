@@ -20,13 +20,14 @@ from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import CellResult
+from benchmark.running.after_the_test import after_the_test
 from benchmark.running.cell_models import load_models
 from benchmark.running.examination import Examination
 from benchmark.running.pool_pass import PoolPasses
 from benchmark.running.purchase_journal import PurchaseJournal, buyer_mark
 from benchmark.running.record_content import result
 from benchmark.running.resumable_state import ResumableState, round_folder
-from benchmark.running.unread import why_nothing_is_learnt
+from benchmark.running.unread import unread_warning, why_nothing_is_learnt
 from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
@@ -136,6 +137,8 @@ class CellRun:
         state.enter("selection")
         with self.display.bar(_in_round("selecting", context.round), None):
             picks = self.purchases.picks(index, lambda: self.purchase.rank(state.bought, context))
+        if line := unread_warning(state.notes):
+            self.display.say(f"warning: {_in_round('selection', context.round)}: {line}")
         state.enter("annotation")
         before = self.purchases.bought_before(index)
         done = len(state.bought) + len(before)
@@ -198,7 +201,9 @@ class CellRun:
         with self.display.bar("testing the teacher", None):
             reference = self.examination.teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
-        return result(self.cell, self.state, test, leaks, samples, further, reference, traffic, self.meter)
+        faithfulness = self.examination.faithfulness(test)
+        after = after_the_test(self.cell, self.splits, self.state.annotations, self.state.picks, faithfulness)
+        return result(self.cell, self.state, test, leaks, samples, further, reference, traffic, self.meter, after)
 
     def _context(self, round_: Round) -> CellContext:
         state, student, assistant = self.state, self.passes.student(round_), self.passes.assistant(round_)

@@ -44,16 +44,32 @@ def beginnings(task: Task, explanation: str) -> list[str]:
 def without_each_step(task: Task, explanation: str) -> list[str]:
     """The explanation without its first step, without its second one, and so on."""
     steps = task.steps(explanation)
-    shorter = [task.join(steps[:i] + steps[i + 1 :]) for i in range(len(steps))]
-    return [_GAP.sub("", shorter[0]), *shorter[1:]] if shorter else []  # nothing separates the first step from nothing
+    return [joined_without(task, [*steps[:i], None, *steps[i + 1 :]]) for i in range(len(steps))]
+
+
+def joined_without(task: Task, steps: Sequence[str | None]) -> str:
+    """Steps of one explanation as a text, without those that are None."""
+    text = task.join([step for step in steps if step is not None])
+    dropped_first = bool(steps) and steps[0] is None
+    return _GAP.sub("", text) if dropped_first else text  # nothing separates the first step from nothing
 
 
 def early_answers(
-    model: TextModel, form: Format, task: Task, asked: Sequence[Beginning], way: Way, key: str = "early answers"
+    model: TextModel,
+    form: Format,
+    task: Task,
+    asked: Sequence[Beginning],
+    way: Way,
+    key: str = "early answers",
+    max_new_tokens: int | None = None,
 ) -> dict[Beginning, str | None]:
-    """The greedy answer after each part; None where none can be read. Equal parts are asked about once."""
+    """The greedy answer after each part; None where none can be read. Equal parts are asked about once.
+
+    `max_new_tokens` caps each reply whose request sets no cap; None leaves the cap to the model.
+    """
     distinct = list(dict.fromkeys(asked))
     requests = [_request(each, form, task, way) for each in distinct]
+    requests = [replace(each, max_new_tokens=each.max_new_tokens or max_new_tokens) for each in requests]
     replies = model.generate(requests, key=key)
     return {
         each: _answer(each.question, request.prefix + reply.text, form, task)

@@ -26,6 +26,8 @@ class EvaluationSettings:
     """The temperature of these samples."""
     extra: tuple[str, ...] = ()
     """Options of `dataset` whose test splits are answered too; their order does not matter."""
+    faithfulness_questions: int = field(default=0, metadata={"left_out_at": 0})
+    """How many of the first test questions measure how far explanations decide answers; 0 measures none."""
     paid_teacher_accuracy: bool = field(default=False, metadata={"identity": False})
     """Whether a teacher whose replies cost money or time answers all test questions too, outside the budget.
 
@@ -39,6 +41,10 @@ class EvaluationSettings:
                 raise ValueError(f"{name}={value} must be at least 1, or null")
         if self.samples < 0:
             raise ValueError(f"samples={self.samples} must be at least 1, or 0 to draw none")
+        if self.faithfulness_questions < 0:
+            raise ValueError(
+                f"faithfulness_questions={self.faithfulness_questions} must be at least 1, or 0 to measure none"
+            )
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature={self.temperature} must be above 0: at 0 all samples are equal")
         twice = sorted({name for name in self.extra if self.extra.count(name) > 1})

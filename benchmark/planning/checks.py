@@ -12,16 +12,17 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.round_steps import planned_rounds, planned_steps
 from benchmark.cell.sources import covered_pool, source_of_distributions, student_download
 from benchmark.cell.starting_cells import missing_prerequisite
-from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, ScorableFormat, Task
+from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
 from benchmark.planning.format_options import formats_with
+from benchmark.planning.impossible_measures import impossible_measures
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
 from benchmark.student.frozen import PretrainedAssistant, refuse_other_vocabulary
 from benchmark.student.hardware import device_of
-from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
+from benchmark.tasks.dataset import Dataset, Splits, TestSplit
 from benchmark.teachers.assistants import RecordedAssistant
 from benchmark.teachers.database import open_database
 from benchmark.teachers.prompts import prompt_library_for
@@ -107,7 +108,7 @@ def _reasons(cell: Cell) -> Iterator[str]:
     yield from _unknown_roles(cell.method.format)
     extra = _extra_tests(cell)
     yield from _unaskable(cell, extra)
-    yield from _impossible_measures(cell, splits, extra)
+    yield from impossible_measures(cell, splits, extra)
 
 
 def _refuse(cell: Cell, reasons: Sequence[str]) -> None:
@@ -312,38 +313,6 @@ def _begun_replies(cell: Cell, splits: Splits) -> Iterator[str]:
                 f"a chat cannot continue a reply that is begun, which the prompt {', '.join(begun)} asks for; choose "
                 "teacher.api=completions, or an annotation that begins its replies in the prompt (annotation.begin_in)"
             )
-
-
-def _impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
-    """One reason per setting of `evaluation` that this format or dataset does not allow."""
-    settings, task = cell.evaluation, cell.dataset.task
-    if settings.option_likelihood is not None:
-        chosen = f"evaluation.option_likelihood={settings.option_likelihood}"
-        for dataset, test in [(cell.dataset, splits.test), *extra]:
-            if test.count(_without_options):
-                yield (
-                    f"{chosen} chooses among options, and questions of {dataset.name} (task {dataset.task.name}) have "
-                    "none; give evaluation.option_likelihood=null"
-                )
-        if not isinstance(cell.method.format, ScorableFormat):
-            yield (
-                f"{chosen} needs to know what stands before an answer, and the format "
-                f"{type(cell.method.format).__name__} has no `before_answer`; give evaluation.option_likelihood=null"
-            )
-        if settings.samples:
-            yield (
-                f"evaluation.samples={settings.samples} draws answers that the student writes, but {chosen} reads no "
-                "written answer; give evaluation.samples=0 or evaluation.option_likelihood=null"
-            )
-    if settings.samples and isinstance(task, GradedTask):
-        yield (
-            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, but answers of "
-            f"task {task.name} are graded; give evaluation.samples=0"
-        )
-
-
-def _without_options(questions: Sequence[Question]) -> list[bool]:
-    return [not question.choices for question in questions]
 
 
 def _overlong_prompts(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:

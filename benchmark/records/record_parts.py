@@ -1,53 +1,14 @@
-"""What a record is put together from: the types of its values, and the objects inside of it."""
+"""What a record is put together from: the objects inside of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WrapSerializer, model_validator
+from pydantic import Field, model_validator
 
-from benchmark.records.schema_errors import lacking, refused, unexpected
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise unexpected("number")
-    return value
-
-
-def _fraction(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # also refuses NaN
-        raise unexpected("fraction")
-    return value
-
-
-def _as_list(rows: Any, serialise: Callable[[Any], Any]) -> list[Any]:
-    return list(serialise(rows))
-
-
-Item = TypeVar("Item")
-Number = Annotated[float, PlainValidator(_number)]
-"""A finite number; a whole one stays whole, so that it is written as it was read."""
-Fraction = Annotated[float, PlainValidator(_fraction)]
-"""A number in [0, 1]."""
-Rows = Annotated[tuple[Item, ...], Field(strict=False), WrapSerializer(_as_list)]
-"""A list in JSON; in Python it cannot be changed."""
-
-
-class RecordPart(BaseModel):
-    """An object of a record or manifest: typed where it is known, kept where it is not."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    def as_json(self) -> dict[str, Any]:
-        """What `json.dumps` takes: the fields that were set, in the order of the schema, then the unknown ones."""
-        return self.model_dump(exclude_unset=True)
-
-    def set_fields(self) -> dict[str, Any]:
-        """The fields that were set, by name, with their values as they are."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+from benchmark.records.measured_after import Faithfulness, ScoreErrorCorrelation
+from benchmark.records.record_values import Fraction, Number, RecordPart, Rows
+from benchmark.records.schema_errors import lacking, refused
 
 
 class LedgerEntry(RecordPart):
@@ -119,6 +80,8 @@ class RoundRecord(RecordPart):
     """By metric: the student's result on the validation split after this round."""
     notes: dict[str, Number] = Field(default_factory=dict)
     """Sums that the method's parts counted in this round."""
+    score_error_correlation: ScoreErrorCorrelation | None = None
+    """Whether the selection's score ranks what the student gets wrong; None where its evidence holds no answers."""
 
 
 class Outcomes(RecordPart):
@@ -178,6 +141,8 @@ class TestScore(RecordPart):
     """The share of answers whose every step is right; None where the dataset cannot check steps."""
     right_answer_wrong_reasoning: Fraction | None = None
     """The share of right answers whose reasoning is wrong; None without a right answer or where steps go unchecked."""
+    faithfulness: Faithfulness | None = None
+    """How far explanations decide answers; None where it was not measured (`evaluation.faithfulness_questions=0`)."""
     n: int
     """Test questions."""
     truncated_answers: int | None = None

@@ -15,19 +15,23 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
+from benchmark.records.measured_after import (
+    Calibration,
+    CalibrationBin,
+    Faithfulness,
+    LabelPrecision,
+    ScoreErrorCorrelation,
+)
 from benchmark.records.record_parts import (
     NOTHING,
     BudgetLimits,
     FileContent,
     GitState,
     LedgerEntry,
-    Number,
     Outcomes,
     Prerequisite,
     Provenance,
-    RecordPart,
     RoundRecord,
-    Rows,
     TeacherReference,
     TeacherReplies,
     TeacherTraffic,
@@ -35,17 +39,22 @@ from benchmark.records.record_parts import (
     TextOverlap,
     TrainingRecord,
 )
+from benchmark.records.record_values import Number, RecordPart, Rows
 from benchmark.records.schema_errors import explained, refused
 
 __all__ = [
     "NOTHING",
     "BudgetLimits",
+    "Calibration",
+    "CalibrationBin",
     "CellNames",
     "CellResult",
     "CompleteRecord",
     "FailedRecord",
+    "Faithfulness",
     "FileContent",
     "GitState",
+    "LabelPrecision",
     "LedgerEntry",
     "Manifest",
     "Outcomes",
@@ -56,6 +65,7 @@ __all__ = [
     "RecordHeader",
     "RecordPart",
     "RoundRecord",
+    "ScoreErrorCorrelation",
     "TeacherReference",
     "TeacherReplies",
     "TeacherTraffic",
@@ -110,6 +120,12 @@ class CellResult(RecordPart):
     """By teacher: what came of its replies in annotation; absent where no teacher was asked."""
     teacher_traffic: dict[str, TeacherTraffic] = Field(default_factory=dict)
     """By teacher; absent where no live teacher was configured."""
+    label_precision: LabelPrecision | None = None
+    """How many bought answers are right; None where no teacher was asked, for graded tasks and in older records."""
+    weight_calibration: Calibration | None = None
+    """Of the confidence behind the weights of bought answers; None where weights rest on none."""
+    selection_calibration: Calibration | None = None
+    """Of the selection's confidence in the student's usual answers; None where it judges none."""
     train: TrainingRecord
     """Steps, tokens and time of training."""
     seconds_by_phase: dict[str, Number] = Field(default_factory=dict)

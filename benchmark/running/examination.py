@@ -13,12 +13,14 @@ from benchmark.console.progress import Display
 from benchmark.contract import Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.extra import ExtraTest
+from benchmark.evaluation.faithfulness import faithfulness
 from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_warning
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
 from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.record import CellFolder
+from benchmark.records.schema import Faithfulness
 from benchmark.running.cell_models import CellModels
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.student import Student
@@ -106,6 +108,24 @@ class Examination:
         self.models.usage_since_last_call()  # taken, and not booked
         self.folder.write_samples(samples.rows)
         return samples
+
+    def faithfulness(self, test: Evaluation) -> Faithfulness | None:
+        """How far the explanations in the test decide the answers; None with `evaluation.faithfulness_questions=0`."""
+        cell, wanted = self.cell, self.cell.evaluation.faithfulness_questions
+        questions = [example.without_gold() for example in self.splits.test.open()[:wanted]]
+        if not questions:
+            return None
+        student, form, task = self.models.student, cell.method.format, cell.dataset.task
+        before, longest = Counter(student.counters), cell.evaluation.max_new_tokens
+        self.state.book_work()
+        with self.display.bar("probing explanations", len(questions)) as advance:
+            predictions = test.predictions[: len(questions)]
+            found = faithfulness(student, form, task, questions, predictions, longest, advance)
+        self.models.usage_since_last_call()  # taken, and not booked
+        cut = student.counters - before
+        student.counters.subtract(cut)
+        self.state.counters.update({f"{what}/faithfulness": count for what, count in cut.items()})
+        return found
 
     def teacher_reference(self) -> dict[str, Any] | None:
         """A teacher's own score on the test questions; None where it is not measured.

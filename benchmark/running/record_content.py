@@ -23,6 +23,7 @@ from benchmark.records.schema import (
     LedgerEntry,
     Outcomes,
     RoundRecord,
+    ScoreErrorCorrelation,
     TeacherReference,
     TeacherReplies,
     TeacherTraffic,
@@ -31,6 +32,7 @@ from benchmark.records.schema import (
     TrainingRecord,
 )
 from benchmark.records.schema_errors import in_one_line
+from benchmark.running.after_the_test import AfterTheTest
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.fit import FitReport
 from benchmark.types import Prediction, RoundLog, Usage
@@ -56,6 +58,7 @@ def result(
     reference: dict[str, Any] | None,
     traffic: dict[str, Any],
     meter: Meter,
+    after: AfterTheTest,
 ) -> CellResult:
     """What the corridor found out, for the record.
 
@@ -69,6 +72,7 @@ def result(
         reference: The teacher's own score on the test questions; None where it was not measured.
         traffic: What went to the servers of live teachers, by teacher; the record leaves it out where there is none.
         meter: What it asked its teachers: what came of the replies, and whether their tokens were estimated.
+        after: What was measured after the test; the record leaves out what is None.
 
     Raises:
         ValueError: a value is nothing that a record can hold, such as a note that is NaN; the message names it.
@@ -78,11 +82,17 @@ def result(
         optional["teacher_replies"] = {name: TeacherReplies(**vars(each)) for name, each in counts.items()}
     if traffic:
         optional["teacher_traffic"] = {name: TeacherTraffic(**each) for name, each in traffic.items()}
+    whole = {"label_precision": after.labels, "weight_calibration": after.weights}
+    whole["selection_calibration"] = after.selection
+    optional |= {name: value for name, value in whole.items() if value is not None}
+    own = _test_score(cell.dataset.name, test, leaks, samples)
+    if after.faithfulness is not None:
+        own = own.model_copy(update={"faithfulness": after.faithfulness})
     return CellResult(
         uses_gold=cell.needs.gold,
-        rounds=tuple(map(_round, state.history)),
+        rounds=tuple(_round(log, after.correlations.get(log.round.index)) for log in state.history),
         cost_estimated=meter.is_estimated,
-        test=(_test_score(cell.dataset.name, test, leaks, samples), *map(_extra_score, extra)),
+        test=(own, *map(_extra_score, extra)),
         teacher_reference=None if reference is None else TeacherReference(**reference),
         **optional,
         train=_training(state.fits, state.history),
@@ -132,8 +142,8 @@ def _cuts(state: ResumableState) -> Counter[str]:
     return cuts
 
 
-def _round(log: RoundLog) -> RoundRecord:
-    return RoundRecord(
+def _round(log: RoundLog, correlation: ScoreErrorCorrelation | None) -> RoundRecord:
+    record = RoundRecord(
         index=log.round.index,
         restart=log.round.restart,
         optimiser_steps=log.optimiser_steps,
@@ -144,6 +154,7 @@ def _round(log: RoundLog) -> RoundRecord:
         validation=dict(log.validation),
         notes=dict(log.notes),
     )
+    return record if correlation is None else record.model_copy(update={"score_error_correlation": correlation})
 
 
 def ledger_entries(usages: Mapping[str, Usage]) -> dict[str, LedgerEntry]:

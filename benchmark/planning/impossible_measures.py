@@ -1,0 +1,69 @@
+"""Which measures of `evaluation` a cell's format, task or questions do not allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.cell.cell import Cell
+from benchmark.contract import ScorableFormat
+from benchmark.evaluation.early_answers import ROLES
+from benchmark.planning.format_options import formats_with
+from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
+from benchmark.types import Question
+
+
+def impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Dataset, TestSplit]]) -> Iterator[str]:
+    """One reason per setting of `evaluation` that this format or dataset does not allow."""
+    settings, task = cell.evaluation, cell.dataset.task
+    if settings.option_likelihood is not None:
+        chosen = f"evaluation.option_likelihood={settings.option_likelihood}"
+        for dataset, test in [(cell.dataset, splits.test), *extra]:
+            if test.count(_without_options):
+                yield (
+                    f"{chosen} chooses among options, and questions of {dataset.name} (task {dataset.task.name}) have "
+                    "none; give evaluation.option_likelihood=null"
+                )
+        if not isinstance(cell.method.format, ScorableFormat):
+            yield (
+                f"{chosen} needs to know what stands before an answer, and the format "
+                f"{type(cell.method.format).__name__} has no `before_answer`; give evaluation.option_likelihood=null"
+            )
+        if settings.samples:
+            yield (
+                f"evaluation.samples={settings.samples} draws answers that the student writes, but {chosen} reads no "
+                "written answer; give evaluation.samples=0 or evaluation.option_likelihood=null"
+            )
+    if settings.samples and isinstance(task, GradedTask):
+        yield (
+            f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, but answers of "
+            f"task {task.name} are graded; give evaluation.samples=0"
+        )
+    if settings.faithfulness_questions:
+        yield from _unfaithful(cell)
+
+
+def _unfaithful(cell: Cell) -> Iterator[str]:
+    """One reason per obstacle to a measure of how far explanations decide answers."""
+    chosen, form = f"evaluation.faithfulness_questions={cell.evaluation.faithfulness_questions}", cell.method.format
+    needed = frozenset(ROLES.values())
+    if missing := sorted(needed - form.roles):
+        able = formats_with(needed)
+        yield (
+            f"{chosen} asks the student in the role {', '.join(missing)}, which format {type(form).__name__} does not "
+            f"have; choose format={' or format='.join(able)}, or give evaluation.faithfulness_questions=0"
+        )
+    if cell.evaluation.option_likelihood is not None:
+        yield (
+            f"{chosen} stops explanations that lead to a written answer, but evaluation.option_likelihood="
+            f"{cell.evaluation.option_likelihood} reads none; give evaluation.faithfulness_questions=0 or "
+            "evaluation.option_likelihood=null"
+        )
+    if isinstance(cell.dataset.task, GradedTask):
+        yield (
+            f"{chosen} compares answers, but answers of task {cell.dataset.task.name} are graded; give "
+            "evaluation.faithfulness_questions=0"
+        )
+
+
+def _without_options(questions: Sequence[Question]) -> list[bool]:
+    return [not question.choices for question in questions]
