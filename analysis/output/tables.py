@@ -14,7 +14,7 @@ from analysis.records.record_ids import short_ids
 from analysis.statistics.grouping import BlockKey, Group, blocks_of, distinct_names, group_scores, natural_order
 from analysis.statistics.intervals import mean_with_t_interval
 from analysis.statistics.references import TEACHER_NAME, UNTRAINED_NAME, TeacherGroup, gap_closed, teacher_groups
-from benchmark.records.schema import NOTHING, LedgerEntry
+from benchmark.records.schema import NOTHING, LedgerEntry, TestScore
 
 INTEGER_COLUMNS = (
     "num_seeds",
@@ -61,6 +61,22 @@ class TableRow:
     """The share of answers with right reasoning, in [0, 1]."""
     right_answer_wrong_reasoning: float | None = None
     """The share of right answers with wrong reasoning, in [0, 1]."""
+    early_answer_change_now: float | None = None
+    """How far answers depend on explanations: early answering, at once; in [0, 1]."""
+    early_answer_change_finish: float | None = None
+    """The same where the student may finish the explanation."""
+    true_thinking_score: float | None = None
+    """The mean True-Thinking Score of a step, in [0, 1]."""
+    steps_below_0_03: float | None = None
+    """The share of steps with a lower score than 0.03."""
+    label_precision_bought: float | None = None
+    """The share of right ones among the bought answers, in [0, 1], mean per cell."""
+    label_precision_kept: float | None = None
+    """The share of right ones among those that the weighting kept, mean per cell."""
+    judge_auroc: float | None = None
+    """The AUROC of the confidence behind the weights, mean per cell; None where weights rest on none."""
+    judge_ece: float | None = None
+    """Its expected calibration error over 10 bins, mean per cell."""
     num_seeds: int | None = None
     """How many seeds the row averages."""
     seeds: str | None = None
@@ -204,6 +220,14 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         cut_share=group.cut_share,
         reasoning_accuracy=_mean([test.reasoning_accuracy for test in tests]),
         right_answer_wrong_reasoning=_mean([test.right_answer_wrong_reasoning for test in tests]),
+        early_answer_change_now=_faithfulness(tests, "early_answer_change_now"),
+        early_answer_change_finish=_faithfulness(tests, "early_answer_change_finish"),
+        true_thinking_score=_faithfulness(tests, "true_thinking_score"),
+        steps_below_0_03=_faithfulness(tests, "steps_below_0_03"),
+        label_precision_bought=_mean([cell.labels and cell.labels.share_bought for cell in cells]),
+        label_precision_kept=_mean([cell.labels and cell.labels.share_kept for cell in cells]),
+        judge_auroc=_mean([cell.judge and cell.judge.auroc for cell in cells]),
+        judge_ece=_mean([cell.judge and cell.judge.ece for cell in cells]),
         num_seeds=interval.num_values,
         seeds=" ".join(str(cell.names.seed) for cell in cells),
         test_examples=tests[0].n,
@@ -238,6 +262,10 @@ def _mean_cost(
     cells: Sequence[FinishedCell], source: str, amount: Callable[[LedgerEntry], float | None]
 ) -> float | None:
     return _mean([amount(cell.charged.get(source, NOTHING)) for cell in cells])
+
+
+def _faithfulness(tests: Sequence[TestScore], name: str) -> float | None:
+    return _mean([getattr(test.faithfulness, name, None) for test in tests])
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -10,9 +10,11 @@ from analysis.records.machines import Machine, machine_of
 from analysis.records.settings import Settings, settings_of
 from benchmark.records.schema import (
     BudgetLimits,
+    Calibration,
     CellNames,
     CompleteRecord,
     FailedRecord,
+    LabelPrecision,
     LedgerEntry,
     Record,
     RecordError,
@@ -56,6 +58,8 @@ class FinishedCell:
     `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
     by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
     records; `all_steps` count all rounds. `rounds` are the finished rounds, in order.
+    records; `all_steps` count all rounds. `labels` and `judge` say what the bought answers and the confidence behind
+    their weights were worth; None where the record does not.
     """
 
     names: CellNames
@@ -72,6 +76,8 @@ class FinishedCell:
     teacher_reference: TeacherReference | None
     machine: Machine
     rounds: tuple[RoundRecord, ...] = ()
+    labels: LabelPrecision | None
+    judge: Calibration | None
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,8 @@ def _finished_cell(record: CompleteRecord) -> FinishedCell:
         teacher_reference=record.teacher_reference,
         machine=machine_of(record.provenance),
         rounds=tuple(record.rounds),
+        labels=record.label_precision,
+        judge=record.weight_calibration,
     )
 
 

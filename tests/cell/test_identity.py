@@ -455,3 +455,13 @@ def test_values_without_a_canonical_form_are_refused() -> None:
         canonical(object())
     assert canonical({"b": (1, 2.5, None, frozenset({"z", "a"}))}) == [["b", [1, 2.5, None, ["a", "z"]]]]
     assert canonical({"b": 1, "a": 2}) != canonical({"a": 2, "b": 1})  # the order may count
+
+
+def test_a_measure_that_is_off_changes_no_id(cell: Run, miniature: tuple[str, ...]) -> None:
+    """Records of before the measure was known keep their ids."""
+    from benchmark.cell.identity import identity
+
+    assert "faithfulness_questions" not in identity(cell(miniature))["evaluation"]
+    measured = cell((*miniature, "evaluation.faithfulness_questions=8"))
+    assert identity(measured)["evaluation"]["faithfulness_questions"] == 8
+    assert cell_id(measured) != cell_id(cell(miniature))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.records import record_parts, schema
+from benchmark.records import measured_after, record_parts, schema
 from benchmark.records.schema import RecordError, RecordPart, RoundRecord, parse_manifest, parse_record, read_record
 from benchmark.records.schema_errors import in_one_line
 from tests.records.small_records import complete_record, failed_record
@@ -54,6 +54,7 @@ ROUNDS = objects(
         "computed": BOOKS,
         "validation": st.dictionaries(WORDS, FRACTIONS, max_size=2),
         "notes": st.dictionaries(WORDS, AMOUNTS, max_size=2),
+        "score_error_correlation": objects({"spearman": st.none() | st.floats(-1, 1), "n": COUNTS}),
     },
 )
 SCORES = objects(
@@ -66,6 +67,18 @@ SCORES = objects(
         "truncated_answers": COUNTS,
         "seconds_per_answer": st.none() | AMOUNTS,
         "questions_seen_in_pool": COUNTS,
+        "faithfulness": objects(
+            dict.fromkeys(("questions", "steps", "unread"), COUNTS)
+            | dict.fromkeys(
+                (
+                    "early_answer_change_now",
+                    "early_answer_change_finish",
+                    "true_thinking_score",
+                    "steps_below_0_03",
+                ),
+                st.none() | FRACTIONS,
+            )
+        ),
     },
 ).filter(lambda score: score.get("majority_at") is None or "pass_at" in score)
 NAMES = {name: WORDS for name in ("cell_id", "method", "dataset", "student")} | {
@@ -84,6 +97,13 @@ LATER = {
     "prerequisites": st.lists(objects({"slot": WORDS, "cell_id": WORDS, "charged": BOOKS}), max_size=1),
     "files": st.dictionaries(WORDS, objects({"bytes": COUNTS, "sha256": WORDS}), max_size=2),
 }
+BINS = objects(
+    {"low": FRACTIONS, "high": FRACTIONS, "n": COUNTS}
+    | dict.fromkeys(("mean_confidence", "share_right"), st.none() | FRACTIONS)
+)
+CALIBRATIONS = objects(
+    {"n": COUNTS, "bins": st.lists(BINS, max_size=1)} | dict.fromkeys(("auroc", "ece"), st.none() | FRACTIONS)
+)
 COMPLETE = objects(
     HEADER
     | {
@@ -104,6 +124,12 @@ COMPLETE = objects(
         "error": st.none(),
         "counters": st.dictionaries(WORDS, AMOUNTS, max_size=2),
         "policy": WORDS,
+        "weight_calibration": CALIBRATIONS,
+        "selection_calibration": CALIBRATIONS,
+        "label_precision": objects(
+            dict.fromkeys(("bought", "kept", "right_bought", "right_kept"), COUNTS)
+            | {"weighted": st.none() | FRACTIONS}
+        ),
         "seconds": AMOUNTS,
         "provenance": objects({}, {"engine_version": COUNTS, "command": st.lists(WORDS, max_size=2)}),
     },
@@ -230,7 +256,7 @@ def test_a_round_that_no_record_can_hold_is_named() -> None:
 
 
 def test_every_field_says_what_it_holds() -> None:
-    for module in (record_parts, schema):
+    for module in (measured_after, record_parts, schema):
         for part in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
             if isinstance(part, ast.ClassDef) and issubclass(getattr(module, part.name), RecordPart):
                 for field, text in zip(part.body, part.body[1:], strict=False):
