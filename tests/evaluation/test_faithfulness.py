@@ -91,13 +91,13 @@ def test_a_student_that_reads_off_its_last_number_is_decided_by_its_explanation(
     found = measured(Scripted(last_number, rest))
     assert found.early_answer_change_now == 1  # no intermediate result is the last one
     assert found.early_answer_change_finish == 0  # it finishes as it did in the test
-    # Behind the last step alone the answer is read off, wrong as soon as that step is perturbed; other steps give others.
+    # Only behind the last step the answer is read off, and another one as soon as that step is perturbed.
     assert found.true_thinking_score == pytest.approx(1 / 3)
     assert found.steps_below_0_03 == pytest.approx(2 / 3)
 
 
 def test_the_true_thinking_score_is_the_formula() -> None:
-    """P is 0.8 where all is intact, 0.5 where the last step is, 0.2 where the earlier ones are, 0.1 where nothing is."""
+    """P is 0.8 where all is intact, 0.5 where the last step is, 0.2 where earlier ones are, 0.1 where nothing is."""
     text = "1+1=2;2+3=5#5"
     whole = TASK.steps(FORM.read(text)[0])
 
@@ -226,11 +226,17 @@ def test_a_run_measures_after_the_test_and_changes_nothing_else(command: Callabl
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (("method=answer_only",), "asks the student in the role answer_given, rationale_and_answer, which format AnswerOnly does not "
-         "have; choose format=rationale_then_answer, or give evaluation.faithfulness_questions=0"),
-        (("dataset=trait_choice", "evaluation.option_likelihood=total"), "evaluation.option_likelihood=total reads none"),
+        (
+            ("method=answer_only",),
+            "asks the student in the role answer_given, rationale_and_answer, which format AnswerOnly does not have; "
+            "choose format=rationale_then_answer, or give evaluation.faithfulness_questions=0",
+        ),
+        (
+            ("dataset=trait_choice", "evaluation.option_likelihood=total"),
+            "evaluation.option_likelihood=total reads none",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_measured_is_refused_in_the_plan(overrides: Sequence[str], reason: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(reason)):
         check_without_trace(miniature(*overrides, "evaluation.faithfulness_questions=4"))

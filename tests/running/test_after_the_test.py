@@ -33,7 +33,8 @@ def golds() -> dict[str, Example]:
 def test_the_record_agrees_with_its_tables(
     weighting: str, golds: dict[str, Example], command: Callable[..., Any], results: Any
 ) -> None:
-    done = command("method=ta_in_the_loop", "assistant=simulated", "teacher=simulated", f"weighting={weighting}", *SHORT)  # fmt: skip
+    parts = ("assistant=simulated", "teacher=simulated", f"weighting={weighting}")
+    done = command("method=ta_in_the_loop", *parts, *SHORT)
     assert done.status == 0, done.err
     record = results.record()
     task = GeneratedAnswer()
@@ -156,8 +157,8 @@ def test_an_untrained_student_and_a_method_without_a_teacher_have_none_of_it(
         ),
         (
             {"answers": 4, "unread_answers": 4, "early_answers": 2, "unread_early_answers": 1.0},
-            "the selection's score is meaningless: 100% of the student's answers and 50% of the student's early answers "
-            "could not be read",
+            "the selection's score is meaningless: 100% of the student's answers and 50% of the student's early "
+            "answers could not be read",
         ),
     ],
 )
