@@ -22,7 +22,8 @@ from benchmark.types import Prediction, Question, Reply, Request
 from tests.corridor.corridor_parts import miniature
 
 FORM, TASK = RationaleThenAnswer(), GeneratedAnswer()
-TEXTS = ("1+1=2;2+3=5;5+4=9#9", "7-2=5;5+1=6;6-3=3#3", "4+4=8;8+3=11;11-1=10#10")
+TEXTS = ("1+1=2;2+3=5;5+9=14#14", "7+9=16;16-9=7;7-5=2#2", "4+4=8;8+3=11;11+8=19#19")
+"""No result before the last one becomes the last one where it moves by 1 to 3."""
 NUMBERS = re.compile("[0-9]+")
 
 
