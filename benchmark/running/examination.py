@@ -123,7 +123,8 @@ class Examination:
             found = faithfulness(student, form, task, questions, predictions, longest, advance)
         self.models.usage_since_last_call()  # taken, and not booked
         cut = student.counters - before
-        student.counters.subtract(cut)
+        student.counters.clear()
+        student.counters.update(before)
         self.state.counters.update({f"{what}/faithfulness": count for what, count in cut.items()})
         return found
 

@@ -200,8 +200,8 @@ def test_numbers_with_points_and_commas_move_as_one() -> None:
 
 # --- in a cell -------------------------------------------------------------------------------------------------------
 
-SHORT = ("dataset.pool_size=20", "dataset.validation_size=2", "dataset.test_size=6", "budget.questions=4",
-         "optimization.max_steps=2", "optimization.batch_size=2", "trainer.save_student=false")  # fmt: skip
+SHORT = ("dataset.pool_size=40", "dataset.validation_size=2", "dataset.test_size=6", "budget.questions=40",
+         "optimization.max_steps=40", "optimization.batch_size=8", "trainer.save_student=false")  # fmt: skip
 
 
 def test_a_run_measures_after_the_test_and_changes_nothing_else(command: Callable[..., Any], results: Any) -> None:

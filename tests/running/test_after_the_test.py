@@ -20,7 +20,7 @@ from benchmark.types import Annotation, Example
 from tests.corridor.corridor_parts import miniature
 
 SHORT = ("dataset.pool_size=40", "dataset.validation_size=2", "dataset.test_size=4", "budget.questions=24",
-         "optimization.max_steps=4", "optimization.batch_size=4", "student.max_new_tokens=8",
+         "optimization.max_steps=20", "optimization.batch_size=4", "student.max_new_tokens=8",
          "selection.samples=2", "trainer.save_student=false")  # fmt: skip
 
 
