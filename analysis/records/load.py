@@ -57,9 +57,8 @@ class FinishedCell:
 
     `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
     by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
-    records; `all_steps` count all rounds. `rounds` are the finished rounds, in order.
     records; `all_steps` count all rounds. `labels` and `judge` say what the bought answers and the confidence behind
-    their weights were worth; None where the record does not.
+    their weights were worth; None where the record does not. `rounds` are the finished rounds, in order.
     """
 
     names: CellNames
@@ -75,9 +74,9 @@ class FinishedCell:
     tests: tuple[TestScore, ...]
     teacher_reference: TeacherReference | None
     machine: Machine
-    rounds: tuple[RoundRecord, ...] = ()
     labels: LabelPrecision | None
     judge: Calibration | None
+    rounds: tuple[RoundRecord, ...] = ()
 
 
 @dataclass(frozen=True)
