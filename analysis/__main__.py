@@ -16,7 +16,7 @@ from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdow
 from analysis.output.status import build_status, status_json, status_text
 from analysis.output.tables import Table, build_table
 from analysis.records.load import WHAT_TO_RUN, Problem, Records, ResultsError, load_records
-from analysis.statistics.compare import NoBaselineError, comparisons
+from analysis.statistics.compare import NoBaselineError, blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of
 
 EPILOG = """\
@@ -95,6 +95,7 @@ def _curves(options: argparse.Namespace) -> Sequence[Problem]:
 
 def _compare(options: argparse.Namespace) -> Sequence[Problem]:
     records, blocks = _known_curves(options.results)
+    blocks = blocks_with(blocks, options.baseline)
     found = {block.title: comparisons(block, options.baseline) for block in blocks}
     frame = comparison_frame(blocks, found, options.baseline)
     text = frame.to_csv(index=False) if options.format == "csv" else comparison_table(found, options.baseline)

@@ -13,6 +13,7 @@ from analysis.statistics.intervals import MeanInterval
 
 MIN_PAIRS = 3
 COLUMNS = ("method", "test, points", "equal questions, points", "equal tokens, points", "pairs")
+FRAME_COLUMNS = ("dataset", "student", "teacher", "baseline", "method", "at", "mean", "low", "high", "pairs")
 NOTES = (
     "Differences to {baseline} on the same seeds, in points; ± is a 95 % paired t-interval over seeds, and * marks one "
     "that leaves out 0. Nothing is corrected for the number of comparisons.",
@@ -49,7 +50,7 @@ def comparison_frame(
         for at, interval in _kinds(each).items()
         if interval is not None
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=FRAME_COLUMNS)
 
 
 def _kinds(one: Comparison) -> dict[str, MeanInterval | None]:
@@ -57,8 +58,7 @@ def _kinds(one: Comparison) -> dict[str, MeanInterval | None]:
 
 
 def _row(one: Comparison) -> list[str]:
-    pairs = "0" if one.final is None else str(one.final.num_values)
-    return [one.method, *(_shown(interval) for interval in _kinds(one).values()), pairs]
+    return [one.method, *(_shown(interval) for interval in _kinds(one).values()), str(one.fewest_pairs)]
 
 
 def _shown(interval: MeanInterval | None) -> str:

@@ -46,12 +46,14 @@ def plot_curves(curves: Curves, path: Path) -> list[Path]:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncol=LEGEND_COLUMNS, frameon=False, fontsize="small")
     figure.tight_layout(rect=(0, (ROW_INCHES * legend_rows + 0.1) / figure.get_figheight(), 1, 1))
-    written = [path.with_suffix(suffix) for suffix in FORMATS]
+    stem = path.with_suffix("") if path.suffix in (*FORMATS, ".csv") else path  # another dot belongs to the name
+    written = [stem.with_name(f"{stem.name}{suffix}") for suffix in FORMATS]
     for target in written:
         figure.savefig(target, dpi=150)
     pyplot.close(figure)
-    curves.frame.to_csv(path.with_suffix(".csv"), index=False)
-    return [*written, path.with_suffix(".csv")]
+    points = stem.with_name(f"{stem.name}.csv")
+    curves.frame.to_csv(points, index=False)
+    return [*written, points]
 
 
 def short_names(methods: Sequence[str]) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.statistics.curves import Curves, curve_points, methods_of
+from analysis.statistics.grouping import natural_order
 from analysis.statistics.intervals import MeanInterval
 from analysis.statistics.paired import mean_gap, paired_difference
 
@@ -31,17 +32,28 @@ class Comparison:
     at_equal_tokens: MeanInterval | None
     """The same over the logarithm of the tokens charged to the teacher."""
 
+    @property
+    def fewest_pairs(self) -> int:
+        """The least number of seeds behind one of the differences."""
+        kinds = (self.final, self.at_equal_questions, self.at_equal_tokens)
+        return min(0 if interval is None else interval.num_values for interval in kinds)
 
-def comparisons(curves: Curves, baseline: str) -> list[Comparison]:
-    """One comparison per other method. Raises NoBaselineError if no method has the baseline's name."""
-    frame = curves.frame
-    methods = methods_of(curves)
-    if baseline not in methods:
+
+def blocks_with(blocks: Sequence[Curves], baseline: str) -> list[Curves]:
+    """The blocks in which the baseline was run. Raises NoBaselineError if it was run in none."""
+    found = [block for block in blocks if baseline in methods_of(block)]
+    if not found:
+        methods = sorted({method for block in blocks for method in methods_of(block)}, key=natural_order)
         near = difflib.get_close_matches(baseline, methods, 1, 0.0)
         raise NoBaselineError(
-            f"--baseline {baseline!r} is no method of {curves.title}; did you mean {near[0]!r}? There are: "
-            f"{', '.join(methods)}"
+            f"--baseline {baseline!r} is no method here; did you mean {near[0]!r}? There are: {', '.join(methods)}"
         )
+    return found
+
+
+def comparisons(curves: Curves, baseline: str) -> list[Comparison]:
+    """One comparison per other method of a block in which the baseline was run."""
+    frame, methods = curves.frame, methods_of(curves)
     by_method = {method: frame[frame["method"] == method] for method in methods}
     return [_comparison(method, by_method[method], by_method[baseline]) for method in methods if method != baseline]
 

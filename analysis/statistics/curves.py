@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -56,6 +57,8 @@ def curves_of(records: Records) -> list[Curves]:
             for score in group.scores
             for row in _rows(score.cell)
         ]
+        if not rows:  # records from before rounds were counted
+            continue
         frame = pd.DataFrame(rows)
         shared = [{"dataset": key.dataset, "student": key.student, "teacher": key.teacher}] * len(frame)
         found.append(
@@ -64,19 +67,28 @@ def curves_of(records: Records) -> list[Curves]:
     return found
 
 
+def unread_shares(notes: Mapping[str, float]) -> dict[str, float]:
+    """What a selection compared -> the share of it that could not be read, where that is more than a tenth."""
+    shares = {}
+    for what in ("answers", "early_answers"):
+        asked, unread = notes.get(what, 0.0), notes.get(f"unread_{what}", 0.0)
+        if asked > 0 and unread > (1 - READABLE) * asked:  # NaN, where a part did not count, is not above 0
+            shares[what.replace("_", " ")] = unread / asked
+    return shares
+
+
 def unread_notes(curves: Curves) -> list[str]:
     """One line per cell and round in which too few of the student's answers could be read for its selection."""
-    lines = []
-    for row in curves.frame.to_dict("records"):
-        for what in ("answers", "early_answers"):
-            asked, unread = row.get(f"note_{what}", 0), row.get(f"note_unread_{what}", 0)
-            if asked and asked == asked and unread > (1 - READABLE) * asked:  # NaN: the part did not count
-                lines.append(
-                    f"{curves.title}: the selection's score means nothing in round {row['round'] + 1} of "
-                    f"{row['method']}, seed {row['seed']}: {unread / asked:.0%} of the student's "
-                    f"{what.replace('_', ' ')} could not be read."
-                )
-    return lines
+    return [
+        f"{curves.title}: the selection's score means nothing in round {row['round'] + 1} of {row['method']}, "
+        f"seed {row['seed']}: {share:.0%} of the student's {what} could not be read."
+        for row in curves.frame.to_dict("records")
+        for what, share in unread_shares(_notes(row)).items()
+    ]
+
+
+def _notes(row: Mapping[Hashable, Any]) -> dict[str, float]:
+    return {str(name).removeprefix("note_"): value for name, value in row.items() if str(name).startswith("note_")}
 
 
 def methods_of(curves: Curves) -> list[str]:

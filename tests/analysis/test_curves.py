@@ -73,7 +73,7 @@ def test_the_difference_is_that_of_the_seeds(results: Path, capsys: pytest.Captu
 
 def test_an_unknown_baseline_names_the_nearest_method(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--results", str(results), "--baseline", "randon"]) == 2
-    assert "did you mean 'random'? There are: better, random" in capsys.readouterr().err
+    assert "is no method here; did you mean 'random'? There are: better, random" in capsys.readouterr().err
 
 
 def test_too_many_unread_answers_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,12 +84,35 @@ def test_too_many_unread_answers_are_said(tmp_path: Path, capsys: pytest.Capture
     said = [line for line in capsys.readouterr().out.splitlines() if "means nothing" in line]
     assert len(said) == 1
     assert "round 1 of m, seed 2: 11% of the student's answers could not be read" in said[0]
+    assert main(["table", "--results", str(tmp_path / "results")]) == 0
+    assert said[0] in capsys.readouterr().out
 
 
 def test_the_picture_and_its_points_are_written(results: Path, tmp_path: Path) -> None:
-    assert main(["curves", "--results", str(results), "--plot", str(tmp_path / "plots" / "fig.png")]) == 0
-    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"fig.png", "fig.pdf", "fig.csv"}
-    assert len(pd.read_csv(tmp_path / "plots" / "fig.csv")) == 18
+    for name, stem in (("fig.png", "fig"), ("active_0.5", "active_0.5")):
+        assert main(["curves", "--results", str(results), "--plot", str(tmp_path / stem / name)]) == 0
+        assert {path.name for path in (tmp_path / stem).iterdir()} == {
+            f"{stem}{end}" for end in (".png", ".pdf", ".csv")
+        }
+        assert len(pd.read_csv(tmp_path / stem / f"{stem}.csv")) == 18
+
+
+def test_records_without_counted_rounds_are_said_and_a_block_without_the_baseline_is_left_out(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = [{key: value for key, value in log.items() if key != "annotated"} for log in rounds(1, 0.0, {})]
+    write_record(tmp_path / "old", make_record("m", rounds=bare))
+    assert main(["curves", "--results", str(tmp_path / "old")]) == 2
+    assert "holds no record" in capsys.readouterr().err
+    config = {"dataset": {"name": "trait_choice"}, "format": {"name": "same"}}
+    alone = make_record("alone", seed=9, rounds=rounds(9, 0.0, {}), dataset="trait_choice", config=config)
+    write_record(results, alone)
+    assert main(["compare", "--results", str(results), "--baseline", "random"]) == 0
+    shown = capsys.readouterr().out
+    assert "trait_choice" not in shown
+    assert "Fewer than 3" not in shown
+    assert main(["compare", "--results", str(results), "--baseline", "alone", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("dataset,student,teacher,baseline,method,at,mean")
 
 
 def test_labels_in_the_picture_leave_out_what_all_share() -> None:
