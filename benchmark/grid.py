@@ -217,14 +217,19 @@ class Grid:
 
     def _take_up(self, wanted: Sequence[Overrides], mode: Mode) -> list[RefusedCell]:
         """Fills `cells` with the cells that can be done; returns the others."""
-        refused, asked = [], set(self.asked)
+        refused: list[RefusedCell] = []
+        asked, several = set(self.asked), False
         for overrides in wanted:
             cell = None
+            if several and overrides not in asked:
+                continue  # a reference of what is refused as a whole
             try:
                 config = self.compose(overrides)
                 hydra = config.hydra if "hydra" in config else HydraConfig.get()
                 if overrides in asked:  # a reference leaves out what only training reads, the experiment's settings too
+                    several = True
                     _refuse_several_sweeps(hydra, overrides)
+                    several = False
                 cell = read_cell(config, hydra)
                 if cell.mode != mode:
                     raise ConfigError(f"mode={cell.mode} in a cell of a sweep with mode={mode}: {ONE_MODE}")

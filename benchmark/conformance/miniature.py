@@ -19,7 +19,8 @@ QUESTIONS = 12
 """The budget in questions: half of the pool, so that selections and schedules have something to decide."""
 RECORDED = "svamp"
 """JSON lines with a recorded teacher, without human rationales: what a method that needs them must refuse."""
-GENERATED = ("dataset.pool_size=24", "dataset.test_size=6")
+GENERATED = ("dataset.pool_size=24", "dataset.test_size=6", "assistant=simulated")
+"""The assistant is no part of a cell whose method does not use it."""
 SMALLEST_STUDENT = (
     "student.hidden_size=16",
     "student.intermediate_size=32",

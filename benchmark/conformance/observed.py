@@ -15,6 +15,7 @@ from unittest import mock
 from benchmark.cell.cell import Cell
 from benchmark.conformance.watching import (
     Change,
+    UnmovedAssistant,
     Watch,
     WatchedDataset,
     WatchedTeacher,
@@ -29,6 +30,7 @@ from benchmark.running.isolation import isolated
 from benchmark.student.module import StudentModule
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
+from benchmark.teachers.assistants import TextAssistant
 from benchmark.teachers.panel import Panel
 from benchmark.types import Example, Span, TrainingExample
 
@@ -110,7 +112,10 @@ def _watched(cell: Cell, watch: Watch, pool: Change = unchanged, test: Change = 
     teacher: Any = next(iter(teachers.values()))
     if isinstance(cell.teacher, Panel):
         teacher = replace(cell.teacher, members=cast(Any, teachers))
-    return replace(cell, dataset=cast(Dataset, WatchedDataset(cell.dataset, watch, pool, test)), teacher=teacher)
+    used: Any = cell.used_assistant
+    assistant: Any = UnmovedAssistant(used, cell.dataset) if isinstance(used, TextAssistant) else cell.assistant
+    dataset = cast(Dataset, WatchedDataset(cell.dataset, watch, pool, test))
+    return replace(cell, dataset=dataset, teacher=teacher, assistant=assistant)
 
 
 def observe_bare(cell: Cell) -> Observed:

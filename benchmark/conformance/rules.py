@@ -29,6 +29,7 @@ from benchmark.planning.worst_case import annotation_context
 from benchmark.student.frozen import NoAssistant
 from benchmark.student.load import load_student
 from benchmark.tasks.dataset import Splits
+from benchmark.teachers.assistants import RecordedAssistant, SimulatedAssistant
 from benchmark.teachers.ledger import Budget
 
 STEPS_OF_DEATH = (1, 5)
@@ -69,6 +70,8 @@ def _lacks_assistant(cell: Cell) -> bool:
     return isinstance(cell.assistant, NoAssistant)
 
 
+DRAWING_ROLES = frozenset({"few_shot_cot", "rationalise"})
+"""Roles in which the simulated teacher of a miniature cell errs at random; in those that read it makes no mistake."""
 REASONS: Mapping[str, Reason] = {
     "gold": Reason(lambda needs, cell, splits: False, "every dataset has gold answers"),
     "gold_rationale": Reason(
@@ -96,6 +99,13 @@ REASONS: Mapping[str, Reason] = {
     "teachers": Reason(lambda needs, cell, splits: needs.teachers > len(cell.teachers), "it asks"),
     "assistant": Reason(
         lambda needs, cell, splits: cell.uses_assistant and _lacks_assistant(cell), "it needs an assistant"
+    ),
+    "assistant_verdicts": Reason(lambda needs, cell, splits: False, "it asks the assistant how probable a verdict is"),
+    "assistant_likelihoods": Reason(
+        lambda needs, cell, splits: (
+            needs.assistant_likelihoods and isinstance(cell.used_assistant, SimulatedAssistant | RecordedAssistant)
+        ),
+        "it asks the assistant how probable a text is",
     ),
     "assistant_roles": Reason(
         lambda needs, cell, splits: False, "a template that is missing is a mistake of the method"
@@ -235,7 +245,8 @@ def changes_with_the_data_seed_what_is_bought_at_random(tried: Candidate) -> Non
     """A teacher that draws from it gives other replies; then, and only then, may anything else change."""
     plain, moved = tried.cell, tried.moved("data_seed=123")
     seen, other = tried.run(), observe(moved)
-    if bool(plain.method.requires().teacher_roles) and canonical(plain.teacher) != canonical(moved.teacher):
+    asks = any(request.role in DRAWING_ROLES for request, _ in seen.watch.replies)
+    if asks and canonical(plain.teacher) != canonical(moved.teacher):
         same = "with another data_seed the teacher draws other replies, and the annotations are the same"
         _must("annotations" in other.traces.unlike(seen.traces), same)
     elif not seen.watch.random_purchases:

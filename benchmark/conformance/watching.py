@@ -5,7 +5,7 @@ A mistake in those counters cannot hide itself from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,8 @@ from unittest import mock
 from benchmark.cell.context import PartContext
 from benchmark.contract import Task
 from benchmark.tasks.dataset import Dataset, Exemplar, Splits, TestSplit
+from benchmark.teachers.assistants import TextAssistant
+from benchmark.teachers.local_model import LocalModel
 from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher
 from benchmark.types import Example, PlannedRequest, Reply, Request, Usage
 
@@ -165,6 +167,46 @@ class WatchedReplies:
         if not self.watch.state_at_opening:  # afterwards only its own accuracy is measured
             self.watch.replies += [(request, first + sample) for sample in range(len(replies))]
         return replies
+
+
+@dataclass(frozen=True)
+class UnmovedAssistant:
+    """An assistant without weights that reads the real dataset: it stands for a model, and notices no change."""
+
+    real: TextAssistant
+    dataset: Dataset
+
+    @property
+    def name(self) -> str:
+        """The real assistant's."""
+        return self.real.name
+
+    @property
+    def licence(self) -> str:
+        """The real assistant's."""
+        return self.real.licence
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The real assistant's."""
+        return self.real.max_new_tokens
+
+    @property
+    def roles(self) -> Collection[str]:
+        """The real assistant's."""
+        return self.real.roles
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """The real assistant's."""
+        return self.real.fingerprint(self.dataset)
+
+    def check_assistant(self, dataset: Dataset) -> None:
+        """As the real assistant."""
+        self.real.check_assistant(self.dataset)
+
+    def assist(self, dataset: Dataset) -> LocalModel:
+        """The real assistant's model."""
+        return self.real.assist(self.dataset)
 
 
 @contextmanager

@@ -112,9 +112,9 @@ class Examination:
     def faithfulness(self, test: Evaluation) -> Faithfulness | None:
         """How far the explanations in the test decide the answers; None with `evaluation.faithfulness_questions=0`."""
         cell, wanted = self.cell, self.cell.evaluation.faithfulness_questions
-        questions = [example.without_gold() for example in self.splits.test.open()[:wanted]]
-        if not questions:
+        if not wanted:
             return None
+        questions = [example.without_gold() for example in self.splits.test.open()[:wanted]]
         student, form, task = self.models.student, cell.method.format, cell.dataset.task
         before, longest = Counter(student.counters), cell.evaluation.max_new_tokens
         self.state.book_work()

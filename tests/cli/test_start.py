@@ -30,7 +30,8 @@ def test_help_names_groups_options_and_settings(command: Run) -> None:
         "dataset: ",
         "chain_sum",
         "method: answer_only",
-        "experiment: quickstart",
+        "experiment: active_selection_small",
+        "quickstart",
         "max_steps",
     ):
         assert part in done.out

@@ -106,7 +106,7 @@ def dataset_for(method: str) -> str:
 def golden_cell(method: str, dataset: str, *overrides: str) -> Cell:
     """The cell of a preset's golden run, with some of its settings overridden."""
     decay = f"optimization.decay={DECAYS[len(dataset) % len(DECAYS)]}"
-    cell = miniature(f"method={method}", f"dataset={dataset}", decay, *SETTINGS, *overrides)
+    cell = miniature(f"method={method}", f"dataset={dataset}", "assistant=simulated", decay, *SETTINGS, *overrides)
     return replace(cell, teacher=SIMULATED) if isinstance(cell.teacher, SimulatedTeacher) else cell
 
 

@@ -830,8 +830,8 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (
                 Edit(
                     "benchmark/evaluation/early_answers.py",
-                    'return [_GAP.sub("", shorter[0]), *shorter[1:]] if shorter else []',
-                    "return shorter",
+                    'return _GAP.sub("", text) if dropped_first else text',
+                    "return text",
                 ),
             ),
             ("tests/evaluation/test_early_answers.py::test_each_step_is_left_out_once_and_no_separator_stands_alone",),

@@ -359,7 +359,8 @@ def outcome(ran: Ran) -> dict[str, Any]:
         "stages": ran.table("stages"),
         "test": [{**row, "seconds_per_answer": None} for row in result["test"]],
         "train": {**result["train"], "seconds": None},
-        **{key: result[key] for key in ("rounds", "counters", "uses_gold", "teacher_reference")},
+        "rounds": [{**row, "score_error_correlation": None} for row in result["rounds"]],  # measured with gold
+        **{key: result[key] for key in ("counters", "uses_gold", "teacher_reference")},
     }
 
 

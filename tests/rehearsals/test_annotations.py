@@ -33,6 +33,8 @@ SMALL = ("budget.questions=4",)
 WITHOUT_TEACHER = ("human_labels", "human_rationales")
 OF_PROBABILITIES = ("contrastive_decoding",)
 """They need a model in this process; its tests buy them."""
+OF_THE_STUDENTS_TEXTS = ("stepwise_revision", "patch_and_continue", "single_call_revision")
+"""What they cost depends on what the student wrote; the tests of ELAD buy them."""
 CALLS = {
     "few_shot_cot": 1,
     "few_shot_cot_and_human_labels": 1,
@@ -46,7 +48,7 @@ CALLS = {
 
 
 def test_every_annotation_is_bought_here_or_somewhere_else() -> None:
-    assert {*CALLS, *WITHOUT_TEACHER, *OF_PROBABILITIES} == set(OPTIONS)
+    assert {*CALLS, *WITHOUT_TEACHER, *OF_PROBABILITIES, *OF_THE_STUDENTS_TEXTS} == set(OPTIONS)
 
 
 def says(request: Request, sample: int) -> str:
