@@ -274,6 +274,14 @@ def test_samples_do_not_depend_on_batch_size_order_or_company() -> None:
     ]
 
 
+def test_requests_of_different_temperatures_in_one_batch_get_what_each_gets_alone() -> None:
+    requests = [request_for(f"x{i}", temperature=temperature) for i, temperature in enumerate((1, 0, 0.3, 2.5, 0, 6))]
+    student = shared_student()
+    together = student_of(student.network, student.tokenizer, batch_size=100).generate(requests, samples=3)
+    for request, replies in zip(requests, together, strict=True):
+        assert student_of(student.network, student.tokenizer).generate([request], samples=3) == [replies]
+
+
 def test_samples_differ_from_each_other_between_roles_and_between_seeds_and_equal_asks_are_equal() -> None:
     student = shared_student()
     [samples] = student.generate([request_for("a", temperature=1.0)], samples=8)
