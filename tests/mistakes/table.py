@@ -827,13 +827,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a separator is all that is left of the first step",
-            (
-                Edit(
-                    "benchmark/evaluation/early_answers.py",
-                    'return _GAP.sub("", text) if dropped_first else text',
-                    "return text",
-                ),
-            ),
+            (Edit("benchmark/evaluation/early_answers.py", '_GAP.sub("", text) if dropped_first else text', "text"),),
             ("tests/evaluation/test_early_answers.py::test_each_step_is_left_out_once_and_no_separator_stands_alone",),
         ),
     ),
