@@ -47,7 +47,7 @@ def _table(curves: Curves) -> str:
 def _means(rows: pd.DataFrame) -> list[str]:
     interval = mean_with_t_interval([float(value) for value in rows["value"]])
     width = "" if interval.half_width is None else f" ± {100 * interval.half_width:.1f}"
-    usd = rows["usd"].astype(float).mean()
+    usd = rows["usd"].astype(float).mean(skipna=False)
     return [
         *(f"{rows[name].mean():,.0f}" for name in ("questions", "calls", "tokens")),
         "unknown" if usd != usd else f"{usd:.3f}",

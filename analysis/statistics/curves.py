@@ -47,7 +47,7 @@ def curves_of(records: Records) -> list[Curves]:
     """
     found = []
     for key, scores in blocks_of(records.complete).items():
-        groups = [group for group in group_scores(scores) if group.scores[0].cell.rounds]
+        groups = [group for group in group_scores(scores) if any(score.cell.rounds for score in group.scores)]
         if key.test_dataset != key.dataset or not groups:
             continue
         names = distinct_names([(group.method, group.settings) for group in groups])
