@@ -23,7 +23,7 @@ from methods.ranks import Disagreement, disagreement
 class KMeansDiversity:
     """The questions nearest to the centres of k-means clusters, cluster by cluster.
 
-    Clusters are those of the questions that are left. The order does not depend on how many will be bought.
+    The questions that are left are clustered anew in every round. The order does not depend on how many will be bought.
     """
 
     clusters: int = 20

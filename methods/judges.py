@@ -27,7 +27,7 @@ LEAST_DOUBT = 1e-6
 
 @dataclass(frozen=True)
 class Solution:
-    """A solution of a question, whoever wrote it."""
+    """A solution of a question, by a student or a teacher."""
 
     question: Question
     rationale: str | None

@@ -1,7 +1,7 @@
 """Uncertainty sampling: questions first on which the student's own answers disagree or look unlikely.
 
-The measures are those of Settles's survey (2009), taken over sampled answers as in Active-Prompt (Diao et al., 2023,
-arXiv 2302.12246). No gold answer is read. In a warm-up round all rank at random.
+Settles's survey (2009) has the measures; here they are taken over sampled answers, as in Active-Prompt (Diao et al.,
+2023, arXiv 2302.12246). No gold answer is read. In a warm-up round all rank at random.
 """
 
 from __future__ import annotations

@@ -25,14 +25,10 @@ NOTES = (
 def comparison_table(found: Mapping[str, Sequence[Comparison]], baseline: str) -> str:
     """Markdown: one table per block (title -> comparisons), then notes."""
     parts = [f"**{title}**\n\n{markdown_table(COLUMNS, [_row(c) for c in rows])}" for title, rows in found.items()]
-    pairs = [c.final.num_values for rows in found.values() for c in rows if c.final is not None]
-    few = (
-        [f"Fewer than {MIN_PAIRS} pairs are too few to tell methods apart."]
-        if min(pairs, default=9) < MIN_PAIRS
-        else []
-    )
-    notes = "\n".join(f"- {note}" for note in (*(note.format(baseline=baseline) for note in NOTES), *few))
-    return "\n\n".join([*parts, notes]) + "\n"
+    notes = [note.format(baseline=baseline) for note in NOTES]
+    if any(each.fewest_pairs < MIN_PAIRS for rows in found.values() for each in rows):
+        notes.append(f"Fewer than {MIN_PAIRS} pairs are too few to tell methods apart.")
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
 
 def comparison_frame(

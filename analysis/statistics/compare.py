@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.statistics.curves import Curves, curve_points, methods_of
 from analysis.statistics.grouping import natural_order
-from analysis.statistics.intervals import MeanInterval
+from analysis.statistics.intervals import MeanInterval, mean_with_t_interval
 from analysis.statistics.paired import mean_gap, paired_difference
 
 
@@ -85,9 +85,9 @@ def _over(
 ) -> MeanInterval | None:
     """The mean gap between the curves of shared seeds; None where one has fewer than two points."""
     gaps = {
-        seed: mean_gap(ours[seed], theirs[seed])
+        seed: gap
         for seed in ours.keys() & theirs.keys()
-        if min(len(ours[seed]), len(theirs[seed])) > 1
+        if min(len(ours[seed]), len(theirs[seed])) > 1 and (gap := mean_gap(ours[seed], theirs[seed])) is not None
     }
-    known = {seed: gap for seed, gap in gaps.items() if gap is not None}
-    return paired_difference(known, dict.fromkeys(known, 0.0))
+    known = [gaps[seed] for seed in sorted(gaps)]
+    return mean_with_t_interval(known) if known else None

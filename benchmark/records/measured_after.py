@@ -38,7 +38,7 @@ class ScoreErrorCorrelation(RecordPart):
 class LabelPrecision(RecordPart):
     """How many of the answers that the cell bought are right, before and after the weighting.
 
-    They are those of rationales and labels that do not come from people and have a readable answer.
+    Rationales and labels count if they have a readable answer and people did not write them.
     """
 
     bought: int

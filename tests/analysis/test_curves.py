@@ -119,3 +119,14 @@ def test_labels_in_the_picture_leave_out_what_all_share() -> None:
     assert short_names(["a+x=1", "a+x=1+s=2", "a+x=1+s=3"]) == ("a+x=1", ["nothing else", "s=2", "s=3"])
     assert short_names(["a", "b"]) == ("", ["a", "b"])
     assert short_names(["a+x=1"]) == ("", ["a+x=1"])
+
+
+def test_too_few_pairs_of_curves_are_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three seeds were tested, and only one has more than one point to compare."""
+    for method in ("random", "better"):
+        for seed in (1, 2, 3):
+            of_seed = rounds(seed, 0.0, {})[: 3 if seed == 1 else 1]
+            config = {"format": {"name": "same"}}
+            write_record(tmp_path / "results", make_record(method, 0.5, seed, rounds=of_seed, config=config))
+    assert main(["compare", "--results", str(tmp_path / "results"), "--baseline", "random"]) == 0
+    assert "Fewer than 3 pairs" in capsys.readouterr().out
