@@ -17,7 +17,7 @@ OF_REVISIONS = ("flawed %", "steps kept %", "first flaw")
 def curve_table(curves: Sequence[Curves]) -> str:
     """Markdown: one table per block, then notes."""
     parts = [f"**{each.title}**\n\n{_table(each)}" for each in curves]
-    notes = [note for each in curves for note in unread_notes(each)]
+    notes = [note for each in curves for note in unread_notes(each.title, each.cells)]
     explained = (
         "Costs are charged from the cell's start on; ± is a 95 % t-interval over seeds. Validation, not test.",
         *(["`first flaw`: how many steps stand before it, where there is one."] if _revises(curves) else []),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from analysis.output.machine_texts import Compared, mixing_note
 from analysis.records.load import UNTRAINED_METHOD
 from analysis.records.settings import Settings, distinguishing_keys, varying_keys
-from analysis.statistics.curves import unread_shares
+from analysis.statistics.curves import unread_notes
 from analysis.statistics.grouping import BlockKey, Group, Score
 from analysis.statistics.references import TeacherGroup
 from benchmark.records.schema import TextOverlap
@@ -82,7 +82,7 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
     for block in blocks:
         yield from _truncation_notes(block)
     for block in blocks:
-        yield from _unread_notes(block)
+        yield from unread_notes(title_of(block.key), [score.cell for score in _scores([block])])
     for block in blocks:
         yield from _reference_notes(block)
 
@@ -122,18 +122,6 @@ def _truncation_notes(block: BlockParts) -> Iterator[str]:
                 f"{title_of(block.key)}: {share:.0%} of the answers of {group.method} were {what}; "
                 "raise student.max_new_tokens or evaluation.max_new_tokens."
             )
-
-
-def _unread_notes(block: BlockParts) -> Iterator[str]:
-    """Rounds in which the selection compared answers of which too many could not be read."""
-    for score in _scores([block]):
-        names = score.cell.names
-        for number, log in enumerate(score.cell.rounds, 1):
-            for what, share in unread_shares(log.notes).items():
-                yield (
-                    f"{title_of(block.key)}: the selection's score means nothing in round {number} of {names.method}, "
-                    f"seed {names.seed}: {share:.0%} of the student's {what} could not be read."
-                )
 
 
 def _seed_notes(block: BlockParts) -> Iterator[str]:

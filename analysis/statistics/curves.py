@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from analysis.records.load import FinishedCell, Records
 from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
-from benchmark.records.schema import NOTHING, RoundRecord
-
-READABLE = 0.9
-"""Below this share of readable answers, the score of a selection that compares them means nothing."""
+from benchmark.records.schema import NOTHING, RoundRecord, unread_shares
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,8 @@ class Curves:
     """The metric, measured on the validation split."""
     frame: pd.DataFrame
     """One row per cell and round; see `curves_of`."""
+    cells: tuple[FinishedCell, ...]
+    """The cells."""
 
     @property
     def title(self) -> str:
@@ -61,34 +59,21 @@ def curves_of(records: Records) -> list[Curves]:
             continue
         frame = pd.DataFrame(rows)
         shared = [{"dataset": key.dataset, "student": key.student, "teacher": key.teacher}] * len(frame)
-        found.append(
-            Curves(key.dataset, key.student, key.teacher, key.metric, pd.concat([pd.DataFrame(shared), frame], axis=1))
-        )
+        frame = pd.concat([pd.DataFrame(shared), frame], axis=1)
+        cells = tuple(score.cell for group in groups for score in group.scores)
+        found.append(Curves(key.dataset, key.student, key.teacher, key.metric, frame, cells))
     return found
 
 
-def unread_shares(notes: Mapping[str, float]) -> dict[str, float]:
-    """What a selection compared -> the share of it that could not be read, where that is more than a tenth."""
-    shares = {}
-    for what in ("answers", "early_answers"):
-        asked, unread = notes.get(what, 0.0), notes.get(f"unread_{what}", 0.0)
-        if asked > 0 and unread > (1 - READABLE) * asked:  # NaN, where a part did not count, is not above 0
-            shares[what.replace("_", " ")] = unread / asked
-    return shares
-
-
-def unread_notes(curves: Curves) -> list[str]:
+def unread_notes(title: str, cells: Iterable[FinishedCell]) -> list[str]:
     """One line per cell and round in which too few of the student's answers could be read for its selection."""
     return [
-        f"{curves.title}: the selection's score means nothing in round {row['round'] + 1} of {row['method']}, "
-        f"seed {row['seed']}: {share:.0%} of the student's {what} could not be read."
-        for row in curves.frame.to_dict("records")
-        for what, share in unread_shares(_notes(row)).items()
+        f"{title}: the selection's score means nothing in round {number} of {cell.names.method}, "
+        f"seed {cell.names.seed}: {share:.0%} of the student's {what} could not be read."
+        for cell in cells
+        for number, log in enumerate(cell.rounds, 1)
+        for what, share in unread_shares(log.notes).items()
     ]
-
-
-def _notes(row: Mapping[Hashable, Any]) -> dict[str, float]:
-    return {str(name).removeprefix("note_"): value for name, value in row.items() if str(name).startswith("note_")}
 
 
 def methods_of(curves: Curves) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -57,6 +58,23 @@ class Prerequisite(RecordPart):
     """The id of the cell that made it."""
     charged: dict[str, LedgerEntry]
     """What that cell was charged in all, by source."""
+
+
+MOST_UNREAD = 0.1
+"""The largest share of the student's answers that a selection may lack before its score means nothing."""
+
+
+def unread_shares(notes: Mapping[str, float]) -> dict[str, float]:
+    """What a selection compared (`answers`, `early answers`) -> the share that could not be read, if above the most.
+
+    `notes` are a round's, with the counts `answers` and `unread_answers`, `early_answers` and `unread_early_answers`.
+    """
+    shares = {
+        what.replace("_", " "): notes.get(f"unread_{what}", 0) / notes[what]
+        for what in ("answers", "early_answers")
+        if notes.get(what)
+    }
+    return {what: share for what, share in shares.items() if share > MOST_UNREAD}
 
 
 class RoundRecord(RecordPart):

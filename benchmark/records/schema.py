@@ -38,6 +38,7 @@ from benchmark.records.record_parts import (
     TestScore,
     TextOverlap,
     TrainingRecord,
+    unread_shares,
 )
 from benchmark.records.record_values import Number, RecordPart, Rows
 from benchmark.records.schema_errors import explained, refused
@@ -76,6 +77,7 @@ __all__ = [
     "parse_record",
     "read_json_object",
     "read_record",
+    "unread_shares",
 ]
 
 STATES = ("complete", "failed")

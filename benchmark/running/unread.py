@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.contract import Format, Task
+from benchmark.records.schema import unread_shares
 from benchmark.teachers.replies import is_trace_alone, own_words
 from benchmark.types import Annotation, Exchange, Reply
 
 LONGEST_QUOTE = 200
-MOST_UNREAD = 0.1
-"""The largest share of the student's answers that a selection may lack before the run warns."""
 
 
 def why_nothing_is_learnt(form: Format, annotations: Sequence[Annotation], task: Task) -> str:
@@ -29,17 +28,8 @@ def why_nothing_is_learnt(form: Format, annotations: Sequence[Annotation], task:
 
 
 def unread_warning(notes: Mapping[str, float]) -> str | None:
-    """A line about a selection that could not read the student; None while 10 % or less is unread.
-
-    `notes` are the counts that the selection left with `Context.note`: `answers` and `unread_answers`, `early_answers`
-    and `unread_early_answers`.
-    """
-    shares = {
-        what.replace("_", " "): notes.get(f"unread_{what}", 0) / notes[what]
-        for what in ("answers", "early_answers")
-        if notes.get(what)
-    }
-    unread = [f"{share:.0%} of the student's {what}" for what, share in shares.items() if share > MOST_UNREAD]
+    """A line about a selection that could not read the student, from the notes of its round; None if it could."""
+    unread = [f"{share:.0%} of the student's {what}" for what, share in unread_shares(notes).items()]
     return f"the selection's score is meaningless: {' and '.join(unread)} could not be read" if unread else None
 
 
