@@ -17,6 +17,13 @@ Disagreement = Literal["entropy", "one_minus_max", "unique_share", "one_minus_ma
 """How far several answers to one question differ; see `disagreement`."""
 
 
+def refuse_unknown(**choices: tuple[object, object]) -> None:
+    """Raises ValueError for the first setting whose value is not in its `Literal`: name=(value, Literal)."""
+    for name, (value, known) in choices.items():
+        if value not in get_args(known):
+            raise ValueError(f"{name}={value!r} must be one of {', '.join(get_args(known))}")
+
+
 def rank01(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """[n] ranks of the values, scaled to [0, 1]; ties get their mean rank. One value alone has rank 0."""
     ranks: np.ndarray = (rankdata(values) - 1) / max(1, len(values) - 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from benchmark.contract import Context, Requirements
 from benchmark.types import Annotation, Pick, Question, Weight
 from methods.answers import Sampled, refuse_too_few_samples, sampled
 from methods.judges import Judge, PTrue, Solution
-from methods.ranks import Disagreement, best_first, disagreement, rank01
+from methods.ranks import Disagreement, best_first, disagreement, rank01, refuse_unknown
 
 Direction = Literal["uncertain", "certain"]
 StudentTarget = Literal["usual", "mean"]
@@ -55,11 +55,11 @@ class StudentDoubt:
         refuse_too_few_samples(self.samples, self.temperature)
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} is no weight between 0 and 1")
-        for name, known in (
-            ("internal", Disagreement), ("student_target", StudentTarget), ("direction", Direction),
-        ):  # fmt: skip
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(get_args(known))}")
+        refuse_unknown(
+            internal=(self.internal, Disagreement),
+            student_target=(self.student_target, StudentTarget),
+            direction=(self.direction, Direction),
+        )
 
     def requires(self) -> Requirements:
         """What the judge requires."""

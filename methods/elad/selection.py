@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
@@ -24,7 +24,7 @@ from benchmark.evaluation.early_answers import (
 )
 from benchmark.types import Pick, Question
 from methods.answers import sampled
-from methods.ranks import Disagreement, best_first, disagreement, rank01
+from methods.ranks import Disagreement, best_first, disagreement, rank01, refuse_unknown
 
 EXPLAIN = "rationale_and_answer"
 Reading = Literal["prefix", "removal"]
@@ -36,12 +36,6 @@ _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "sum": lambda moves: float(sum(moves)),
     "max": lambda moves: max(moves, default=0.0),
 }
-
-
-def _refuse_unknown(**choices: tuple[str, object]) -> None:
-    for name, (value, known) in choices.items():
-        if value not in get_args(known):
-            raise ValueError(f"{name}={value!r} must be one of {', '.join(get_args(known))}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class StepUncertainty:
     """`sampled`: the mean over all sampled explanations. `greedy`: one greedy explanation alone."""
 
     def __post_init__(self) -> None:
-        _refuse_unknown(
+        refuse_unknown(
             reading=(self.reading, Reading),
             way=(self.way, Way),
             reduce=(self.reduce, Reduction),
@@ -143,7 +137,7 @@ class ExplanationUncertainty:
     """The weight of the first term, in [0, 1]; at 1 and 0 only one term counts, and at 0 no early answer is asked."""
 
     def __post_init__(self) -> None:
-        _refuse_unknown(inter=(self.inter, Disagreement), combine=(self.combine, Combination))
+        refuse_unknown(inter=(self.inter, Disagreement), combine=(self.combine, Combination))
         if self.explanations < 2:
             raise ValueError(f"explanations={self.explanations} cannot differ from each other; take at least 2")
         if not 0 <= self.alpha <= 1:

@@ -74,6 +74,14 @@ class SmallContext:
         return Example(question.id, question.text, self.golds(question))
 
 
+@dataclass
+class Asked:
+    """As much of a context as a judge uses."""
+
+    assistant: Any
+    task: Any = field(default_factory=GeneratedAnswer)
+
+
 def ranked(selection: Any, context: SmallContext, pool: Sequence[Question] = POOL) -> list[Any]:
     return list(selection.rank(pool, cast(Context, context)))
 

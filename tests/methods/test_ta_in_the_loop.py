@@ -25,6 +25,7 @@ from methods.judges import PTrue, Solution
 from methods.ta_in_the_loop import KeepTrusted, StudentDoubt
 from tests.cases import cases
 from tests.corridor.corridor_parts import Watched
+from tests.methods.selection_context import Asked
 from tests.rehearsals.scripted import (
     Fate,
     HeardAnnotator,
@@ -320,14 +321,6 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     cell = miniature(*FULL, *pretrained(tmp_path), teacher=Cast().teacher, weighting=KeepTrusted())
     with pytest.raises(ConfigError, match=r"assistant.path=.* has no config.json"):
         check(cell)
-
-
-@dataclass
-class Asked:
-    """As much of a context as a judge uses."""
-
-    assistant: Any
-    task: GeneratedAnswer = field(default_factory=GeneratedAnswer)
 
 
 def test_a_model_in_a_folder_judges(tmp_path: Path, assistant_folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from benchmark.types import Example, Request, Span, TrainingExample
 from methods.judges import PTrue, Solution
 from methods.ta_in_the_loop import KeepTrusted, StudentDoubt
 from tests.corridor.corridor_parts import miniature, run
+from tests.methods.selection_context import Asked
 from tests.rehearsals.mentor import SoftLabels, WithMentor
 from tests.rehearsals.scripted import assert_same
 from tests.teachers.test_simulated import chain_sums, within
@@ -43,14 +44,6 @@ def explain(row: Example, given: str = "", temperature: float = 0.0) -> Request:
 
 def solution(row: Example, answer: str) -> Solution:
     return Solution(row.without_gold(), row.rationale, answer)
-
-
-@dataclass
-class Asked:
-    """As much of a context as a judge uses."""
-
-    assistant: Any
-    task: Any = TASK
 
 
 def trust_in(solutions: Sequence[Solution], model: Any) -> list[float]:
