@@ -18,9 +18,11 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, logsumexp
 
 from benchmark.contract import Context, Requirements
-from benchmark.types import Annotation, Question, Span, TrainingExample
+from benchmark.types import Annotation, Question, Request, Span, TrainingExample
 from methods.answers import sampled
 
+VERDICT = "verdict"
+"""The role of prompts that ask for a verdict."""
 LEAST_DOUBT = 1e-6
 """Confidences are cut this far from 0 and 1 before their log-odds are taken."""
 
@@ -88,14 +90,13 @@ class PTrue:
         return [order, order[::-1]] if self.both_orders else [order]
 
     def _one_order(self, solutions: Sequence[Solution], context: Context, first: str, second: str) -> list[float]:
-        verdicts = [
-            TrainingExample("verdict", "verdict", self._prompt(solution, context, first, second), (Span(word),))
-            for solution in solutions
-            for word in (*self.right, *self.wrong)
+        words = (*self.right, *self.wrong)
+        asked = [
+            Request(VERDICT, self._prompt(one, context, first, second), one.question.id, continuations=words)
+            for one in solutions
         ]
-        scores = [sum(of_tokens[:-1]) for of_tokens in context.assistant.target_log_probabilities(verdicts)]
-        table = np.array(scores).reshape(len(solutions), len(self.right) + len(self.wrong))
-        right, wrong = np.split(table, [len(self.right)], axis=1)
+        scores = [reply.continuation_log_probabilities for [reply] in context.assistant.generate(asked)]
+        right, wrong = np.split(np.array(scores).reshape(-1, len(words)), [len(self.right)], axis=1)
         found: list[float] = expit(logsumexp(right, axis=1) - logsumexp(wrong, axis=1)).tolist()
         return found
 

@@ -75,8 +75,8 @@ class TextAssistant(Protocol):
 class SimulatedAssistant(SimulatedTeacher):
     """A simulated teacher in the place of the assistant: it also answers a format's prompts, and weighs verdicts.
 
-    Asked for the log-probabilities of verdicts such as `True` and `False`, it reads the question and the solution in
-    the prompt. Its probability that the solution is right is drawn from a beta distribution, whose mean follows from
+    Asked how likely its reply begins with verdicts such as `True` and `False`, it reads the question and the solution
+    in the prompt. Its probability that the solution is right is drawn from a beta distribution, whose mean follows from
     the rates of `verify`, and is reported with `overconfidence`.
 
     With `judge_auroc`, the log-odds of right and of wrong solutions are drawn from two normal distributions instead, so
@@ -171,6 +171,9 @@ class _SimulatedModel(_Counted):
         return replies
 
     def _one(self, request: Request, sample: int, key: str) -> Reply:
+        if request.continuations:
+            scores = tuple(self._log_probability(request.prompt, word) for word in request.continuations)
+            return with_estimated_tokens(request, Reply("", continuation_log_probabilities=scores))
         refuse_without_probabilities(self.source.name, request)
         sampled = request.temperature > 0
         seed = stream_seed("simulated_assistant", self.source.seed, key if sampled else "")  # not the teacher's errors
@@ -186,18 +189,22 @@ class _SimulatedModel(_Counted):
         return _capped(reply, request, self.source.max_new_tokens)
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
-        self.usage += Usage(len(examples), sum(estimated_tokens(one.prompt + one.target_text) for one in examples))
-        with gold_opened():
-            return [(self._log_probability(example), 0.0) for example in examples]  # EOS last, which is certain
+        if not examples:
+            return []
+        raise ConfigError(
+            f"a part asks assistant={self.source.name} for the log-probabilities of a text, such as "
+            f"{examples[0].target_text[:40]!r}; it weighs verdicts only: choose assistant=pretrained "
+            "assistant.path=FOLDER"
+        )
 
-    def _log_probability(self, example: TrainingExample) -> float:
-        word = example.target_text.strip().strip(".").lower()
+    def _log_probability(self, prompt: str, verdict: str) -> float:
+        word = verdict.strip().strip(".").lower()
         if word not in (*YES_WORDS, *NO_WORDS):
             raise ConfigError(
                 f"assistant={self.source.name} gives probabilities to verdicts only, such as True and False, not to "
-                f"{example.target_text[:40]!r}; choose assistant=pretrained assistant.path=FOLDER"
+                f"{verdict[:40]!r}; choose assistant=pretrained assistant.path=FOLDER"
             )
-        right = self._probability_of_right(example.prompt)
+        right = self._probability_of_right(prompt)
         return math.log(max(LEAST_PROBABILITY, right if word in YES_WORDS else 1 - right))
 
     def _probability_of_right(self, prompt: str) -> float:
@@ -230,6 +237,8 @@ class _RecordedModel(_Counted):
         return replies
 
     def _replies(self, request: Request, samples: int) -> list[Reply]:
+        if request.continuations:
+            raise self._without_probabilities()
         if request.prefix:
             raise ConfigError(
                 f"assistant={self.source.name} is a recording, which cannot go on from a begun reply, as the "
@@ -247,7 +256,10 @@ class _RecordedModel(_Counted):
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         if not examples:
             return []
-        raise ConfigError(
+        raise self._without_probabilities()
+
+    def _without_probabilities(self) -> ConfigError:
+        return ConfigError(
             f"a part asks assistant={self.source.name} for log-probabilities, which a recording does not hold; choose "
             "assistant=simulated or assistant=pretrained assistant.path=FOLDER"
         )

@@ -39,11 +39,19 @@ class Model:
 
     says: Callable[[Request, int], str] = lambda request, sample: "1+1=2#2"
     believes: Callable[[TrainingExample], tuple[float, ...]] = lambda example: (-1.0, 0.0)
+    finds: Callable[[str, str], float] = lambda prompt, verdict: -1.0
     asked: Counter[Any] = field(default_factory=Counter)
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         self.asked.update(requests)
-        return [[Reply(self.says(request, sample)) for sample in range(samples)] for request in requests]
+        return [[self._reply(request, sample) for sample in range(samples)] for request in requests]
+
+    def _reply(self, request: Request, sample: int) -> Reply:
+        if not request.continuations:
+            return Reply(self.says(request, sample))
+        return Reply(
+            "", continuation_log_probabilities=tuple(self.finds(request.prompt, w) for w in request.continuations)
+        )
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         return [self.believes(example) for example in examples]
@@ -94,17 +102,16 @@ def bought(solution: Solution, answer: str) -> Annotation:
 def test_words_of_one_verdict_add_up_and_other_words_do_not_count() -> None:
     """T5 of the page: logits ln 3 and 0, whatever a third word has."""
     chances = {"True": 0.2, "Yes": 0.1, "False": 0.1}
-    model = Model(believes=lambda example: (math.log(chances[example.target_text]), -7.0))
+    model = Model(finds=lambda prompt, verdict: math.log(chances[verdict]))
     [found] = PTrue(right=("True", "Yes")).confidences(solutions(1), room(assistant=model))
     assert found == pytest.approx(0.75)
 
 
 def test_two_orders_take_out_a_preference_for_the_first_verdict() -> None:
-    def prefers_the_first(example: TrainingExample) -> tuple[float, ...]:
-        first = example.prompt.rpartition("right? ")[2].startswith(example.target_text)
-        return (math.log(0.9 if first else 0.1), 0.0)
+    def prefers_the_first(prompt: str, verdict: str) -> float:
+        return math.log(0.9 if prompt.rpartition("right? ")[2].startswith(verdict) else 0.1)
 
-    context = room(assistant=Model(believes=prefers_the_first))
+    context = room(assistant=Model(finds=prefers_the_first))
     assert PTrue().confidences(solutions(1), context) == [pytest.approx(0.9)]
     assert PTrue(both_orders=True).confidences(solutions(1), context) == [pytest.approx(0.5)]
 
@@ -285,7 +292,7 @@ def shaky_about_odd(request: Request, sample: int) -> str:
 def test_what_the_student_is_shaky_about_comes_first_or_last(direction: Any) -> None:
     """T8 of the page."""
     pool = [Question(f"q-{i}", f"{i}+1") for i in range(60)]
-    context = room(student=Model(shaky_about_odd), assistant=Model(believes=lambda example: (-1.0, 0.0)))
+    context = room(student=Model(shaky_about_odd), assistant=Model())
     picks = StudentDoubt(direction=direction).rank(pool, context)
     odd = [number(pick.question.id) % 2 for pick in picks[:30]]
     assert np.mean(odd) == (1.0 if direction == "uncertain" else 0.0)
@@ -296,11 +303,11 @@ def test_equal_disagreement_goes_by_the_lower_confidence() -> None:
     pool = [Question(f"q-{i}", f"{i}+1") for i in range(20)]
     trust = {f"{i}+1": 0.1 + 0.04 * i for i in range(20)}
 
-    def believes(example: TrainingExample) -> tuple[float, ...]:
-        p = trust[example.prompt.partition("\n")[0]]
-        return (math.log(p if example.target_text == "True" else 1 - p), 0.0)
+    def finds(prompt: str, verdict: str) -> float:
+        p = trust[prompt.partition("\n")[0]]
+        return math.log(p if verdict == "True" else 1 - p)
 
-    picks = StudentDoubt(alpha=1.0).rank(pool, room(assistant=Model(believes=believes)))
+    picks = StudentDoubt(alpha=1.0).rank(pool, room(assistant=Model(finds=finds)))
     assert [number(pick.question.id) for pick in picks] == list(range(20))
     assert logit(picks[0].evidence["confidence"]) == pytest.approx(logit(0.1))
 
@@ -309,11 +316,11 @@ def test_all_samples_can_be_judged() -> None:
     pool = [Question("q-1", "1+1")]
     says = Model(lambda request, sample: f"so#{2 if sample < 4 else 3}")
 
-    def believes(example: TrainingExample) -> tuple[float, ...]:
-        right = 0.9 if "Answer: 2" in example.prompt else 0.1
-        return (math.log(right if example.target_text == "True" else 1 - right), 0.0)
+    def finds(prompt: str, verdict: str) -> float:
+        right = 0.9 if "Answer: 2" in prompt else 0.1
+        return math.log(right if verdict == "True" else 1 - right)
 
-    model = Model(believes=believes)
+    model = Model(finds=finds)
     [usual] = StudentDoubt().rank(pool, room(student=says, assistant=model))
     [mean] = StudentDoubt(student_target="mean").rank(pool, room(student=says, assistant=model))
     assert usual.evidence["confidence"] == pytest.approx(0.9)

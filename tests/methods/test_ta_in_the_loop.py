@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,12 @@ from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
 from benchmark.running.cell_models import load_models
 from benchmark.student.source import TinyStudent
-from benchmark.tasks.generated_answer import GeneratedAnswer
-from benchmark.types import Question, Request, Round, RoundLog, TrainingExample
+from benchmark.types import Question, Request, Round, RoundLog
 from methods.judges import PTrue, Solution
 from methods.ta_in_the_loop import KeepTrusted, StudentDoubt
 from tests.cases import cases
 from tests.corridor.corridor_parts import Watched
-from tests.methods.selection_context import Asked
+from tests.methods.selection_context import Asked, CountingStudent
 from tests.rehearsals.scripted import (
     Fate,
     HeardAnnotator,
@@ -70,11 +68,11 @@ def student_says(request: Request, sample: int) -> str:
     return f"{';'.join(true_steps(request.prompt))}#{answer}"
 
 
-def assistant_believes(verdict: TrainingExample) -> float:
+def assistant_believes(prompt: str, verdict: str) -> float:
     """Four to one in favour of what is right, and one to four against what is not."""
-    [shown, *_] = verdict.prompt.splitlines()
-    right = f"Answer: {true_answer(shown)}\n" in verdict.prompt
-    return math.log(0.8 if right == (verdict.target_text == "True") else 0.2)
+    [shown, *_] = prompt.splitlines()
+    right = f"Answer: {true_answer(shown)}\n" in prompt
+    return math.log(0.8 if right == (verdict == "True") else 0.2)
 
 
 @dataclass
@@ -170,11 +168,11 @@ def test_the_work_of_student_and_assistant_is_booked_by_what_it_was_for(ta: tupl
     _, ran = ta
     first, second = (row["computed"] for row in ran.result["rounds"])
     left = POOL - 10
-    assert {name: usage["calls"] for name, usage in first.items()} == {"assistant/weighting": 2 * 10}
+    assert {name: usage["calls"] for name, usage in first.items()} == {"assistant/weighting": 10}
     assert {name: usage["calls"] for name, usage in second.items()} == {
         "student/selection": left * SAMPLES,
-        "assistant/selection": left * 2,
-        "assistant/weighting": 2 * BUDGET,
+        "assistant/selection": left,
+        "assistant/weighting": BUDGET,
     }
     assert all(usage["prompt_tokens"] >= 5 * usage["calls"] for usage in second.values())  # five: the shortest question
     assert second["student/selection"]["completion_tokens"] > 0
@@ -246,9 +244,9 @@ def test_student_and_teacher_are_judged_by_the_same_words(tmp_path: Path) -> Non
     """Where both write the same solution, the assistant reads the same prompt."""
     prompts: list[str] = []
 
-    def believes(verdict: TrainingExample) -> float:
-        prompts.append(verdict.prompt)
-        return assistant_believes(verdict)
+    def believes(prompt: str, verdict: str) -> float:
+        prompts.append(prompt)
+        return assistant_believes(prompt, verdict)
 
     cast_ = Cast(overrides=SMALL)
     cast_.assistant.believes = believes
@@ -261,34 +259,19 @@ def test_student_and_teacher_are_judged_by_the_same_words(tmp_path: Path) -> Non
         assert prompts.count(shared) == 4  # two words for the student's, two for the teacher's
 
 
-class Verdicts:
-    """An assistant with these log-probabilities, and the task of a context."""
-
-    task = GeneratedAnswer()
-
-    def __init__(self, scores: Sequence[tuple[float, ...]]) -> None:
-        self.scores = scores
-        self.asked: list[TrainingExample] = []
-
-    @property
-    def assistant(self) -> Verdicts:
-        return self
-
-    def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
-        self.asked += examples
-        return list(self.scores)
-
-
 def solutions_of(*pairs: tuple[str, str]) -> list[Solution]:
     return [Solution(Question(f"q-{shown}", shown), None, answer) for shown, answer in pairs]
 
 
-def test_the_confidence_is_the_share_of_one_word_and_its_end_does_not_count() -> None:
-    context = Verdicts([(math.log(0.3), -50.0), (math.log(0.1), 0.0), (-900.0, 0.0), (-5.0, -1.0, 0.0)])
-    confidences = PTrue().confidences(solutions_of(("1+1", "2"), ("1+2", "9")), cast(Context, context))
+def test_the_confidence_is_the_share_of_one_word_and_a_prompt_is_read_once() -> None:
+    scores = {"1+1": {"True": math.log(0.3), "False": math.log(0.1)}, "1+2": {"True": -900.0, "False": -6.0}}
+    student = CountingStudent(lambda request, sample: "", lambda request, word: scores[request.prompt[:3]][word])
+    confidences = PTrue().confidences(solutions_of(("1+1", "2"), ("1+2", "9")), cast(Context, Asked(student)))
     assert confidences == [pytest.approx(0.75), 0.0]
-    assert [example.target_text for example in context.asked] == ["True", "False"] * 2
-    assert [example.prompt.partition("\n")[0] for example in context.asked] == ["1+1", "1+1", "1+2", "1+2"]
+    assert [(request.prompt[:3], request.continuations) for request, _ in student.asked] == [
+        ("1+1", ("True", "False")),
+        ("1+2", ("True", "False")),
+    ]
 
 
 def test_evidence_survives_json(ta: tuple[Cast, Ran]) -> None:
@@ -333,8 +316,8 @@ def test_a_model_in_a_folder_judges(tmp_path: Path, assistant_folder: Path) -> N
     assert len(set(trust)) > 3
     assert all(0 < value < 1 for value in trust)
     computed = ran.result["rounds"][-1]["computed"]
-    assert computed["assistant/selection"]["calls"] == 2 * 11
-    assert computed["assistant/weighting"]["calls"] == 2 * 6
+    assert computed["assistant/selection"]["calls"] == 11
+    assert computed["assistant/weighting"]["calls"] == 6
     # It is the folder's own model that judged, unchanged, and on a prompt that it could read whole.
     judge = load_models(cell).assistant
     assert judge is not None

@@ -130,13 +130,13 @@ class Heard:
 
 @dataclass
 class Script:
-    """What a local model says about questions of the pool, and which log-probability it gives to a target.
+    """What a local model says about questions of the pool, and which log-probability it gives to a continuation.
 
     Where it is silent, and at validation and test, the network speaks.
     """
 
     says: Says | None = None
-    believes: Callable[[TrainingExample], float] | None = None
+    believes: Callable[[str, str], float] | None = None
     fate: Fate = field(default_factory=Fate)
     heard: list[Heard] = field(default_factory=list)
 
@@ -163,6 +163,8 @@ class ScriptedModel(Student):
         if not all(is_of_pool(request.question_id) for request in requests):
             return super().generate(requests, samples, key, advance)
         self.script.heard.append(Heard(fingerprint(self), tuple(requests), samples))
+        if self.script.believes is not None and all(request.continuations for request in requests):
+            return [[self._scored(request, self.script.believes)] for request in requests]
         if self.script.says is None:
             return super().generate(requests, samples, key, advance)
         replies = [
@@ -173,10 +175,12 @@ class ScriptedModel(Student):
 
     def target_log_probabilities(self, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
         self.script.fate.meet("score", tuple(examples))
-        if self.script.believes is None:
-            return super().target_log_probabilities(examples)
-        self.usage += Usage(calls=len(examples), prompt_tokens=sum(len(example.prompt) for example in examples))
-        return [(self.script.believes(example), 0.0) for example in examples]  # EOS last, as ever
+        return super().target_log_probabilities(examples)
+
+    def _scored(self, request: Request, believes: Callable[[str, str], float]) -> Reply:
+        self.usage += Usage(calls=1, prompt_tokens=len(request.prompt))
+        scores = tuple(believes(request.prompt, text) for text in request.continuations)
+        return Reply("", prompt_tokens=len(request.prompt), continuation_log_probabilities=scores)
 
 
 def _reply(request: Request, text: str) -> Reply:

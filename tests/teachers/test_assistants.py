@@ -116,8 +116,8 @@ def test_a_judge_has_the_set_area_under_the_curve_and_is_calibrated(auroc: float
 def test_the_chances_of_both_verdicts_add_up_to_one() -> None:
     model = SimulatedAssistant(verify=Judgement(0.3, 0.3)).assist(SUMS)
     prompt = f"{ROWS[0].question}\n{solution(ROWS[0], ROWS[0].answer).text}\nIs this solution right?"
-    examples = [TrainingExample("g", "verdict", prompt, (Span(word),)) for word in ("Yes", "no.")]
-    assert sum(math.exp(sum(row)) for row in model.target_log_probabilities(examples)) == pytest.approx(1)
+    [[reply]] = model.generate([Request("verdict", prompt, ROWS[0].id, continuations=("Yes", "no."))])
+    assert sum(map(math.exp, reply.continuation_log_probabilities or ())) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,14 @@ def test_the_chances_of_both_verdicts_add_up_to_one() -> None:
     [("{q}\nAnswer: 1\nRight?", "perhaps", "verdicts only"), ("How are you?", "True", "finds no question")],
 )
 def test_what_it_cannot_weigh_is_refused(prompt: str, word: str, words: str) -> None:
-    example = TrainingExample("g", "verdict", prompt.format(q=ROWS[0].question), (Span(word),))
+    request = Request("verdict", prompt.format(q=ROWS[0].question), ROWS[0].id, continuations=(word,))
     with pytest.raises(ConfigError, match=words):
+        SimulatedAssistant().assist(SUMS).generate([request])
+
+
+def test_it_knows_no_probability_of_a_text() -> None:
+    example = TrainingExample("g", "solution", ROWS[0].question, (Span("1+1=2"),))
+    with pytest.raises(ConfigError, match=r"log-probabilities of a text, such as '1\+1=2'; it weighs verdicts only"):
         SimulatedAssistant().assist(SUMS).target_log_probabilities([example])
 
 
@@ -156,7 +162,7 @@ def test_a_cell_with_a_simulated_assistant_is_not_marked_as_using_gold(tmp_path:
     ran = run(cell, tmp_path / "one")
     assert ran.result["uses_gold"] is False
     computed = ran.history[-1].computed
-    weighed, doubted = 12 * 2, (40 - ran.history[0].annotated) * 2  # two verdicts on every solution
+    weighed, doubted = 12, 40 - ran.history[0].annotated  # every solution is read once
     assert sum(usage.calls for name, usage in computed.items() if name.startswith("assistant")) == weighed + doubted
     assert_same(ran, run(replace(cell, dataset=OtherGold(**vars(cell.dataset))), tmp_path / "other"))
 
