@@ -56,10 +56,13 @@ def sampled(
     return found
 
 
-def refuse_too_few_samples(samples: int, temperature: float) -> None:
-    """Raises ValueError for settings of `sampled` by which all answers to a question would be the same."""
+def refuse_too_few_samples(samples: int, temperature: float, name: str = "samples") -> None:
+    """Raises ValueError for settings of `sampled` by which all answers to a question would be the same.
+
+    `name` is the setting that says how many samples, for the message.
+    """
     if samples < 2:
-        raise ValueError(f"samples={samples} cannot differ from each other; take at least 2")
+        raise ValueError(f"{name}={samples} cannot differ from each other; take at least 2")
     if not temperature > 0:
         raise ValueError(f"temperature={temperature} gives the same answer every time; take more than 0, such as 0.7")
 

@@ -26,6 +26,7 @@ def comparison_table(found: Mapping[str, Sequence[Comparison]], baseline: str) -
     """Markdown: one table per block (title -> comparisons), then notes."""
     parts = [f"**{title}**\n\n{markdown_table(COLUMNS, [_row(c) for c in rows])}" for title, rows in found.items()]
     notes = [note.format(baseline=baseline) for note in NOTES]
+    notes += [note for rows in found.values() for each in rows if (note := _unequal_budgets(each, baseline))]
     if any(each.fewest_pairs < MIN_PAIRS for rows in found.values() for each in rows):
         notes.append(f"Fewer than {MIN_PAIRS} pairs are too few to tell methods apart.")
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
@@ -51,6 +52,15 @@ def comparison_frame(
 
 def _kinds(one: Comparison) -> dict[str, MeanInterval | None]:
     return {"end": one.final, "equal questions": one.at_equal_questions, "equal tokens": one.at_equal_tokens}
+
+
+def _unequal_budgets(one: Comparison, baseline: str) -> str | None:
+    if one.questions == one.baseline_questions:
+        return None
+    return (
+        f"{one.method} bought {one.questions:,.0f} questions where {baseline} bought {one.baseline_questions:,.0f}: "
+        "their test results are not at an equal budget."
+    )
 
 
 def _row(one: Comparison) -> list[str]:

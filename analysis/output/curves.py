@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.output.render import markdown_table
-from analysis.statistics.curves import Curves, unread_notes
+from analysis.statistics.curves import Curves, methods_of, unread_notes
 from analysis.statistics.intervals import mean_with_t_interval
 
 COLUMNS = ("method", "round", "questions", "calls", "tokens", "USD", "validation %", "seeds")
@@ -39,7 +39,8 @@ def _table(curves: Curves) -> str:
     rows = [
         [str(of_round["method"].iloc[0]), str(of_round["round"].iloc[0] + 1), *_means(of_round)]
         + (_of_revision(of_round) if revises else [])
-        for _, of_round in curves.frame.groupby(["method", "round"], sort=True)
+        for method in methods_of(curves)
+        for _, of_round in curves.frame[curves.frame["method"] == method].groupby("round", sort=True)
     ]
     return markdown_table((*COLUMNS, *(OF_REVISIONS if revises else ())), rows)
 

@@ -31,6 +31,10 @@ class Comparison:
     """How far its validation curve lies above the baseline's on average, over questions."""
     at_equal_tokens: MeanInterval | None
     """The same over the logarithm of the tokens charged to the teacher."""
+    questions: float
+    """How many questions the method had bought in the end, on average over seeds."""
+    baseline_questions: float
+    """How many the baseline had bought."""
 
     @property
     def fewest_pairs(self) -> int:
@@ -64,7 +68,13 @@ def _comparison(method: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Compar
         paired_difference(_test_values(ours), _test_values(theirs)),
         _over(curve_points(ours, "questions"), curve_points(theirs, "questions")),
         _over(_over_logarithm(ours, "tokens"), _over_logarithm(theirs, "tokens")),
+        _bought(ours),
+        _bought(theirs),
     )
+
+
+def _bought(frame: pd.DataFrame) -> float:
+    return float(frame.groupby("seed")["questions"].max().mean())
 
 
 def _test_values(frame: pd.DataFrame) -> dict[int, float]:

@@ -23,7 +23,7 @@ from benchmark.evaluation.early_answers import (
     without_each_step,
 )
 from benchmark.types import Pick, Question
-from methods.answers import sampled
+from methods.answers import refuse_too_few_samples, sampled
 from methods.ranks import Disagreement, best_first, disagreement, rank01, refuse_unknown
 
 EXPLAIN = "rationale_and_answer"
@@ -138,8 +138,7 @@ class ExplanationUncertainty:
 
     def __post_init__(self) -> None:
         refuse_unknown(inter=(self.inter, Disagreement), combine=(self.combine, Combination))
-        if self.explanations < 2:
-            raise ValueError(f"explanations={self.explanations} cannot differ from each other; take at least 2")
+        refuse_too_few_samples(self.explanations, self.temperature, "explanations")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} is no weight between 0 and 1")
 

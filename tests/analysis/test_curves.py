@@ -130,3 +130,27 @@ def test_too_few_pairs_of_curves_are_said_too(tmp_path: Path, capsys: pytest.Cap
             write_record(tmp_path / "results", make_record(method, 0.5, seed, rounds=of_seed, config=config))
     assert main(["compare", "--results", str(tmp_path / "results"), "--baseline", "random"]) == 0
     assert "Fewer than 3 pairs" in capsys.readouterr().out
+
+
+def test_methods_that_bought_less_than_the_baseline_are_named(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--results", str(results), "--baseline", "random"]) == 0
+    assert "equal budget" not in capsys.readouterr().out
+    for seed in (1, 2, 3):
+        config = {"format": {"name": "same"}}
+        write_record(results, make_record("thrifty", 0.5, seed, rounds=rounds(seed, 0.0, {})[:2], config=config))
+    assert main(["compare", "--results", str(results), "--baseline", "random"]) == 0
+    [note] = [line for line in capsys.readouterr().out.splitlines() if "equal budget" in line]
+    assert "thrifty bought 200 questions where random bought 400" in note
+
+
+def test_methods_stand_in_the_order_of_the_numbers_in_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("m+share=9", "m+share=10"):
+        config = {"format": {"name": "same"}}
+        write_record(tmp_path / "results", make_record(method, rounds=rounds(1, 0.0, {}), config=config))
+    assert main(["curves", "--results", str(tmp_path / "results")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("share=9 ") < shown.index("share=10 ")

@@ -254,6 +254,7 @@ def test_work_grows_with_the_pool_and_nothing_is_asked_twice() -> None:
         ({"combine": "max"}, "combine='max' must be one of rank_mean"),
         ({"alpha": 1.5}, "alpha=1.5 is no weight"),
         ({"explanations": 1}, "explanations=1 cannot differ"),
+        ({"temperature": 0.0}, "temperature=0.0 gives the same answer every time"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], words: str) -> None:
