@@ -70,22 +70,22 @@ def jensen_shannon(
         return forward_kl(log_q, log_p)
     if teacher_weight == 1:
         return reverse_kl(log_q, log_p)
-    log_m = _mixed(log_p, log_q, teacher_weight)
+    log_m = mixed(log_p, log_q, teacher_weight)
     value = teacher_weight * kl(log_p, log_m) + (1 - teacher_weight) * kl(log_q, log_m)
     return value / (teacher_weight * (1 - teacher_weight)) if normalised else value
 
 
 def skew_forward_kl(log_q: torch.Tensor, log_p: torch.Tensor, skew: float) -> torch.Tensor:
     """KL(p, a p + (1 - a) q) with a = `skew` (DistiLLM, Ko et al., 2024); at most -log a."""
-    return kl(log_p, _mixed(log_p, log_q, skew))
+    return kl(log_p, mixed(log_p, log_q, skew))
 
 
 def skew_reverse_kl(log_q: torch.Tensor, log_p: torch.Tensor, skew: float) -> torch.Tensor:
     """KL(q, (1 - a) p + a q) with a = `skew` (DistiLLM, Ko et al., 2024); at most -log a."""
-    return kl(log_q, _mixed(log_q, log_p, skew))
+    return kl(log_q, mixed(log_q, log_p, skew))
 
 
-def _mixed(log_a: torch.Tensor, log_b: torch.Tensor, share_of_a: float) -> torch.Tensor:
+def mixed(log_a: torch.Tensor, log_b: torch.Tensor, share_of_a: float) -> torch.Tensor:
     """The log-probabilities of a mixture."""
     if share_of_a == 0:
         return log_b
@@ -171,7 +171,7 @@ def concrete_score(log_q: torch.Tensor, log_p: torch.Tensor, temperature: float 
 # --- targets between student and teacher -----------------------------------------------------------------------------
 
 
-def interpolated(log_q: torch.Tensor, log_p: torch.Tensor, teacher_share: float) -> torch.Tensor:
+def interpolated(log_q: torch.Tensor, log_p: torch.Tensor, teacher_share: float | torch.Tensor) -> torch.Tensor:
     """[..., tokens]: TAID's target (Shing et al., 2025), softmax((1 - t) student's logits + t teacher's logits).
 
     t is `teacher_share`. It has no gradient.
@@ -188,7 +188,7 @@ def alpha_mixture(log_q: torch.Tensor, log_p: torch.Tensor, alpha: float, teache
     if alpha == 1:
         return torch.log_softmax(teacher_share * log_p + (1 - teacher_share) * log_q, dim=-1)
     power = (1 - alpha) / 2
-    return torch.log_softmax(_mixed(power * log_p, power * log_q, teacher_share) / power, dim=-1)
+    return torch.log_softmax(mixed(power * log_p, power * log_q, teacher_share) / power, dim=-1)
 
 
 # --- a teacher of which only the likeliest tokens are known ----------------------------------------------------------

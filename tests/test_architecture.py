@@ -47,6 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ANALYSIS_FLOORS = (("analysis",), ("analysis.records",), ("analysis.statistics",), ("analysis.output",))
 METHODS_MAY_IMPORT = {
     "benchmark.axes.annotation",
+    "benchmark.axes.data_policy",
     "benchmark.axes.selection",
     "benchmark.axes.weighting",
     "benchmark.contract",

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from benchmark.axes.data_policy import FixedData
 from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
-from benchmark.types import Json, Term, TrainingExample
+from benchmark.types import Term
 
 if TYPE_CHECKING:
     import torch
 
     from benchmark.student.batch import MicroBatch
-
-
-@dataclass(frozen=True)
-class FixedData:
-    """Every optimiser step trains on the examples that the stage drew; nothing is added or replaced."""
-
-    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """One step with the drawn examples."""
-        return [drawn]
-
-    def validated(self, metrics: Mapping[str, float]) -> None:
-        """Ignores the metrics."""
-
-    def state_dict(self) -> dict[str, Json]:
-        """Empty: there is no state."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Json]) -> None:
-        """Does nothing: there is no state."""
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,20 @@ class StepModel(Protocol):
         """
         ...
 
+    def weighted_sums(
+        self,
+        function: PositionFunction,
+        hidden: torch.Tensor,
+        factors: torch.Tensor,
+        *signals: torch.Tensor | Signal,
+    ) -> torch.Tensor:
+        """[k]: `(over_positions(function, hidden, *signals) * factors).sum(0)` with factors [N, k], in half the work.
+
+        The factors are known before the forward pass, so that the gradient is taken chunk by chunk in it. Where they
+        are `MicroBatch.scale`, the sums are the terms of the loss.
+        """
+        ...
+
 
 class FrozenModel(TextModel, StepModel, Protocol):
     """A second model whose weights never change (teacher, assistant).

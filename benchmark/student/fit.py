@@ -133,7 +133,9 @@ def fit(
         validation,
         (lambda stage: stage) if journal is None else (lambda stage: journal.add(stage, examples)),
     )
-    module = StudentModule(student, method.loss, optimization, state, settings.log_every_n_steps)
+    module = StudentModule(
+        student, method.loss, optimization, state, settings.log_every_n_steps, settings.compile_layers
+    )
     callbacks: list[pl.Callback] = [_Ticker(advance)]
     with ExitStack() as around:
         if journal is not None:

@@ -155,6 +155,16 @@ class Frozen:
         with self.model.evaluation(), torch.no_grad():
             return self.model.over_positions(function, hidden, *signals, vocabulary=self.vocabulary)
 
+    def weighted_sums(
+        self,
+        function: PositionFunction,
+        hidden: torch.Tensor,
+        factors: torch.Tensor,
+        *signals: torch.Tensor | Signal,
+    ) -> torch.Tensor:
+        """[k]: per column the sum of the function's values times `factors` [N, k], without gradient."""
+        return (self.over_positions(function, hidden, *signals) * factors).sum(0)
+
     def distributions(self, batch: MicroBatch) -> Distributions:
         """[N, vocabulary] natural log-probabilities at each position that predicts a response token, made on demand."""
         from benchmark.student.over_positions import Distributions

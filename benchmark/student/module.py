@@ -25,7 +25,13 @@ class StudentModule(pl.LightningModule):
     """
 
     def __init__(
-        self, student: Student, loss: Loss, optimization: Optimization, state: FitState, log_every_n_steps: int
+        self,
+        student: Student,
+        loss: Loss,
+        optimization: Optimization,
+        state: FitState,
+        log_every_n_steps: int,
+        compiles: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -35,6 +41,7 @@ class StudentModule(pl.LightningModule):
         self.optimization = optimization
         self.state = state
         self.log_every_n_steps = log_every_n_steps
+        self.compiles = compiles
         self.vocabulary = min((model.vocabulary for model in state.frozen.values()), default=None)
         self.steps = 0
         self.tokens = 0
@@ -57,6 +64,17 @@ class StudentModule(pl.LightningModule):
     ) -> torch.Tensor:
         """[N] or [N, k]: the function's values at all positions, chunk by chunk, over the same vocabulary."""
         return self.student.over_positions(function, hidden, *signals, vocabulary=self.vocabulary)
+
+    def weighted_sums(
+        self,
+        function: PositionFunction,
+        hidden: torch.Tensor,
+        factors: torch.Tensor,
+        *signals: torch.Tensor | Signal,
+    ) -> torch.Tensor:
+        """[k]: per column the sum of the function's values times `factors` [N, k], over the same vocabulary."""
+        vocabulary, compiles = self.vocabulary, self.compiles
+        return self.student.weighted_sums(function, hidden, factors, *signals, vocabulary=vocabulary, compiles=compiles)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""

@@ -7,7 +7,7 @@ backward pass makes it once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +57,10 @@ def over_positions(
         ValueError: for a signal without exactly N positions, or a result without one row per position.
     """
     count = len(hidden)
-    for number, signal in enumerate(signals, 1):
-        if len(signal) != count:
-            raise ValueError(
-                f"signal {number} of over_positions has {len(signal)} positions, but the hidden states have {count}"
-            )
+    refuse_other_lengths(count, signals)
 
     def of_chunk(states: torch.Tensor, positions: slice) -> torch.Tensor:
-        parts = [signal[positions] if isinstance(signal, torch.Tensor) else signal.at(positions) for signal in signals]
+        parts = [part_of(signal, positions) for signal in signals]
         values = function(log_probabilities(states), *parts)
         if values.ndim not in (1, 2) or len(values) != len(states):
             raise ValueError(
@@ -82,6 +78,18 @@ def over_positions(
         for states, each in zip(torch.split(hidden, size), chunks, strict=True)
     ]
     return torch.cat(made)
+
+
+def refuse_other_lengths(count: int, signals: Sequence[torch.Tensor | Signal]) -> None:
+    """Raises ValueError for a signal without exactly `count` positions."""
+    for number, signal in enumerate(signals, 1):
+        if len(signal) != count:
+            raise ValueError(f"signal {number} has {len(signal)} positions, but the hidden states have {count}")
+
+
+def part_of(signal: torch.Tensor | Signal, positions: slice) -> torch.Tensor:
+    """The signal's rows for these positions."""
+    return signal[positions] if isinstance(signal, torch.Tensor) else signal.at(positions)
 
 
 def _made_again_for_gradients(function: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:

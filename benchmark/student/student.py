@@ -26,6 +26,7 @@ from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.over_positions import over_positions
 from benchmark.student.precision import projections_cast
 from benchmark.student.token_loss import negative_log_likelihoods
+from benchmark.student.weighted_sums import Summand, weighted_sums
 from benchmark.tasks.stopping import has_ended, kept
 from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 
@@ -131,6 +132,25 @@ class Student:
         return over_positions(
             partial(self.log_probabilities, vocabulary=vocabulary), covered, function, hidden, signals
         )
+
+    def weighted_sums(
+        self,
+        function: PositionFunction,
+        hidden: torch.Tensor,
+        factors: torch.Tensor,
+        *signals: torch.Tensor | Signal,
+        vocabulary: int | None = None,
+        compiles: bool = False,
+    ) -> torch.Tensor:
+        """[k]: per column the sum of the function's values times `factors` [N, k], from hidden states [N, width].
+
+        The log-probabilities cover the first `vocabulary` token ids, or all if it is None. With `compiles`, softmax,
+        function and gradient are compiled together.
+        """
+        head: Any = plain(self.network).get_output_embeddings()
+        if type(head) is not torch.nn.Linear or head.bias is not None:  # an adapter, for example
+            return (self.over_positions(function, hidden, *signals, vocabulary=vocabulary) * factors).sum(0)
+        return weighted_sums(Summand(function, factors, signals, compiles), hidden, head.weight[:vocabulary])
 
     def _projected(self, hidden: torch.Tensor) -> torch.Tensor:
         head: Any = plain(self.network).get_output_embeddings()

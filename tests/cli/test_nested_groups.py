@@ -15,7 +15,8 @@ Run = Callable[..., Any]
 
 PARTS = """
     from dataclasses import dataclass, field
-    from benchmark.axes.loss import CrossEntropy, FixedData
+    from benchmark.axes.data_policy import FixedData
+    from benchmark.axes.loss import CrossEntropy
     from benchmark.axes.selection import RandomSelection
 
     @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from pytorch_lightning.loggers import Logger
 
-from benchmark.axes.loss import CrossEntropy, FixedData
+from benchmark.axes.data_policy import FixedData
+from benchmark.axes.loss import CrossEntropy
 from benchmark.axes.weighting import reweighted
 from benchmark.cell.cell import Cell
 from benchmark.contract import Context, StepState

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.axes.loss import FixedData
+from benchmark.axes.data_policy import FixedData
 from benchmark.cell.cell import Cell
 from benchmark.contract import DataPolicy, Loss, Preparation, PreparingLoss, Requirements, StepModel, StepState
 from benchmark.student.batch import MicroBatch

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.axes.loss import CrossEntropy, FixedData
+from benchmark.axes.data_policy import FixedData
+from benchmark.axes.loss import CrossEntropy
 from benchmark.cell.cell import Cell
 from benchmark.student.module import StudentModule
 from benchmark.types import PlannedRequest, Reply, Request, Usage

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from benchmark.axes.data_policy import FixedData
 from benchmark.axes.format import RationaleThenAnswer
-from benchmark.axes.loss import CrossEntropy, FixedData
+from benchmark.axes.loss import CrossEntropy
 from benchmark.contract import DataPolicy, DataRng, Requirements, StepModel, StepState, Task
 from benchmark.types import Annotation, Span, Term, TrainingExample
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmark.axes.annotation import FewShotCot
-from benchmark.axes.loss import CrossEntropy, FixedData
+from benchmark.axes.data_policy import FixedData
+from benchmark.axes.loss import CrossEntropy
 from benchmark.contract import (
     ASSISTANT,
     Annotator,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmark.axes.loss import CrossEntropy, FixedData
+from benchmark.axes.data_policy import FixedData
+from benchmark.axes.loss import CrossEntropy
 from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
 from benchmark.types import Term
 

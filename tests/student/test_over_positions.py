@@ -240,7 +240,7 @@ def test_a_signal_of_another_length_and_a_result_of_another_shape_are_refused() 
     student = fresh_student()
     batch = batch_of(student)
     count, hidden = len(batch.tokens), student.hidden(batch)
-    with pytest.raises(ValueError, match=rf"signal 2 of over_positions has 3 positions, .* have {count}"):
+    with pytest.raises(ValueError, match=rf"signal 2 has 3 positions, .* have {count}"):
         student.over_positions(compared, hidden, batch.tokens, torch.zeros(3))
     with pytest.raises(ValueError, match=rf"one row per position, \[{count}\] or \[{count}, k\], and returned \[\]"):
         student.over_positions(lambda rows: rows.sum(), hidden)

@@ -106,7 +106,7 @@ def test_a_metric_takes_the_place_of_accuracy(
     command: Run, miniature: tuple[str, ...], results: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr("benchmark.axes.loss.FixedData.validated", lambda _, metrics: told.append(dict(metrics)))
+    monkeypatch.setattr("benchmark.axes.data_policy.FixedData.validated", lambda _, metrics: told.append(dict(metrics)))
     done = command(
         *miniature,
         f"dataset.task._target_={__name__}.SharedLetters",

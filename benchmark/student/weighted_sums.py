@@ -1,0 +1,153 @@
+"""Weighted sums of a function of next-token log-probabilities: hidden states in, value and gradient out.
+
+A loss is a sum over positions of factor x value. Its factors are known before the forward pass, so that the gradient
+of a chunk of positions can be taken at once, while its logits are there: every chunk is projected to the vocabulary
+once, and nobody holds the logits of all positions. `over_positions`, which knows no factors, projects a chunk twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from benchmark.contract import PositionFunction, Signal
+from benchmark.student.over_positions import NUMBERS_AT_ONCE, part_of, refuse_other_lengths
+
+Signals = Sequence[torch.Tensor | Signal]
+
+
+@dataclass(frozen=True)
+class Summand:
+    """What is summed: at each position a function's values, each times its factor."""
+
+    function: PositionFunction
+    """Gets a chunk's log-probabilities and the chunk's rows of every signal; returns [n, k]."""
+    factors: torch.Tensor
+    """[N, k] factors of the values, without gradient."""
+    signals: Signals
+    """What is known of each of the N positions."""
+    compiles: bool = False
+    """Whether softmax, function and their gradient are compiled together."""
+
+    def chunks(self, vocabulary: int) -> Iterator[slice]:
+        """The positions, cut so that a chunk has at most `NUMBERS_AT_ONCE` log-probabilities."""
+        size = max(1, NUMBERS_AT_ONCE // vocabulary)
+        return (slice(start, min(start + size, len(self.factors))) for start in range(0, len(self.factors), size))
+
+    def of_chunk(self, logits: torch.Tensor, positions: slice, factors: torch.Tensor) -> torch.Tensor:
+        """[k]: the chunk's weighted sums, from its [n, vocabulary] logits."""
+        parts = [part_of(signal, positions) for signal in self.signals]
+        run = _compiled() if self.compiles else _weighted
+        return run(self.function, logits, factors[positions], *parts)
+
+
+def _weighted(
+    function: PositionFunction, logits: torch.Tensor, factors: torch.Tensor, *parts: torch.Tensor
+) -> torch.Tensor:
+    """[k]: the softmax in float32, or float64 for logits in float64."""
+    log_probabilities = torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    values = function(log_probabilities, *parts)
+    if values.shape != factors.shape:
+        raise ValueError(
+            f"the function of weighted_sums must return one number per position and column, {list(factors.shape)}, and "
+            f"returned {list(values.shape)}"
+        )
+    return (values * factors).sum(0)
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Callable[..., torch.Tensor]:
+    made: Callable[..., torch.Tensor] = torch.compile(_weighted, dynamic=True)
+    return made
+
+
+def weighted_sums(summand: Summand, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """[k]: the sums over all N positions.
+
+    Values and gradients are those of `(function(log_softmax(hidden @ weight.T)) * factors).sum(0)`, also where a caller
+    weighs the k sums differently afterwards.
+
+    Args:
+        summand: the function, its factors and signals.
+        hidden: [N, width] states; under autocast, products have its precision.
+        weight: [vocabulary, width] of the output embedding, which has no bias.
+
+    Raises:
+        ValueError: for a signal without exactly N positions, or values that do not fit the factors.
+    """
+    refuse_other_lengths(len(hidden), [summand.factors, *summand.signals])
+    sums: torch.Tensor = _WeightedSums.apply(hidden, weight, summand)  # type: ignore[no-untyped-call]
+    return sums
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The sums, and the gradients of their total."""
+
+    sums: torch.Tensor
+    of_hidden: torch.Tensor
+    of_weight: torch.Tensor | None
+
+
+class _WeightedSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, summand: Summand) -> torch.Tensor:
+        if not any(ctx.needs_input_grad):
+            return _sums(hidden, weight, summand)
+        ctx.summand, ctx.learns_weight = summand, ctx.needs_input_grad[1]
+        made = _pass(hidden, weight, summand, summand.factors, ctx.learns_weight)
+        ctx.save_for_backward(hidden, weight, made.of_hidden, made.of_weight)
+        return made.sums
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        hidden, weight, of_hidden, of_weight = ctx.saved_tensors
+        if (gradient == 1).all():  # a training step adds its terms up
+            return of_hidden, of_weight, None
+        made = _pass(hidden, weight, ctx.summand, ctx.summand.factors * gradient, ctx.learns_weight)
+        return made.of_hidden, made.of_weight, None
+
+
+def _sums(hidden: torch.Tensor, weight: torch.Tensor, summand: Summand) -> torch.Tensor:
+    states, table = _cast(hidden, weight)
+    return torch.stack(
+        [summand.of_chunk(states[each] @ table.T, each, summand.factors) for each in summand.chunks(len(weight))]
+    ).sum(0)
+
+
+def _pass(
+    hidden: torch.Tensor, weight: torch.Tensor, summand: Summand, factors: torch.Tensor, learns_weight: bool
+) -> _Pass:
+    """The sums with `summand.factors`, and the gradients of the total with `factors`; chunk by chunk."""
+    with torch.autocast(hidden.device.type, enabled=False), torch.enable_grad():
+        states, table = _cast(hidden, weight)
+        sums = torch.zeros(factors.shape[1], dtype=factors.dtype, device=hidden.device)
+        of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight) if learns_weight else None
+        for each in summand.chunks(len(weight)):
+            logits = (states[each] @ table.T).requires_grad_()
+            found = summand.of_chunk(logits, each, factors)
+            [of_logits] = torch.autograd.grad(found.sum(), logits)
+            sums += found.detach()
+            of_hidden[each] = of_logits @ table
+            if of_weight is not None:
+                _add_product(of_weight, of_logits, states[each])
+    return _Pass(sums, of_hidden, of_weight)
+
+
+def _cast(hidden: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in the precision of the products, without gradient."""
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    return hidden.detach().to(dtype), weight.detach().to(dtype)
+
+
+def _add_product(total: torch.Tensor, of_logits: torch.Tensor, states: torch.Tensor) -> None:
+    """Adds `of_logits.T @ states` to the total in place."""
+    if total.dtype == of_logits.dtype:
+        total.addmm_(of_logits.T, states)
+    else:
+        total += of_logits.T @ states

@@ -1,0 +1,342 @@
+"""White-box distillation: any divergence from a frozen teacher's distributions, on any data, beside a cross-entropy.
+
+docs/methods/white_box.md gives each paper's equation and the line here. A divergence is a part of the loss
+(`loss/divergence=NAME`), and so is the data policy (`loss/data_policy=NAME`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from benchmark.axes.data_policy import OWN, FixedData
+from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
+from benchmark.types import Per, Term
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.student.batch import MicroBatch
+
+DISTILLATION = "distillation"
+"""The term that compares with the teacher."""
+
+
+@runtime_checkable
+class Divergence(Protocol):
+    """How two distributions are compared."""
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """[n] nats, from [n, tokens] log-probabilities of student and teacher.
+
+        `progress` is the share of the fit's steps that are done, a number in [0, 1).
+        """
+        ...
+
+
+# --- the divergences as parts ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ForwardKL:
+    """KL(teacher, student)."""
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import forward_kl
+
+        return forward_kl(log_q, log_p)
+
+
+@dataclass(frozen=True)
+class ReverseKL:
+    """KL(student, teacher)."""
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import reverse_kl
+
+        return reverse_kl(log_q, log_p)
+
+
+@dataclass(frozen=True)
+class SymmetricKL:
+    """Both directions."""
+
+    forward_weight: float = 0.5
+    """The weight of the forward KL, in [0, 1]; the reverse KL has the rest."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(forward_weight=self.forward_weight)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import symmetric_kl
+
+        return symmetric_kl(log_q, log_p, self.forward_weight)
+
+
+@dataclass(frozen=True)
+class JensenShannon:
+    """The generalised Jensen-Shannon divergence; papers state its weight for either model, so that presets name it."""
+
+    teacher_weight: float = 0.5
+    """The teacher's share of the mixture, and the weight of its KL, in [0, 1]: GKD's beta."""
+    normalised: bool = False
+    """Whether to divide by weight times 1 - weight, so that the gradient keeps its size near the ends."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(teacher_weight=self.teacher_weight)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import jensen_shannon
+
+        return jensen_shannon(log_q, log_p, self.teacher_weight, self.normalised)
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Half the sum of absolute differences."""
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import total_variation
+
+        return total_variation(log_q, log_p)
+
+
+@dataclass(frozen=True)
+class SkewForwardKL:
+    """KL from the teacher to a mixture of both (DistiLLM)."""
+
+    skew: float = 0.1
+    """The teacher's share of the mixture, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(skew=self.skew)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import skew_forward_kl
+
+        return skew_forward_kl(log_q, log_p, self.skew)
+
+
+@dataclass(frozen=True)
+class SkewReverseKL:
+    """KL from the student to a mixture of both (DistiLLM)."""
+
+    skew: float = 0.1
+    """The student's share of the mixture, in [0, 1]."""
+    mixture_learns: bool = True
+    """Whether the student's share of the mixture has a gradient; DistiLLM-2's released code cuts it."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(skew=self.skew)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import kl, mixed
+
+        mixture = mixed(log_q if self.mixture_learns else log_q.detach(), log_p, self.skew)
+        return kl(log_q, mixture)
+
+
+@dataclass(frozen=True)
+class AdaptiveKL:
+    """Forward and reverse KL, weighted by where the models are apart (AKL)."""
+
+    head_mass: float = 0.5
+    """The teacher's likeliest tokens up to this mass are the head."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(head_mass=self.head_mass)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import adaptive_kl
+
+        return adaptive_kl(log_q, log_p, self.head_mass)
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """The alpha-beta divergence (ABKD)."""
+
+    alpha: float = 0.2
+    """The power of the teacher's probabilities."""
+    beta: float = 0.7
+    """The power of the student's probabilities."""
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import alpha_beta
+
+        return alpha_beta(log_q, log_p, self.alpha, self.beta)
+
+
+@dataclass(frozen=True)
+class ConcreteScore:
+    """Half the variance of the difference in logits, weighted by the student (CSD)."""
+
+    weight_temperature: float = 1.0
+    """The temperature of the weights, above 0."""
+
+    def __post_init__(self) -> None:
+        if not self.weight_temperature > 0:
+            raise ValueError(f"weight_temperature={self.weight_temperature} must be above 0")
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import concrete_score
+
+        return concrete_score(log_q, log_p, self.weight_temperature)
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """Forward KL from a target between student and teacher, which moves to the teacher (TAID, Shing et al., 2025).
+
+    The teacher's share rises linearly with the steps. TAID also lets it rise with the relative fall of the loss, by at
+    most 0.0005 per step; that is left out, because a loss keeps no state.
+    """
+
+    first_share: float = 0.2
+    """The teacher's share at the first step, in [0, 1]."""
+    last_share: float = 1.0
+    """The teacher's share at the end, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(first_share=self.first_share, last_share=self.last_share)
+
+    def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+        """See `Divergence`."""
+        from methods.divergences import forward_kl, interpolated
+
+        share = self.first_share + (self.last_share - self.first_share) * progress
+        return forward_kl(log_q, interpolated(log_q, log_p, share))
+
+
+def _refuse_no_share(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name}={share} must lie in [0, 1]")
+
+
+# --- the loss --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WhiteBox:
+    """A divergence from the teacher's distribution at every target token, and a cross-entropy with the target.
+
+    The cross-entropy never covers own text of the student, which it would learn by heart.
+    """
+
+    divergence: Divergence = field(default_factory=ForwardKL)
+    """How the two models are compared."""
+    data_policy: DataPolicy = field(default_factory=FixedData)
+    """Which text they are compared on."""
+    distillation_weight: float = 1.0
+    """The weight of the divergence, in [0, 1]; the cross-entropy has the rest, and at 1 it is not computed. A setting
+    that a stage may change."""
+    temperature: float = 1.0
+    """Divides the logits of both models before they are compared. A setting that a stage may change."""
+    temperature_squared: bool = True
+    """Whether the divergence is multiplied by the temperature's square, so that gradients keep their size."""
+    per: Per = "token"
+    """What the divergence is a mean over: each `token`, or each `sequence`, in which long texts count no more."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(distillation_weight=self.distillation_weight)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature={self.temperature} must be above 0")
+        if self.per == "group":
+            raise ValueError("per=group is no mean over tokens or sequences; choose per=token or per=sequence")
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What a stage may change."""
+        return {"distillation_weight": self.distillation_weight, "temperature": self.temperature}
+
+    def requires(self) -> Requirements:
+        """The teacher's distributions."""
+        return Requirements(distributions=frozenset({"teacher"}))
+
+    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        """The format's terms for the cross-entropy, and one term for the divergence on all examples.
+
+        Raises ValueError for a format with means per group, or with a term that would cover own text.
+        """
+        weight = settings["distillation_weight"]
+        hard = {name: replace(term, coefficient=(1 - weight) * term.coefficient) for name, term in of_format.items()}
+        for name, term in of_format.items():
+            if term.per == "group":
+                raise ValueError(f"term {name!r} is a mean per group, but a white-box loss has values per token")
+            if term.covers(OWN):
+                raise ValueError(f"term {name!r} of the format covers {OWN!r}, which no cross-entropy may learn")
+        soft = {DISTILLATION: Term(frozenset({"*"}), weight, per=self.per)}
+        return {**({} if weight == 1 else hard), **({} if weight == 0 else soft)}
+
+    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
+        """Term -> scalar: the sum over positions of its factor times negative log-likelihood or divergence, in nats."""
+        hidden, names = student.hidden(batch), tuple(batch.scale)
+        compared = Compared(
+            tuple(self.divergence if name == DISTILLATION else None for name in names),
+            state.settings["temperature"],
+            self.temperature_squared,
+        )
+        return sums_of_terms(compared, batch, student, hidden, state)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a white-box loss computes at each position: one number per term."""
+
+    divergences: tuple[Divergence | None, ...]
+    """Per term its divergence; None for a cross-entropy."""
+    temperature: float
+    """Divides the logits of both models in every divergence."""
+    temperature_squared: bool
+    """Whether divergences are multiplied by its square."""
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether any term compares with the teacher."""
+        return any(divergence is not None for divergence in self.divergences)
+
+    def __call__(
+        self, log_q: torch.Tensor, tokens: torch.Tensor, progress: torch.Tensor, log_p: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[n, terms] nats."""
+        import torch
+
+        from methods.divergences import softened
+
+        factor = self.temperature**2 if self.temperature_squared else 1.0
+
+        def column(divergence: Divergence | None) -> torch.Tensor:
+            if divergence is None or log_p is None:
+                return -log_q.gather(1, tokens[:, None])[:, 0]
+            q, p = (softened(each, self.temperature) for each in (log_q, log_p))
+            return factor * divergence(q, p, progress[:1])
+
+        return torch.stack([column(divergence) for divergence in self.divergences], -1)
+
+
+def sums_of_terms(
+    compared: Compared, batch: MicroBatch, student: StepModel, hidden: torch.Tensor, state: StepState
+) -> Mapping[str, torch.Tensor]:
+    """Term -> scalar, for the terms that the batch has, in its order."""
+    import torch
+
+    if not batch.scale:
+        return {}
+    factors = torch.stack(list(batch.scale.values()), -1)
+    progress = torch.full_like(factors[:, 0], state.step / state.total_steps)
+    signals = [batch.tokens, progress]
+    theirs = [state.frozen["teacher"].distributions(batch)] if compared.asks_teacher else []
+    sums = student.weighted_sums(compared, hidden, factors, *signals, *theirs)
+    return dict(zip(batch.scale, sums.unbind(), strict=True))
