@@ -313,14 +313,14 @@ class Compared:
         """[n, terms] nats."""
         import torch
 
-        from methods.divergences import softened
+        from methods.divergences import floored, softened
 
         factor = self.temperature**2 if self.temperature_squared else 1.0
 
         def column(divergence: Divergence | None) -> torch.Tensor:
             if divergence is None or log_p is None:
                 return -log_q.gather(1, tokens[:, None])[:, 0]
-            q, p = (softened(each, self.temperature) for each in (log_q, log_p))
+            q, p = (softened(each, self.temperature) for each in (log_q, floored(log_p)))
             return factor * divergence(q, p, progress[:1])
 
         return torch.stack([column(divergence) for divergence in self.divergences], -1)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from pytorch_lightning.loggers import CSVLogger
@@ -113,7 +114,7 @@ def worked_solutions(path: Path, count: int) -> list[TrainingExample]:
 def context_of_nothing(student: Any) -> dict[str, Any]:
     """The arguments of a context for parts that use only random numbers from it."""
     return dict(
-        dataset=None,
+        dataset=SimpleNamespace(task=None),
         format=METHOD.format,
         student=student,
         local_assistant=None,

@@ -143,7 +143,8 @@ def fit(
         around.enter_context(warnings.catch_warnings())
         around.enter_context(torch.random.fork_rng())
         if settings.compile_layers:
-            around.enter_context(layers_compiled(student.network))
+            for network in {id(n): n for n in (student.network, *(f.model.network for f in frozen.values()))}.values():
+                around.enter_context(layers_compiled(network))
         warnings.simplefilter("ignore")
         _trainer(optimization, settings, loggers, callbacks).fit(
             module,

@@ -120,7 +120,7 @@ class Frozen:
 
         own = self._rendered(batch)
         self.model.usage += Usage(calls=len(own.examples), prompt_tokens=int(own.attention_mask.sum()))
-        with self.model.evaluation(), torch.no_grad():
+        with self.model.evaluation(compiled=True), torch.no_grad():
             return self.model.hidden(own)
 
     def _rendered(self, batch: MicroBatch) -> MicroBatch:

@@ -120,7 +120,7 @@ class StudentModule(pl.LightningModule):
         if total != total or abs(total) == float("inf"):
             raise FloatingPointError(f"the loss is {total} at optimiser step {self.state.step}: {values}")
         if self.optimization.gradient_clip is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimization.gradient_clip)
+            norm = clipped(self.network, self.optimization.gradient_clip)
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"the gradient's norm is {norm} at optimiser step {self.state.step}")
         optimiser.step()
@@ -133,3 +133,12 @@ class StudentModule(pl.LightningModule):
             numbers |= {"train/loss": total, "train/learning_rate": learning_rate, "round": self.state.round_index}
             for logger in self.trainer.loggers:
                 logger.log_metrics(numbers, step=self.state.steps_before + self.state.step)
+
+
+def clipped(network: torch.nn.Module, most: float) -> torch.Tensor:
+    """The norm of the network's gradient, which is scaled down in place if it is larger than `most`, or not finite."""
+    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not norm <= most:  # a product with 1 would read and write every gradient for nothing
+        torch.nn.utils.clip_grads_with_norm_(network.parameters(), most, norm)
+    return norm

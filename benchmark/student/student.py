@@ -349,17 +349,18 @@ class Student:
             return mean_states(self.network, encoded, self.padding_id, self.batch_size)
 
     @contextmanager
-    def evaluation(self) -> Iterator[None]:
+    def evaluation(self, compiled: bool = False) -> Iterator[None]:
         """Sets evaluation mode and evaluation precision inside the block; afterwards restores the earlier mode.
 
-        Waits while another thread is in such a block.
+        Waits while another thread is in such a block. `compiled` leaves compiled layers compiled.
         """
         with _ONE_AT_A_TIME:
             training = self.network.training
             self.network.train(False)
             try:
                 with ExitStack() as around:
-                    around.enter_context(not_compiled())
+                    if not compiled:
+                        around.enter_context(not_compiled())
                     if self.autocast is not None:
                         around.enter_context(projections_cast(self.network, self.autocast))
                         around.enter_context(torch.autocast(self.network.device.type, dtype=self.autocast))

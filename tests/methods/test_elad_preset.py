@@ -122,7 +122,7 @@ def test_a_warm_student_learns_from_sixty_revised_explanations(
     rounds = ("schedule.rounds.rounds=2", "schedule.least_gain=0", "selection.explanations=3", f"seed={seed}")
     record, _ = elad(command, tmp_path, *TINY_WARM, *sizes, *rounds)
     [folder] = [path.parent for path in (tmp_path / "results").glob("*/record.json")]
-    with (folder / "metrics.csv").open(newline="") as file:
+    with (folder / "log" / "metrics.csv").open(newline="") as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     done = command("method=untrained", *TINY_WARM, *sizes, f"seed={seed}", "results_dir=untrained")
     assert done.status == 0, done.err
