@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from benchmark.student.batch import MicroBatch
 
-DISTILLATION = "distillation"
-"""The term that compares with the teacher."""
+SOFT = "/distillation"
+"""Ends the name of a term that compares with the teacher."""
 
 
 @runtime_checkable
@@ -232,7 +232,8 @@ def _refuse_no_share(**shares: float) -> None:
 class WhiteBox:
     """A divergence from the teacher's distribution at every target token, and a cross-entropy with the target.
 
-    The cross-entropy never covers own text of the student, which it would learn by heart.
+    Every term of the format is there twice, once for each, so that two tasks never become one mean. Own text of the
+    student has the divergence alone: a cross-entropy would learn it by heart.
     """
 
     divergence: Divergence = field(default_factory=ForwardKL)
@@ -247,7 +248,8 @@ class WhiteBox:
     temperature_squared: bool = True
     """Whether the divergence is multiplied by the temperature's square, so that gradients keep their size."""
     per: Per = "token"
-    """What the divergence is a mean over: each `token`, or each `sequence`, in which long texts count no more."""
+    """What the divergence is a mean over: each `token`, if the format says nothing else, or each `sequence`, so that
+    long texts count no more than short ones."""
 
     def __post_init__(self) -> None:
         _refuse_no_share(distillation_weight=self.distillation_weight)
@@ -266,29 +268,31 @@ class WhiteBox:
         return Requirements(distributions=frozenset({"teacher"}))
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
-        """The format's terms for the cross-entropy, and one term for the divergence on all examples.
+        """The format's terms, for the target and for the teacher, and one more for own text and the teacher.
 
-        Raises ValueError for a format with means per group, or with a term that would cover own text.
+        Terms without weight are left out, and so is their work. Raises ValueError for a format with means per group,
+        or with a term that would cover own text.
         """
-        weight = settings["distillation_weight"]
-        hard = {name: replace(term, coefficient=(1 - weight) * term.coefficient) for name, term in of_format.items()}
+        weight, found = settings["distillation_weight"], dict[str, Term]()
         for name, term in of_format.items():
             if term.per == "group":
                 raise ValueError(f"term {name!r} is a mean per group, but a white-box loss has values per token")
             if term.covers(OWN):
                 raise ValueError(f"term {name!r} of the format covers {OWN!r}, which no cross-entropy may learn")
-        soft = {DISTILLATION: Term(frozenset({"*"}), weight, per=self.per)}
-        return {**({} if weight == 1 else hard), **({} if weight == 0 else soft)}
+            if weight < 1:
+                found[name] = replace(term, coefficient=(1 - weight) * term.coefficient)
+            if weight > 0:
+                found[name + SOFT] = replace(term, coefficient=weight * term.coefficient, per=self._per(term))
+        return {**found, OWN + SOFT: Term(frozenset({OWN}), weight, per=self.per)} if weight > 0 else found
+
+    def _per(self, term: Term) -> Per:
+        return "sequence" if self.per == "sequence" else term.per
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         """Term -> scalar: the sum over positions of its factor times negative log-likelihood or divergence, in nats."""
-        hidden, names = student.hidden(batch), tuple(batch.scale)
-        compared = Compared(
-            tuple(self.divergence if name == DISTILLATION else None for name in names),
-            state.settings["temperature"],
-            self.temperature_squared,
-        )
-        return sums_of_terms(compared, batch, student, hidden, state)
+        divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
+        compared = Compared(divergences, state.settings["temperature"], self.temperature_squared)
+        return sums_of_terms(compared, batch, student, state)
 
 
 @dataclass(frozen=True)
@@ -327,7 +331,7 @@ class Compared:
 
 
 def sums_of_terms(
-    compared: Compared, batch: MicroBatch, student: StepModel, hidden: torch.Tensor, state: StepState
+    compared: Compared, batch: MicroBatch, student: StepModel, state: StepState
 ) -> Mapping[str, torch.Tensor]:
     """Term -> scalar, for the terms that the batch has, in its order."""
     import torch
@@ -338,5 +342,5 @@ def sums_of_terms(
     progress = torch.full_like(factors[:, 0], state.step / state.total_steps)
     signals = [batch.tokens, progress]
     theirs = [state.frozen["teacher"].distributions(batch)] if compared.asks_teacher else []
-    sums = student.weighted_sums(compared, hidden, factors, *signals, *theirs)
+    sums = student.weighted_sums(compared, student.hidden(batch), factors, *signals, *theirs)
     return dict(zip(batch.scale, sums.unbind(), strict=True))

@@ -13,8 +13,8 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.names import names_of
 from benchmark.planning.compatibility import compatibility_lines
 from benchmark.planning.plan_table import Listed, plan_table
+from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import miniature
-from tests.rehearsals.live_teacher import LiveTeacher
 from tests.rehearsals.tensor_parts import model_folder
 from tests.student.student_parts import characters
 
@@ -32,7 +32,7 @@ def folder_of(path: Path, template: str | None = None, eos: str = "<eos>") -> Pa
 
 def cell_of(teacher: Path, *overrides: str) -> Cell:
     slot = ("distribution_teacher=pretrained", f"distribution_teacher.path={teacher}", "distribution_teacher.name=big")
-    return miniature(*slot, *overrides, loss=LiveTeacher())
+    return miniature(*slot, *overrides, loss=WhiteBox(distillation_weight=0.5))
 
 
 @pytest.mark.parametrize("template", [None, GOOD], ids=["plain", "chat"])

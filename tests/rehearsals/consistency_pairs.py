@@ -113,13 +113,13 @@ class Consistency:
 
 def disagreement(logits: torch.Tensor, batch: MicroBatch, group: int) -> torch.Tensor:
     """Of one pair. Raises ValueError where an answer was cut off with the end of its target."""
-    from tests.rehearsals.divergences import forward_kl
+    from methods.divergences import symmetric_kl
 
     answer = batch.span("answer") & (batch.group_of == group)
     rows = sorted(set(batch.example_of[answer].tolist()))
-    parts = [logits[answer & (batch.example_of == row)] for row in rows]
+    parts = [logits[answer & (batch.example_of == row)].log_softmax(-1) for row in rows]
     lengths = [len(part) for part in parts]
     if len(lengths) != 2 or lengths[0] != lengths[1]:
         raise ValueError(f"the answers of a pair have {lengths} tokens; both must be there and equally long")
     first, second = parts
-    return (0.5 * (forward_kl(first, second) + forward_kl(second, first))).mean()
+    return symmetric_kl(first, second, 0.5).mean()

@@ -106,10 +106,12 @@ class SoftLabels:
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         from torch.nn.functional import cross_entropy
 
-        from tests.rehearsals.divergences import forward_kl
+        from methods.divergences import forward_kl, softened
 
         mentor = state.frozen[ASSISTANT]
         logits = student.logits(student.hidden(batch))
-        soft = forward_kl(logits, mentor.logits(mentor.hidden(batch)), self.tau)
+        both = (logits, mentor.logits(mentor.hidden(batch)))
+        ours, theirs = (softened(each.log_softmax(-1), self.tau) for each in both)
+        soft = self.tau**2 * forward_kl(ours, theirs)
         hard = cross_entropy(logits, batch.tokens, reduction="none")
         return {name: (scale * (soft if name == "mentor" else hard)).sum() for name, scale in batch.scale.items()}

@@ -15,8 +15,8 @@ from benchmark.contract import Loss
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
 from benchmark.types import Request, Stage, TrainingExample
+from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import Ran, miniature, run
-from tests.rehearsals.live_teacher import LiveTeacher
 from tests.rehearsals.selective_reflection import SelectiveReflection, fused_order, rouge_l
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,
@@ -55,7 +55,7 @@ def cell_of(teacher: Path, *overrides: str, loss: Loss | None = None) -> Cell:
         *overrides,
         annotation=WorkedSolutions(),
         curriculum=SelectiveReflection(),
-        loss=loss or LiveTeacher(),
+        loss=loss or WhiteBox(distillation_weight=0.5),
     )
 
 
@@ -212,7 +212,7 @@ def test_all_partitions_kept_end_with_everything_and_too_few_questions_are_refus
 
 @pytest.fixture(scope="module")
 def losses() -> Mapping[str, Loss]:
-    return {"kd": LiveTeacher(), "cross-entropy": CrossEntropy()}
+    return {"kd": WhiteBox(distillation_weight=0.5), "cross-entropy": CrossEntropy()}
 
 
 @pytest.mark.parametrize("name", ["kd", "cross-entropy"])

@@ -14,16 +14,6 @@ from tests.rehearsals.tensor_parts import model_folder
 
 HERE = "tests.rehearsals"
 CONFIGS = {
-    "loss/live_teacher": f"_target_: {HERE}.live_teacher.LiveTeacher\ntau: 2.0\nkd_weight: 0.7\n",
-    "loss/on_policy": f"""
-        _target_: {HERE}.on_policy.OnPolicy
-        kd_weight: 1.0
-        data_policy:
-          _target_: {HERE}.on_policy.AdaptiveReplay
-          capacity: 6
-          first_share: 1.0
-          max_new_tokens: 8
-        """,
     "loss/policy_gradient": f"""
         _target_: {HERE}.signed_weights.PolicyGradient
         data_policy:
@@ -49,28 +39,14 @@ CONFIGS = {
     "weighting/right_answers": f"_target_: {HERE}.mentor.RightAnswersOnly\n",
     "format/key_steps": f"_target_: {HERE}.signed_weights.KeyStepsFormat\nwrong_weight: -0.025\n",
     "format/consistent_pairs": f"_target_: {HERE}.consistency_pairs.ConsistentPairsFormat\nngram: 2\n",
-    "method/white_box": """
-        # @package _global_
-        defaults:
-          - override /annotation: worked_solutions
-          - override /loss: live_teacher
-        method: white_box
-        """,
     "method/selective_reflection": """
         # @package _global_
         defaults:
           - override /annotation: worked_solutions
           - override /curriculum: selective_reflection
           - override /format: step_by_step
-          - override /loss: live_teacher
+          - override /loss: white_box
         method: selective_reflection
-        """,
-    "method/on_policy": """
-        # @package _global_
-        defaults:
-          - override /annotation: worked_solutions
-          - override /loss: on_policy
-        method: on_policy
         """,
     "method/policy_gradient": """
         # @package _global_
@@ -145,23 +121,22 @@ def test_a_setting_of_a_nested_part_reaches_the_part_and_the_id(
     plugin: Callable[..., str], cell: Callable[..., Any], model: Path
 ) -> None:
     search = plugin({}, CONFIGS)
-    plain = cell((search, "method=on_policy", *prompt_library_for(model)))
-    changed = cell((search, "method=on_policy", "loss.data_policy.capacity=7", *prompt_library_for(model)))
-    assert (plain.method.loss.data_policy.capacity, changed.method.loss.data_policy.capacity) == (6, 7)
-    assert changed.method.name == "on_policy+loss.data_policy.capacity=7"
+    plain = cell((search, "method=policy_gradient", *prompt_library_for(model)))
+    changed = cell((search, "method=policy_gradient", "loss.data_policy.epochs=7", *prompt_library_for(model)))
+    assert (plain.method.loss.data_policy.epochs, changed.method.loss.data_policy.epochs) == (2, 7)
+    assert changed.method.name == "policy_gradient+loss.data_policy.epochs=7"
     assert cell_id(plain) != cell_id(changed)
 
 
 def test_what_a_policy_remembers_cannot_be_set(
-    plugin: Callable[..., str], command: Callable[..., Command], model: Path, miniature: tuple[str, ...]
+    command: Callable[..., Command], model: Path, miniature: tuple[str, ...]
 ) -> None:
-    search = plugin({}, CONFIGS)
-    done = command(search, "method=on_policy", "+loss.data_policy.share=0.5", *prompt_library_for(model), *miniature)
+    done = command("method=distillm", "+loss.data_policy.threshold=0.5", *prompt_library_for(model), *miniature)
     assert done.status != 0
-    assert "loss.data_policy.share: AdaptiveReplay has no such setting" in done.complaint
+    assert "loss.data_policy.threshold: AdaptiveReplay has no such setting" in done.complaint
 
 
-@pytest.mark.parametrize("method", ["white_box", "selective_reflection", "on_policy"])
+@pytest.mark.parametrize("method", ["fkl", "selective_reflection", "distillm", "gkd"])
 def test_the_command_line_runs_it_to_its_record(
     plugin: Callable[..., str],
     command: Callable[..., Command],
@@ -190,9 +165,9 @@ def test_the_command_line_runs_it_to_its_record(
 
 
 def test_the_command_line_refuses_a_teacher_without_distributions(
-    plugin: Callable[..., str], command: Callable[..., Command], results: Results, miniature: tuple[str, ...]
+    command: Callable[..., Command], results: Results, miniature: tuple[str, ...]
 ) -> None:
-    done = command(plugin({}, CONFIGS), "method=white_box", *miniature)
+    done = command("method=fkl", *miniature)
     assert done.status != 0
     assert "answers in text only; choose teacher=transformers" in done.complaint
     assert not results.path.exists()

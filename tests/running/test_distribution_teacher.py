@@ -21,9 +21,9 @@ from benchmark.run_cell import run_cell
 from benchmark.running.cell_models import load_distribution_teacher
 from benchmark.running.model_card import sources
 from benchmark.student.batch import MicroBatch
+from methods.white_box import WhiteBox
 from tests.cells import Silent
 from tests.corridor.corridor_parts import UNSEEN, Ran, miniature, run
-from tests.rehearsals.live_teacher import LiveTeacher
 from tests.rehearsals.tensor_parts import Around, live_teacher, model_folder
 from tests.student.student_parts import characters
 
@@ -45,7 +45,7 @@ def slot(folder: Path) -> tuple[str, ...]:
 
 
 def cell_of(folder: Path, *overrides: str, loss: Any = None, **parts: Any) -> Cell:
-    return miniature(*slot(folder), *SMALL, *overrides, loss=loss or LiveTeacher(), **parts)
+    return miniature(*slot(folder), *SMALL, *overrides, loss=loss or WhiteBox(distillation_weight=0.5), **parts)
 
 
 # --- what reads what -------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Comparing(Around):
 def test_the_loss_reads_the_teacher_on_its_own_prompts_whatever_the_student_is(
     folder: Path, tmp_path: Path, student: str
 ) -> None:
-    comparing = Comparing(LiveTeacher())
+    comparing = Comparing(WhiteBox(distillation_weight=0.5))
     run(cell_of(folder, f"student={student}", loss=comparing), tmp_path)
     assert len(comparing.pairs) >= 6
     for on_tensors, as_text in comparing.pairs:
@@ -125,7 +125,10 @@ def test_a_teacher_in_its_usual_slot_is_measured_where_its_texts_would_be(
     folder: Path, tmp_path: Path, paid: str, measured: bool
 ) -> None:
     overrides = (*live_teacher(folder), *SMALL, f"evaluation.paid_teacher_accuracy={paid}")
-    done = run(miniature(*overrides, annotation=HumanLabels(), format=answers(), loss=LiveTeacher()), tmp_path)
+    done = run(
+        miniature(*overrides, annotation=HumanLabels(), format=answers(), loss=WhiteBox(distillation_weight=0.5)),
+        tmp_path,
+    )
     reference = done.result["teacher_reference"]
     assert (reference is not None) == measured
     assert reference is None or reference["distributions_of"] == "transformers"
@@ -147,7 +150,7 @@ def test_the_card_names_both(ran: Ran) -> None:
 
 
 def test_a_cell_without_one_keeps_its_id(folder: Path) -> None:
-    plain = miniature(loss=LiveTeacher())
+    plain = miniature(loss=WhiteBox(distillation_weight=0.5))
     assert not {"distribution_teacher"} & (identity(plain).keys() | identity(plain)["content"].keys())
 
 
@@ -173,7 +176,7 @@ def test_a_text_teacher_that_nobody_asks_is_left_out(folder: Path) -> None:
 
 def test_a_loss_without_any_model_in_this_process_is_refused_with_both_ways_out() -> None:
     with pytest.raises(ConfigError, match=r"or let it write the texts and give distribution_teacher=pretrained"):
-        check(miniature(loss=LiveTeacher()))
+        check(miniature(loss=WhiteBox(distillation_weight=0.5)))
 
 
 def test_other_tokens_are_refused_with_both_sizes(tmp_path: Path) -> None:
@@ -186,6 +189,6 @@ def test_other_tokens_are_refused_with_both_sizes(tmp_path: Path) -> None:
 
 def test_a_missing_path_and_folder_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"distribution_teacher=pretrained needs a model: give distribution_teacher"):
-        check(miniature("distribution_teacher=pretrained", loss=LiveTeacher()))
+        check(miniature("distribution_teacher=pretrained", loss=WhiteBox(distillation_weight=0.5)))
     with pytest.raises(ModelError, match=r"distribution_teacher\.path=.*nowhere"):
         check(cell_of(tmp_path / "nowhere"))

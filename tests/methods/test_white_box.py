@@ -21,8 +21,8 @@ from benchmark.student.encoding import EncodedExample
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import Student
 from benchmark.types import Term
+from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import UNSEEN, DropsAndWeighs, Ran, fingerprint, miniature, run
-from tests.rehearsals.live_teacher import LiveTeacher
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,
     ONE_GROUP,
@@ -59,7 +59,7 @@ def cell_of(teacher: Path, *overrides: str, method: str = "step_by_step", loss: 
         *overrides,
         annotation=WorkedSolutions(),
         weighting=DropsAndWeighs(),  # so that weights of examples matter too
-        loss=loss or LiveTeacher(TAU, WEIGHT),
+        loss=loss or WhiteBox(distillation_weight=WEIGHT, temperature=TAU),
     )
 
 
@@ -79,10 +79,10 @@ def by_hand(student: Student, folder: Path, step: TrainedStep, terms: Mapping[st
     teacher, found = network_in(folder), {}
     for name, term in terms.items():
         rows = [row for row in student.encoder.examples(step.examples) if row.example.task in term.tasks]
-        hard, soft = zip(*(_of_row(student, teacher, row, step.settings["tau"]) for row in rows), strict=True)
-        share = step.settings["kd_weight"]
+        hard, soft = zip(*(_of_row(student, teacher, row, step.settings["temperature"]) for row in rows), strict=True)
+        share = step.settings["distillation_weight"]
         found[name] = term.coefficient * (1 - share) * torch.cat(hard).mean()
-        found[f"{name}/kd"] = term.coefficient * share * torch.cat(soft).mean()
+        found[f"{name}/distillation"] = term.coefficient * share * torch.cat(soft).mean()
     return found
 
 
@@ -110,19 +110,20 @@ def test_value_and_gradient_of_every_step_are_those_of_whole_sequences(
 
 
 def test_the_ends_of_the_weight_are_plain_training_and_the_teacher_alone(teacher: Path, tmp_path: Path) -> None:
-    plain = run(cell_of(teacher, loss=LiveTeacher(kd_weight=0.0)), tmp_path / "no teacher")
+    plain = run(cell_of(teacher, loss=WhiteBox(distillation_weight=0.0)), tmp_path / "no teacher")
     alone = run(cell_of(teacher, loss=CrossEntropy()), tmp_path / "cross-entropy")
     assert fingerprint(plain.cell_run.student) == fingerprint(alone.cell_run.student)
-    _, steps = watched(cell_of(teacher, loss=LiveTeacher(kd_weight=1.0)), tmp_path / "teacher")
+    _, steps = watched(cell_of(teacher, loss=WhiteBox(distillation_weight=1.0)), tmp_path / "teacher")
     for step in steps:
-        assert [step.values[name] == 0 for name in ("label", "label/kd")] == [True, False]
+        assert set(step.values) == {"label/distillation", "rationale/distillation"}
+        assert step.values["label/distillation"] > 0
 
 
 def test_a_student_that_is_the_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
     same = PretrainedStudent("same", str(teacher), max_length=192, max_new_tokens=8)
-    cell = replace(cell_of(teacher, loss=LiveTeacher(kd_weight=1.0)), student=same)
+    cell = replace(cell_of(teacher, loss=WhiteBox(distillation_weight=1.0)), student=same)
     _, steps = watched(cell, tmp_path)
-    assert steps[0].values["label/kd"] == pytest.approx(0, abs=1e-6)
+    assert steps[0].values["label/distillation"] == pytest.approx(0, abs=1e-6)
     assert float(steps[0].gradient.abs().max()) < 1e-5
 
 
@@ -160,7 +161,7 @@ def test_a_teacher_with_the_same_tokens_in_another_order_is_refused(tmp_path: Pa
 
 def test_a_teacher_that_answers_in_text_only_is_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigError, match=r"answers in text only; choose teacher=transformers teacher\.path=FOLDER"):
-        check(miniature("method=step_by_step", loss=LiveTeacher()))
+        check(miniature("method=step_by_step", loss=WhiteBox()))
 
 
 def test_a_teacher_that_fits_is_accepted(teacher: Path) -> None:

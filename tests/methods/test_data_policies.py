@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from benchmark.axes.data_policy import OWN, AdaptiveReplay
 from benchmark.cell.cell import Cell
 from benchmark.cell.identity import identity
 from benchmark.contract import Schedule, StepState
 from benchmark.types import Json, Request, Span, TrainingExample
+from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import UNSEEN, Ran, Rounds, miniature, run
-from tests.rehearsals.on_policy import OWN, AdaptiveReplay, OnPolicy
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,
     ONE_GROUP,
@@ -51,7 +52,7 @@ class Watched(AdaptiveReplay):
     told: list[float] = field(default_factory=list, init=False, metadata=UNSEEN)
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        before = {"step": state.step, "share": self.share, "buffer": len(self.buffer)}
+        before = {"step": state.step, "share": self.threshold, "buffer": len(self.buffer)}
         steps = list(super().supply(drawn, state))
         self.supplied.append({**before, "examples": steps[0], "after": len(self.buffer), "drawn": drawn})
         return steps
@@ -68,7 +69,7 @@ def cell_of(
     schedule: Schedule | None = None,
 ) -> Cell:
     """Half of the steps on own text at first, and more with every validation: a tiny student answers nothing right."""
-    policy = policy or AdaptiveReplay(CAPACITY, first_share=0.5, growth=0.2)
+    policy = policy or AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     return miniature(
         "method=rationale_then_answer",
         *live_teacher(teacher),
@@ -77,7 +78,7 @@ def cell_of(
         *overrides,
         annotation=WorkedSolutions(),
         schedule=schedule or Rounds(shares=(1.0,)),
-        loss=OnPolicy(data_policy=policy),
+        loss=WhiteBox(data_policy=policy, distillation_weight=0.5),
     )
 
 
@@ -94,24 +95,24 @@ def test_the_share_follows_a_list_of_validations() -> None:
     shares = []
     for accuracy in (0.5, 0.45, 0.4, 0.6, 0.35, 0.29, 0.0, 0.0, 0.0):
         policy.validated({"accuracy": accuracy})
-        shares.append(policy.share)
+        shares.append(policy.threshold)
     # Each is held against the first one and then against the last that raised the share: 0.5, 0.4, 0.29, 0.0.
     assert shares == pytest.approx([0, 0, 0.25, 0.25, 0.25, 0.5, 0.75, 0.75, 0.75])
-    strict = AdaptiveReplay(growth=0.4)
+    strict = AdaptiveReplay(growth=0.4, tolerance=0.0)
     for _ in range(5):
         strict.validated({"accuracy": 0.5})
-    assert strict.share == 1.0
+    assert strict.threshold == 1.0
 
 
 def test_the_policy_is_told_before_the_first_step_and_then_regularly(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_share=0.5, growth=0.2)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     run(cell_of(teacher, policy=policy), tmp_path)
     assert policy.told == [0.0] * 3  # before steps 1, 4 and 7
     assert [seen["share"] for seen in policy.supplied] == pytest.approx([0.5] * 3 + [0.7] * 3 + [0.9] * 2)
 
 
 def test_steps_mix_fixed_data_fresh_text_and_replay_and_the_buffer_stays_small(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_share=0.5, growth=0.2)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     run(cell_of(teacher, "optimization.max_steps=16", policy=policy), tmp_path)
     kinds = []
     earlier: list[TrainingExample] = []
@@ -134,12 +135,12 @@ def test_steps_mix_fixed_data_fresh_text_and_replay_and_the_buffer_stays_small(t
 
 
 def test_its_state_is_plain_json_and_comes_back_whole(teacher: Path, tmp_path: Path) -> None:
-    policy = AdaptiveReplay(CAPACITY, first_share=0.5, growth=0.2)
+    policy = AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     run(cell_of(teacher, policy=policy), tmp_path)
     assert policy.buffer
     again = AdaptiveReplay(CAPACITY)
     again.load_state_dict(json.loads(json.dumps(policy.state_dict(), allow_nan=False)))
-    assert (again.share, again.reference, again.buffer) == (policy.share, policy.reference, policy.buffer)
+    assert (again.threshold, again.mark, again.buffer) == (policy.threshold, policy.mark, policy.buffer)
 
 
 def test_what_it_remembers_is_no_part_of_the_cells_identity(teacher: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_what_it_remembers_is_no_part_of_the_cells_identity(teacher: Path, tmp_p
 def test_it_begins_anew_with_a_new_student_and_lives_on_with_the_old_one(
     teacher: Path, restart: bool, tmp_path: Path
 ) -> None:
-    policy = Watched(CAPACITY, first_share=0.5, growth=0.2)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     run(cell_of(teacher, steps_a_round(restart), policy=policy, schedule=Rounds(TWO_ROUNDS, restart)), tmp_path)
     first, second = policy.supplied[:STEPS], policy.supplied[STEPS:]
     assert [seen["step"] for seen in second] == list(range(STEPS))
@@ -171,7 +172,7 @@ def test_it_begins_anew_with_a_new_student_and_lives_on_with_the_old_one(
 
 
 def test_own_text_keeps_the_tokens_that_the_student_wrote(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_share=1.0)
+    policy = Watched(CAPACITY, first_threshold=1.0)
     ran, steps = watched(cell_of(teacher, policy=policy), tmp_path)
     first, eos = steps[0], ran.cell_run.student.tokenizer.eos_token_id
     student = first.student(ran)
@@ -220,7 +221,7 @@ def test_numbers_beside_the_tokens_must_be_as_many_as_the_tokens() -> None:
 
 
 def test_value_and_gradient_of_every_step_and_no_cross_entropy_on_own_text(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_share=0.5, growth=0.2)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
     ran, steps = watched(cell_of(teacher, ONE_GROUP, UNCLIPPED, policy=policy), tmp_path)
     other = network_in(teacher)
     own_steps = 0
@@ -230,9 +231,10 @@ def test_value_and_gradient_of_every_step_and_no_cross_entropy_on_own_text(teach
         pairs = [(target_logits(student.network, row), target_logits(other, row)) for row in rows]
         log_q = torch.cat([ours for ours, _ in pairs]).log_softmax(-1)
         log_p = torch.cat([theirs for _, theirs in pairs]).log_softmax(-1)
-        expected = {"kd": 0.5 * (log_p.exp() * (log_p - log_q)).sum(-1).mean()}
+        soft = 0.5 * (log_p.exp() * (log_p - log_q)).sum(-1).mean()
         own = {row.example.task == OWN for row in rows}
         assert len(own) == 1
+        expected = {"own_text/distillation" if own == {True} else "rationale_and_answer/distillation": soft}
         if own == {False}:
             hard = torch.cat([nats(ours, row) for (ours, _), row in zip(pairs, rows, strict=True)])
             expected["rationale_and_answer"] = 0.5 * hard.mean()
@@ -242,7 +244,7 @@ def test_value_and_gradient_of_every_step_and_no_cross_entropy_on_own_text(teach
 
 
 def test_what_student_and_teacher_do_for_it_is_booked(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_share=1.0)
+    policy = Watched(CAPACITY, first_threshold=1.0)
     ran = run(cell_of(teacher, policy=policy), tmp_path)
     texts = {example for seen in policy.supplied for example in seen["examples"]}
     assert len(texts) < 4 * STEPS  # some were replayed, and cost nothing again
