@@ -91,12 +91,17 @@ def _embedded_tokens(folder: Path, setting: str) -> int | None:
     return stated if isinstance(stated, int) else None
 
 
-def _text_config(folder: Path, setting: str) -> Any:
+def config_of(folder: Path, setting: str) -> Any:
+    """The model's config as transformers reads it. Raises ModelError, naming `setting`, if transformers cannot."""
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config(decoder=True)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except MemoryError:
         raise
     except Exception as error:  # a wrong value may raise anything in the classes of transformers
         raise ModelError(f"{setting}: transformers cannot read its config.json ({in_a_line(error)})") from error
+
+
+def _text_config(folder: Path, setting: str) -> Any:
+    return config_of(folder, setting).get_text_config(decoder=True)

@@ -272,6 +272,14 @@ class PretrainedStudent:
 
     def network(self, seed: int) -> PreTrainedModel:
         """The pretrained weights in float32; with `lora` in `lora.base_dtype`, and `seed` determines the adapters."""
+        network = self._pretrained()
+        if self.lora is None:
+            return network
+        with drawing(seed):
+            return self.lora.attach(network)
+
+    def _pretrained(self) -> PreTrainedModel:
+        """The network without adapters."""
         import torch
         from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -281,10 +289,7 @@ class PretrainedStudent:
             str(self.path), revision=self.revision, dtype=dtype, trust_remote_code=False
         )
         _say_whether_tied(network)
-        if self.lora is None:
-            return network
-        with drawing(seed):
-            return self.lora.attach(network)
+        return network
 
     def download(self) -> str | None:
         """A sentence that says what a run would download from the hub; None for nothing. Does not use the network."""

@@ -116,7 +116,7 @@ def test_every_student_has_its_optimisation() -> None:
 
 @pytest.mark.parametrize("name", files("student"))
 def test_the_plan_of_a_student_names_its_download_and_licence_and_asks_no_network(
-    name: str, command: Run, results: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, command: Run, compose: Run, results: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import socket
 
@@ -134,7 +134,8 @@ def test_the_plan_of_a_student_names_its_download_and_licence_and_asks_no_networ
     if "path" not in student:
         assert note == ""
     else:
-        assert f"student={name} is not on this disk: a run downloads {student['path']} (revision main)" in note
+        shown = compose((f"student={name}",)).student.name
+        assert f"student={shown} is not on this disk: a run downloads {student['path']} (revision main)" in note
         assert note.endswith(f"licence: {student['licence']}")
     assert "accepted" in note or name != "llama2_7b_lora"
 
