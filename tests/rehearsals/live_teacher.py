@@ -24,26 +24,27 @@ SOFT = "/kd"
 
 @dataclass(frozen=True)
 class LiveTeacher:
-    """Knows the settings `tau` and `kd_weight`, so that a curriculum may move them."""
+    """Knows the settings `temperature` and `distillation_weight`, so that a curriculum may move them."""
 
-    tau: float = 1.0
-    kd_weight: float = 0.5
+    temperature: float = 1.0
+    distillation_weight: float = 0.5
     data_policy: DataPolicy = field(default_factory=FixedData)
 
     def __post_init__(self) -> None:
-        if self.tau <= 0 or not 0 <= self.kd_weight <= 1:
-            raise ValueError(f"tau={self.tau} must be above 0, kd_weight={self.kd_weight} between 0 and 1")
+        if self.temperature <= 0 or not 0 <= self.distillation_weight <= 1:
+            found = f"temperature={self.temperature} must be above 0"
+            raise ValueError(f"{found}, distillation_weight={self.distillation_weight} between 0 and 1")
 
     @property
     def settings(self) -> Mapping[str, float]:
-        return {"tau": self.tau, "kd_weight": self.kd_weight}
+        return {"temperature": self.temperature, "distillation_weight": self.distillation_weight}
 
     def requires(self) -> Requirements:
         return Requirements(distributions=frozenset({"teacher"}))
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
         """Every term of the format twice: against the target, and against the teacher."""
-        found, share = {}, settings["kd_weight"]
+        found, share = {}, settings["distillation_weight"]
         for name, term in CrossEntropy().terms(of_format, settings).items():
             found[name] = replace(term, coefficient=(1 - share) * term.coefficient)
             found[name + SOFT] = replace(term, coefficient=share * term.coefficient)
@@ -58,5 +59,5 @@ class LiveTeacher:
         teacher = state.frozen["teacher"]
         logits = student.logits(student.hidden(batch))
         hard = cross_entropy(logits, batch.tokens, reduction="none")
-        soft = forward_kl(logits, teacher.logits(teacher.hidden(batch)), state.settings["tau"])
+        soft = forward_kl(logits, teacher.logits(teacher.hidden(batch)), state.settings["temperature"])
         return {name: (scale * (soft if name.endswith(SOFT) else hard)).sum() for name, scale in batch.scale.items()}

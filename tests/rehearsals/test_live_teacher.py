@@ -79,8 +79,8 @@ def by_hand(student: Student, folder: Path, step: TrainedStep, terms: Mapping[st
     teacher, found = network_in(folder), {}
     for name, term in terms.items():
         rows = [row for row in student.encoder.examples(step.examples) if row.example.task in term.tasks]
-        hard, soft = zip(*(_of_row(student, teacher, row, step.settings["tau"]) for row in rows), strict=True)
-        share = step.settings["kd_weight"]
+        hard, soft = zip(*(_of_row(student, teacher, row, step.settings["temperature"]) for row in rows), strict=True)
+        share = step.settings["distillation_weight"]
         found[name] = term.coefficient * (1 - share) * torch.cat(hard).mean()
         found[f"{name}/kd"] = term.coefficient * share * torch.cat(soft).mean()
     return found
@@ -110,17 +110,17 @@ def test_value_and_gradient_of_every_step_are_those_of_whole_sequences(
 
 
 def test_the_ends_of_the_weight_are_plain_training_and_the_teacher_alone(teacher: Path, tmp_path: Path) -> None:
-    plain = run(cell_of(teacher, loss=LiveTeacher(kd_weight=0.0)), tmp_path / "no teacher")
+    plain = run(cell_of(teacher, loss=LiveTeacher(distillation_weight=0.0)), tmp_path / "no teacher")
     alone = run(cell_of(teacher, loss=CrossEntropy()), tmp_path / "cross-entropy")
     assert fingerprint(plain.cell_run.student) == fingerprint(alone.cell_run.student)
-    _, steps = watched(cell_of(teacher, loss=LiveTeacher(kd_weight=1.0)), tmp_path / "teacher")
+    _, steps = watched(cell_of(teacher, loss=LiveTeacher(distillation_weight=1.0)), tmp_path / "teacher")
     for step in steps:
         assert [step.values[name] == 0 for name in ("label", "label/kd")] == [True, False]
 
 
 def test_a_student_that_is_the_teacher_has_nothing_to_learn(teacher: Path, tmp_path: Path) -> None:
     same = PretrainedStudent("same", str(teacher), max_length=192, max_new_tokens=8)
-    cell = replace(cell_of(teacher, loss=LiveTeacher(kd_weight=1.0)), student=same)
+    cell = replace(cell_of(teacher, loss=LiveTeacher(distillation_weight=1.0)), student=same)
     _, steps = watched(cell, tmp_path)
     assert steps[0].values["label/kd"] == pytest.approx(0, abs=1e-6)
     assert float(steps[0].gradient.abs().max()) < 1e-5
