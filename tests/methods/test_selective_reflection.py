@@ -61,6 +61,8 @@ def test_ranks_are_fused_as_by_hand_and_ties_come_out_in_the_documented_order() 
     assert (found["overlap"], found["surprise"]) == ([0.9, 0.5, 0.5, 0.1], [1.0, 2.0, 3.0, 4.0])
     backwards = easiest_first(dict(reversed(OVERLAP.items())), dict(reversed(SURPRISE.items())))
     assert backwards == found
+    even = easiest_first({"a": 0.1, "b": 0.9}, {"a": 1.0, "b": 1.0})
+    assert (even["group"], even["surprise_rank"]) == (["b", "a"], [1, 2])  # equal surprise keeps the order by overlap
 
 
 def test_more_overlap_or_less_surprise_never_comes_later() -> None:
