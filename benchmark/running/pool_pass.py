@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.console.progress import Display
 from benchmark.contract import ASSISTANT, STUDENT, TextModel
+from benchmark.interruption import Interrupted, was_asked_to_stop
 from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.running.resumable_state import ResumableState, round_folder
 from benchmark.student.student import Student
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WHILE = {"selection": "selecting", "weighting": "weighting", "training": "training"}
-"""Phase of the cell in which passes are saved -> its name on a bar."""
+WHILE = {"selection": "selecting", "weighting": "weighting", "training": "curriculum"}
+"""Phase of the cell in which passes are saved -> whose pass it is, on a bar. While training, only a curriculum asks."""
 CHUNK = 1 << 20
 """Weights that are looked at together."""
 
@@ -124,13 +125,15 @@ class PoolModel:
         """One result per item, in order: as an earlier attempt saved it, else computed now and read back.
 
         `rows_per_item` is the number of rows that an item takes in a batch of the model; `settings` are what else the
-        results depend on, besides the items and the weights.
+        results depend on, besides the items and the weights. Raises Interrupted behind a saved batch if the process
+        was asked to stop since the pass began.
         """
         passes, phase = self.passes, self.passes.state.phase
         content = [self.name, verb, *settings, self.model.seed, _mark(self.model), [as_json(item) for item in items]]
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         name = f"{_folder(self.round_index)}/{phase}-{digest}.jsonl"
         found: dict[int, Result] = {}
+        asked_before = was_asked_to_stop()
         shown = f"{WHILE[phase]}: {self.name} {verb}" + (f", round {self.round_index + 1}" if self.round_index else "")
         with passes.display.bar(shown, len(items) * rows_per_item) as advance:
             saved = passes.journal.lines(name)
@@ -143,6 +146,9 @@ class PoolModel:
                     passes.journal.append(name, row)
                 found.update(zip(places, read(row["results"]), strict=True))
                 advance(len(places) * rows_per_item, earlier=number < len(saved))
+                if was_asked_to_stop() and not asked_before:
+                    # Inside a fit a signal waits for the next step, which is as far away as the end of the pass.
+                    raise Interrupted(f"{shown}: {len(found):,} of {len(items):,} are saved")
         return [found[i] for i in range(len(items))]
 
     def _computed(self, compute: Callable[[Sequence[Item]], Json], items: Sequence[Item]) -> Json:

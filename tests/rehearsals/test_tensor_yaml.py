@@ -23,10 +23,12 @@ CONFIGS = {
     "loss/soft_labels": f"_target_: {HERE}.mentor.SoftLabels\n",
     "loss/consistency": f"_target_: {HERE}.consistency_pairs.Consistency\nalpha: 0.2\n",
     "loss/mutual_information": f"_target_: {HERE}.mutual_information.MutualInformation\nbeta: 0.1\n",
-    "curriculum/selective_reflection": f"""
-        _target_: {HERE}.selective_reflection.SelectiveReflection
-        partitions: 4
-        kept: 3
+    "curriculum/by_signs": """
+        defaults:
+          - selective_reflection
+          - _self_
+
+        overlap: signs
         max_new_tokens: 8
         """,
     "annotation/worked_solutions": f"_target_: {HERE}.tensor_parts.WorkedSolutions\n",
@@ -43,7 +45,7 @@ CONFIGS = {
         # @package _global_
         defaults:
           - override /annotation: worked_solutions
-          - override /curriculum: selective_reflection
+          - override /curriculum: by_signs
           - override /format: step_by_step
           - override /loss: white_box
         method: selective_reflection

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +17,27 @@ import torch
 from benchmark.axes.selection import RandomSelection
 from benchmark.console.progress import Advance
 from benchmark.contract import Context
+from benchmark.corridor import CellRun
+from benchmark.interruption import Interrupted, forget_signals
 from benchmark.records.journal import Journal
+from benchmark.records.record import CellFolder
 from benchmark.running.pool_pass import PoolModel, PoolPasses
 from benchmark.student.student import Student
-from benchmark.types import Pick, Question, Request, Round, Usage
+from benchmark.types import Pick, Question, Reply, Request, Round, TrainingExample, Usage
 from tests.corridor.corridor_parts import AsksTheStudent, Rounds
-from tests.rehearsals.scripted import Fate, Heard, Ran, Script, assert_same, live_through, miniature, run
-from tests.rehearsals.selective_reflection import SelectiveReflection
+from tests.methods.reflection_parts import by_signs
+from tests.rehearsals.scripted import (
+    Fate,
+    Heard,
+    Killed,
+    Ran,
+    Script,
+    ScriptedModel,
+    assert_same,
+    live_through,
+    miniature,
+    run,
+)
 from tests.student.student_parts import example, shared_student, student_of
 
 BATCH = 8
@@ -52,7 +68,7 @@ def life(parts: dict[str, Any], folder: Path, fate: Fate, heard: list[Heard] | N
 
 PARTS: dict[str, dict[str, Any]] = {
     "selection": {"selection": AsksTheStudent()},
-    "curriculum": {"curriculum": SelectiveReflection(partitions=2, kept=2)},
+    "curriculum": {"curriculum": by_signs(partitions=2, kept=2)},
 }
 
 
@@ -70,6 +86,72 @@ def test_a_death_in_every_batch_changes_nothing_and_repeats_no_batch(parts: dict
     of_new_student = [heard for heard in said if heard.weights == said[0].weights]
     sizes = [len(heard.requests) for heard in of_new_student]
     assert sizes == ([BATCH] * 5 if "selection" in parts else [6, BATCH, 4])  # both rounds' examples, of a new student
+
+
+def batches_of_reflection(
+    monkeypatch: pytest.MonkeyPatch, at: int, happens: Callable[[], None]
+) -> list[tuple[str, int]]:
+    """Writes down every batch of a curriculum's pass from now on; something happens as the batch `at` begins."""
+    calls: list[tuple[str, int]] = []
+
+    def count(verb: str, items: Sequence[Any]) -> None:
+        calls.append((verb, len(items)))
+        if len(calls) == at:
+            happens()
+
+    real_generate, real_score = ScriptedModel.generate, ScriptedModel.target_log_probabilities
+
+    def generate(self: ScriptedModel, requests: Sequence[Request], *rest: Any, **more: Any) -> list[list[Reply]]:
+        if all(request.role == "reflect" for request in requests):
+            count("writes", requests)
+        return real_generate(self, requests, *rest, **more)
+
+    def score(self: ScriptedModel, examples: Sequence[TrainingExample]) -> list[tuple[float, ...]]:
+        count("scores", examples)
+        return real_score(self, examples)
+
+    monkeypatch.setattr(ScriptedModel, "generate", generate)
+    monkeypatch.setattr(ScriptedModel, "target_log_probabilities", score)
+    return calls
+
+
+FIRST_ROUND = [("writes", 6), ("scores", 6)]
+SECOND_ROUND = [("writes", 8), ("writes", 4), ("scores", 8), ("scores", 4)]
+"""The batches of a curriculum's passes over six and twelve examples."""
+
+
+def killed() -> None:
+    raise Killed
+
+
+def test_a_death_among_the_targets_of_a_curriculum_repeats_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = life(PARTS["curriculum"], tmp_path / "whole", Fate())
+    calls = batches_of_reflection(monkeypatch, 6, killed)
+    with pytest.raises(Killed):
+        life(PARTS["curriculum"], tmp_path / "killed", Fate())
+    assert_same(whole, life(PARTS["curriculum"], tmp_path / "killed", Fate()))
+    assert calls == [*FIRST_ROUND, *SECOND_ROUND, ("scores", 4)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_a_curriculum_that_is_asked_to_stop_ends_behind_its_batch_and_repeats_none(
+    number: signal.Signals, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass is a part of the fit, which holds signals back until its next step: that may be hours away."""
+    whole = life(PARTS["curriculum"], tmp_path / "whole", Fate())
+    calls = batches_of_reflection(monkeypatch, at, lambda: os.kill(os.getpid(), number))
+    forget_signals()
+    try:
+        with pytest.raises(Interrupted, match=r"curriculum: student (writes|scores), round 2: \d+ of 12 are saved"):
+            life(PARTS["curriculum"], tmp_path / "stopped", Fate())
+    finally:
+        forget_signals()
+    assert calls == [*FIRST_ROUND, *SECOND_ROUND][:at]
+    assert_same(whole, life(PARTS["curriculum"], tmp_path / "stopped", Fate()))
+    assert calls == [*FIRST_ROUND, *SECOND_ROUND]
 
 
 def test_a_death_among_embeddings_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +179,19 @@ def test_nothing_is_left_of_the_passes_of_a_finished_round(tmp_path: Path) -> No
     assert (ran.cell_run.journal.folder / "round-1").is_dir()
 
 
+def test_the_pass_of_a_curriculum_is_shown_with_its_total_beside_the_steps(tmp_path: Path) -> None:
+    bars = TalkingBars()
+    cell = miniature(f"trainer.evaluation_batch_size={BATCH}", **PARTS["curriculum"])
+    CellRun(cell, CellFolder(tmp_path, "cell"), Journal.open(tmp_path, "cell", print), bars).run()
+    shown = [bar for bar in bars.shown if bar[0].startswith(("curriculum", "training"))]
+    assert [(description, total) for description, total, _ in shown] == [
+        ("training", 6),
+        ("curriculum: student writes", 12),
+        ("curriculum: student scores", 12),
+    ]
+    assert [units for _, _, units in shown[1:]] == [[(8, False), (4, False)]] * 2
+
+
 # --- one pass --------------------------------------------------------------------------------------------------------
 
 
@@ -114,6 +209,14 @@ class Bars:
         units: list[tuple[int, bool]] = []
         self.shown.append((description, total, units))
         yield lambda count, *, earlier=False: units.append((count, earlier))
+
+
+@dataclass
+class TalkingBars(Bars):
+    """The same for a whole cell, which also says things."""
+
+    def say(self, state: str) -> None:
+        pass
 
 
 @dataclass

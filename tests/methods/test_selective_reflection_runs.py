@@ -1,27 +1,35 @@
-"""SRD over step-by-step: the ranking, nested stages with a fresh optimiser each, settings only where they are known."""
+"""SRD in cells over step-by-step: what is ranked and trained on, hand-over between stages, resume, and plain KD.
+
+Numbers in docstrings are those of the checklist in docs/methods/selective_reflection.md.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from benchmark.axes.curriculum import Shuffled
 from benchmark.axes.loss import CrossEntropy
 from benchmark.cell.cell import Cell
-from benchmark.contract import Loss
+from benchmark.contract import Curriculum, Loss
 from benchmark.student.load import load_student
 from benchmark.student.student import Student
-from benchmark.types import Request, Stage, TrainingExample
+from benchmark.types import Request, TrainingExample
+from methods.selective_reflection import SelectiveReflection, easiest_first, rouge_of_signs
 from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import Ran, miniature, run
-from tests.rehearsals.selective_reflection import SelectiveReflection, fused_order, rouge_l
+from tests.methods.reflection_parts import by_signs
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,
     ONE_GROUP,
     TrainedStep,
+    WatchedOptimization,
     WorkedSolutions,
     killed_and_gone_on,
     live_teacher,
@@ -31,7 +39,6 @@ from tests.rehearsals.tensor_parts import (
     target_logits,
     watched,
 )
-from tests.student.student_parts import context_of, fresh_student, method_of, sums
 
 STEPS, QUESTIONS = 12, 14
 SIZES = (3, 6, 9)
@@ -45,7 +52,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model_folder(tmp_path_factory.mktemp("models") / "teacher")
 
 
-def cell_of(teacher: Path, *overrides: str, loss: Loss | None = None) -> Cell:
+def cell_of(teacher: Path, *overrides: str, loss: Loss | None = None, curriculum: Curriculum | None = None) -> Cell:
     return miniature(
         "method=step_by_step",
         *live_teacher(teacher),
@@ -54,7 +61,7 @@ def cell_of(teacher: Path, *overrides: str, loss: Loss | None = None) -> Cell:
         "optimization.batch_size=3",
         *overrides,
         annotation=WorkedSolutions(),
-        curriculum=SelectiveReflection(),
+        curriculum=curriculum or by_signs(),
         loss=loss or WhiteBox(distillation_weight=0.5),
     )
 
@@ -67,56 +74,21 @@ def watched_run(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 # --- the ranking -----------------------------------------------------------------------------------------------------
 
 
-def test_ranks_are_fused_as_by_hand_and_ties_come_out_in_the_documented_order() -> None:
-    overlap = {"a": 0.9, "b": 0.5, "c": 0.5, "d": 0.1}
-    surprise = {"a": 1.0, "b": 3.0, "c": 2.0, "d": 4.0}
-    assert fused_order(overlap, surprise) == ["a", "c", "b", "d"]  # b and c: 1/62 + 1/63 both, c has the lower surprise
-    assert fused_order(dict(reversed(overlap.items())), dict(reversed(surprise.items()))) == ["a", "c", "b", "d"]
-
-
-def test_only_the_ranks_count_and_more_overlap_never_comes_later() -> None:
-    overlap = {name: value for name, value in zip("abcdef", (0.3, 0.9, 0.2, 0.7, 0.5, 0.1), strict=True)}
-    surprise = {name: value for name, value in zip("abcdef", (2.0, 1.5, 0.5, 4.0, 3.0, 1.0), strict=True)}
-    order = fused_order(overlap, surprise)
-    assert fused_order({k: v**2 for k, v in overlap.items()}, {k: 10 * v for k, v in surprise.items()}) == order
-    for name in overlap:
-        assert fused_order({**overlap, name: 0.95}, surprise).index(name) <= order.index(name)
-        assert fused_order(overlap, {**surprise, name: 0.1}).index(name) <= order.index(name)
-
-
-@pytest.mark.parametrize(
-    ("said", "reference", "expected"),
-    [("4+3=7", "4+3=7", 1.0), ("", "7", 0.0), ("7", "", 0.0), ("abc", "xyz", 0.0), ("axbycz", "abc", 2 * 3 / 9)],
-)
-def test_overlap_by_hand(said: str, reference: str, expected: float) -> None:
-    assert rouge_l(said, reference) == pytest.approx(expected)
-
-
-def test_overlap_equals_the_definition_of_a_common_subsequence() -> None:
-    @cache
-    def longest(a: str, b: str) -> int:
-        if not a or not b:
-            return 0
-        return longest(a[1:], b[1:]) + 1 if a[0] == b[0] else max(longest(a[1:], b), longest(a, b[1:]))
-
-    for a, b in (("3+4=7;7-5=2", "7-5=2;4+3=7"), ("1+1=2", "2+1=3;3+1=4"), ("998877", "789")):
-        assert rouge_l(a, b) == pytest.approx(2 * longest(a, b) / (len(a) + len(b)))
-
-
 def by_hand(student: Student, examples: Sequence[TrainingExample]) -> list[str]:
     """The ranking computed group by group, one sequence at a time."""
     overlap: dict[str, float] = {}
     surprise: dict[str, float] = {}
     for group in dict.fromkeys(example.group for example in examples):
         rows = student.encoder.examples([example for example in examples if example.group == group])
-        losses = [float(nats(target_logits(student.network, row), row).mean().detach()) for row in rows]
+        losses = [float(nats(target_logits(student.network, row), row)[:-1].mean().detach()) for row in rows]
         [replies] = zip(*student.generate([Request("?", row.example.prompt, "?") for row in rows]), strict=True)
-        overlaps = [rouge_l(r.text, row.example.target_text) for r, row in zip(replies, rows, strict=True)]
+        overlaps = [rouge_of_signs(r.text, row.example.target_text) for r, row in zip(replies, rows, strict=True)]
         overlap[group], surprise[group] = sum(overlaps) / len(rows), sum(losses) / len(rows)
-    return fused_order(overlap, surprise)
+    return [str(group) for group in easiest_first(overlap, surprise)["group"]]
 
 
 def test_the_untrained_student_ranks_whole_questions(watched_run: tuple[Ran, list[TrainedStep]]) -> None:
+    """5: the questions of the last partition are never trained on."""
     ran, steps = watched_run
     cell = ran.cell_run.cell
     initial = load_student(cell.student, cell.seed, cell.trainer, "32-true")
@@ -143,6 +115,7 @@ def stage_of(step: int) -> int:
 
 
 def test_stages_are_nested_grow_and_are_seen_equally_often(watched_run: tuple[Ran, list[TrainedStep]]) -> None:
+    """5 and 6."""
     seen: list[list[str]] = [[], [], []]
     for number, step in enumerate(watched_run[1]):
         groups = [example.group for example in step.examples]
@@ -156,15 +129,83 @@ def test_stages_are_nested_grow_and_are_seen_equally_often(watched_run: tuple[Ra
 
 
 def test_a_loss_that_knows_the_settings_gets_them_rising(watched_run: tuple[Ran, list[TrainedStep]]) -> None:
-    expected = [{"tau": 1.0, "kd_weight": 0.8}, {"tau": 1.5, "kd_weight": 0.9}, {"tau": 2.0, "kd_weight": 1.0}]
+    """9: in every step of every stage."""
+    expected = [
+        dict(zip(("temperature", "distillation_weight"), pair, strict=True))
+        for pair in ((1.0, 0.8), (1.5, 0.9), (2.0, 1.0))
+    ]
     for number, step in enumerate(watched_run[1]):
         assert step.settings == pytest.approx(expected[stage_of(number)]), number
     assert watched_run[1][-1].values["label"] == 0  # the last stage is the teacher's alone
     assert watched_run[1][-1].values["label/kd"] > 0
 
 
-def test_each_stage_begins_with_a_fresh_optimiser_and_only_it(watched_run: tuple[Ran, list[TrainedStep]]) -> None:
-    assert [number for number, step in enumerate(watched_run[1]) if step.fresh] == [0, 2, 6]
+@dataclass(frozen=True)
+class WatchedEnds(WatchedOptimization):
+    """Also keeps the weights behind every step, and its learning rate."""
+
+    ends: list[dict[str, torch.Tensor]] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def optimiser(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        optimiser = super().optimiser(network)
+
+        def write(made: torch.optim.Optimizer, *_: Any) -> None:
+            self.ends.append({name: weight.detach().clone() for name, weight in network.state_dict().items()})
+            self.rates.append(made.param_groups[0]["lr"])
+
+        optimiser.register_step_post_hook(write)
+        return optimiser
+
+
+def test_a_stage_goes_on_from_the_last_weights_with_a_fresh_optimiser_and_learning_rate(
+    teacher: Path, tmp_path: Path
+) -> None:
+    """10: the learning rate of each stage is that of a fit of its length."""
+    cell = cell_of(teacher)
+    optimization = WatchedEnds(**asdict(cell.optimization))
+    run(replace(cell, optimization=optimization), tmp_path)
+    assert [number for number, step in enumerate(optimization.steps) if step.fresh] == [0, 2, 6]
+    for first in (2, 6):
+        before, after = optimization.ends[first - 1], optimization.steps[first].weights
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    lengths = (2, 4, 6)
+    of_fits = [optimization.learning_rate_at((step + 0.5) / length) for length in lengths for step in range(length)]
+    assert optimization.rates == pytest.approx(of_fits)
+
+
+def test_one_stage_of_everything_is_plain_distillation(teacher: Path, tmp_path: Path) -> None:
+    """11: bit for bit, at temperature 1 and weight 1."""
+    loss = WhiteBox(temperature=1.0, distillation_weight=1.0)
+    ends = {"temperature_end": 1.0, "distillation_weight_start": 1.0}
+    for number, (plain, ours) in enumerate(
+        (
+            (cell_of(teacher, loss=loss, curriculum=Shuffled()), SelectiveReflection(partitions=1, kept=1, **ends)),
+            (cell_of(teacher, loss=CrossEntropy(), curriculum=Shuffled()), SelectiveReflection(partitions=1, kept=1)),
+        )
+    ):
+        one, steps = watched(plain, tmp_path / f"plain {number}")
+        method = replace(plain.method, curriculum=ours)
+        other, others = watched(replace(plain, method=method), tmp_path / f"ours {number}")
+        assert [step.values for step in steps] == [step.values for step in others]
+        assert [step.settings for step in steps] == [step.settings for step in others]
+        assert all(torch.equal(a.gradient, b.gradient) for a, b in zip(steps, others, strict=True))
+        assert outcome(one)["weights"] == outcome(other)["weights"]
+        assert outcome(one)["predictions"] == outcome(other)["predictions"]
+        assert "student/training" not in other.result["rounds"][0]["computed"]  # there was nothing to rank
+
+
+def test_the_record_has_ranks_and_signals_of_every_question(watched_run: tuple[Ran, list[TrainedStep]]) -> None:
+    ran, steps = watched_run
+    first, *later = ran.table("stages")
+    table = json.loads(first["memory"])
+    assert set(table) == {"group", "overlap", "surprise", "overlap_rank", "surprise_rank", "score"}
+    assert sorted(table["group"]) == sorted(row["question_id"] for row in ran.table("picks") if row["bought"])
+    assert sorted(table["surprise_rank"]) == list(range(1, QUESTIONS + 1))
+    rebuilt = easiest_first(*(dict(zip(table["group"], table[name], strict=True)) for name in ("overlap", "surprise")))
+    assert rebuilt == table
+    assert set(first["order"]) == {each.group for each in steps[0].examples} == set(table["group"][:3])
+    assert [json.loads(row["memory"]) for row in later] == [None, None]
 
 
 def test_a_loss_that_knows_no_settings_is_left_alone(teacher: Path, tmp_path: Path) -> None:
@@ -173,38 +214,6 @@ def test_a_loss_that_knows_no_settings_is_left_alone(teacher: Path, tmp_path: Pa
     assert [number for number, step in enumerate(steps) if step.fresh] == [0, 2, 6]
     assert set(steps[0].values) == {"label", "rationale"}
     assert "teacher/training" not in ran.result["rounds"][0]["computed"]
-
-
-class Known:
-    """A context whose loss knows some settings."""
-
-    def __init__(self, *names: str) -> None:
-        self.loss_settings = dict.fromkeys(names, 1.0)
-
-
-@pytest.mark.parametrize("known", [("tau",), ("kd_weight",), ("temperature",)])
-def test_each_setting_is_set_where_the_loss_has_that_one(known: Sequence[str]) -> None:
-    done = [Stage(sums(8), memory=[f"q{i}" for i in range(8)])]
-    context: Any = Known(*known)
-    stage = SelectiveReflection().next_stage(done, sums(8), context)
-    assert stage is not None
-    assert set(stage.settings) == set(known) & {"tau", "kd_weight"}
-
-
-def test_all_partitions_kept_end_with_everything_and_too_few_questions_are_refused() -> None:
-    student = fresh_student()
-    curriculum = SelectiveReflection(kept=4)
-    context = context_of(student, method_of(curriculum)).for_axis("curriculum")
-    stages: list[Stage] = []
-    while (stage := curriculum.next_stage(stages, sums(11), context)) is not None:
-        stages.append(stage)
-    assert [len(stage.examples) for stage in stages] == [2, 4, 6, 11]
-    assert sum(stage.share for stage in stages) == pytest.approx(1)
-    assert len({tuple(stage.memory) for stage in stages}) == 1
-    with pytest.raises(ValueError, match="3 groups cannot be cut into partitions=4"):
-        curriculum.next_stage([], sums(3), context)
-    with pytest.raises(ValueError, match="kept=5"):
-        SelectiveReflection(kept=5)
 
 
 # --- the same again --------------------------------------------------------------------------------------------------
