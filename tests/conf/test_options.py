@@ -15,6 +15,7 @@ import yaml
 from benchmark.app import CONF
 from benchmark.cell.composition import GROUPS, SCALARS
 from benchmark.planning.checks import check
+from tests.rehearsals.tensor_parts import model_folder
 
 Run = Callable[..., Any]
 
@@ -229,6 +230,10 @@ def test_every_method_meets_every_dataset_that_it_claims(
     made = cell(overrides)
     if made.method.requires().assistant:
         made = cell((*overrides, "assistant=simulated"))
+    if made.method.requires().distributions:
+        folder = model_folder(tmp_path / "teacher")
+        slot = ("distribution_teacher=pretrained", f"distribution_teacher.path={folder}")
+        made = cell((*overrides, *slot, "distribution_teacher.max_new_tokens=4"))
     needs, pool = made.method.requires(), made.dataset.load().pool
     claimed = (not needs.choices or all(row.choices for row in pool)) and (
         not needs.gold_rationale or any(row.rationale for row in pool)
