@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -118,11 +119,11 @@ class StudentModule(pl.LightningModule):
                 values[name] = values.get(name, 0.0) + float(value.detach())
         total = sum(values.values())
         if total != total or abs(total) == float("inf"):
-            raise FloatingPointError(f"the loss is {total} at optimiser step {self.state.step}: {values}")
+            raise FloatingPointError(self._complaint(f"the loss is {total}", batch, values))
         if self.optimization.gradient_clip is not None:
             norm = clipped(self.network, self.optimization.gradient_clip)
             if not torch.isfinite(norm):
-                raise FloatingPointError(f"the gradient's norm is {norm} at optimiser step {self.state.step}")
+                raise FloatingPointError(self._complaint(f"the gradient's norm is {norm}", batch, values))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         self.steps += 1
@@ -133,6 +134,16 @@ class StudentModule(pl.LightningModule):
             numbers |= {"train/loss": total, "train/learning_rate": learning_rate, "round": self.state.round_index}
             for logger in self.trainer.loggers:
                 logger.log_metrics(numbers, step=self.state.steps_before + self.state.step)
+
+    def _complaint(self, what: str, batch: Step, values: Mapping[str, float]) -> str:
+        """What was not finite, with all that one needs to look for the reason."""
+        ids = list(dict.fromkeys(example.group for each in batch.micro_batches for example in each.examples))
+        with torch.no_grad():
+            largest = max(float(self.logits(self.hidden(each)).abs().max()) for each in batch.micro_batches)
+        return (
+            f"{what} at optimiser step {self.state.step}, terms {values}, largest logit {largest:g}, examples "
+            f"{', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}; try a lower optimization.learning_rate"
+        )
 
 
 def clipped(network: torch.nn.Module, most: float) -> torch.Tensor:
