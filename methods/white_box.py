@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from benchmark.axes.data_policy import OWN, FixedData
+from benchmark.axes.data_policy import OWN, TEACHER_TEXT, ContrastivePairs, FixedData
 from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
 from benchmark.types import Per, Term
 
@@ -293,6 +293,53 @@ class WhiteBox:
         divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
         compared = Compared(divergences, state.settings["temperature"], self.temperature_squared)
         return sums_of_terms(compared, batch, student, state)
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """Skew forward KL on the teacher's text and skew reverse KL on the student's (DistiLLM-2, Ko et al., 2025).
+
+    Each is a mean over sequences of means over their tokens. Mixtures have no gradient on the student's text, as in the
+    released code, whose curricula of skew and weight are switched off.
+    """
+
+    data_policy: DataPolicy = field(default_factory=ContrastivePairs)
+    """Supplies both texts."""
+    skew: float = 0.1
+    """The share of the other model in both mixtures, in [0, 1]."""
+    own_weight: float = 1.0
+    """The weight of the student's text, in [0, 2]; the teacher's text has the rest of 2."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_share(skew=self.skew)
+        if not 0 <= self.own_weight <= 2:
+            raise ValueError(f"own_weight={self.own_weight} must lie in [0, 2]")
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """Empty: a stage can set nothing."""
+        return {}
+
+    def requires(self) -> Requirements:
+        """The teacher's distributions."""
+        return Requirements(distributions=frozenset({"teacher"}))
+
+    def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
+        """The format's terms, for which nothing is supplied, and one for each of the two texts."""
+        return {
+            **of_format,
+            TEACHER_TEXT + SOFT: Term(frozenset({TEACHER_TEXT}), 2 - self.own_weight, per="sequence"),
+            OWN + SOFT: Term(frozenset({OWN}), self.own_weight, per="sequence"),
+        }
+
+    def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
+        """Term -> scalar: the sum over positions of its factor times its divergence, in nats."""
+        of_text: dict[str, Divergence] = {
+            TEACHER_TEXT + SOFT: SkewForwardKL(self.skew),
+            OWN + SOFT: SkewReverseKL(self.skew, mixture_learns=False),
+        }
+        divergences = tuple(of_text.get(name) for name in batch.scale)
+        return sums_of_terms(Compared(divergences, 1.0, False), batch, student, state)
 
 
 @dataclass(frozen=True)

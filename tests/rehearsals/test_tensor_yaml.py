@@ -138,7 +138,7 @@ def test_what_a_policy_remembers_cannot_be_set(
     assert "loss.data_policy.threshold: AdaptiveReplay has no such setting" in done.complaint
 
 
-@pytest.mark.parametrize("method", ["fkl", "selective_reflection", "distillm", "gkd"])
+@pytest.mark.parametrize("method", ["fkl", "selective_reflection", "distillm", "gkd", "distillm2"])
 def test_the_command_line_runs_it_to_its_record(
     plugin: Callable[..., str],
     command: Callable[..., Command],
