@@ -32,6 +32,7 @@ class Mistake:
 AT_ONCE = "tests/buying/test_purchase_concurrent.py"
 BATCH = "tests/student/test_batch.py"
 CONTEXT = "tests/cell/test_context.py"
+DIVERGENCES = "tests/methods/test_divergences.py"
 ENCODING = "tests/student/test_encoding.py"
 ELAD_PAGE, ELAD_ROUNDS = "tests/methods/test_elad_page.py", "tests/methods/test_elad_rounds.py"
 EVALUATION = "tests/evaluation/test_accuracy.py"
@@ -829,6 +830,60 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "a separator is all that is left of the first step",
             (Edit("benchmark/evaluation/early_answers.py", '_GAP.sub("", text) if dropped_first else text', "text"),),
             ("tests/evaluation/test_early_answers.py::test_each_step_is_left_out_once_and_no_separator_stands_alone",),
+        ),
+    ),
+    "white-box distillation": (
+        Mistake(
+            "the skewed mixture has the shares of the two models exchanged",
+            (
+                Edit(
+                    "methods/divergences.py",
+                    "kl(log_p, mixed(log_p, log_q, skew))",
+                    "kl(log_p, mixed(log_q, log_p, skew))",
+                ),
+            ),
+            (
+                f"{DIVERGENCES}::test_the_values_are_the_closed_forms",
+                f"{DIVERGENCES}::test_the_gradient_is_the_closed_form",
+            ),
+        ),
+        Mistake(
+            "a limit of the alpha-beta divergence divides by the power and not by its square",
+            (Edit("methods/divergences.py", "+ other.exp()).sum(-1) / power**2", "+ other.exp()).sum(-1) / power"),),
+            (f"{DIVERGENCES}::test_alpha_beta_limits",),
+        ),
+        Mistake(
+            "gaps of the adaptive KL stand in the order of the vocabulary",
+            (Edit("methods/divergences.py", "(p - q).abs().gather(-1, order)", "(p - q).abs()"),),
+            (f"{DIVERGENCES}::test_adaptive_weights",),
+        ),
+        Mistake(
+            "every term gets the gradient of all terms together",
+            (Edit("benchmark/student/weighted_sums.py", "if (gradient == 1).all():", "if True:"),),
+            ("tests/student/test_weighted_sums.py::test_values_and_gradients_are_those_of_the_plain_way_in_any_cut",),
+        ),
+        Mistake(
+            "the divergence is not multiplied by the temperature's square",
+            (
+                Edit(
+                    "methods/white_box.py",
+                    "self.temperature**2 if self.temperature_squared",
+                    "1.0 if self.temperature_squared",
+                ),
+            ),
+            ("tests/methods/test_white_box.py::test_value_and_gradient_of_every_step_are_those_of_whole_sequences",),
+        ),
+        Mistake(
+            "own text keeps the task of the example that it replaces, so that cross-entropy learns it",
+            (Edit("benchmark/axes/data_policy.py", "[replace(one, task=OWN) for one in written]", "written"),),
+            ("tests/methods/test_own_text.py::test_a_cross_entropy_never_covers_own_text",),
+        ),
+        Mistake(
+            "own text is the text of the first step",
+            (Edit("benchmark/axes/data_policy.py", 'key=f"step{state.step}"', 'key="step0"'),),
+            (
+                "tests/methods/test_own_text.py::test_text_comes_from_the_weights_at_its_step_and_ends_where_the_student_ended",
+            ),
         ),
     ),
 }
