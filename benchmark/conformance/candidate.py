@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cell.cell import Cell
-from benchmark.conformance.miniature import GENERATED, RECORDED, SMALL, composed_cell, generated_datasets
+from benchmark.conformance.miniature import (
+    GENERATED,
+    RECORDED,
+    SMALL,
+    composed_cell,
+    frozen_teacher,
+    generated_datasets,
+)
 from benchmark.conformance.observed import Observed, Traces, observe
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
@@ -75,7 +82,7 @@ def candidate(conf: Path, method: str, dataset: str, recorded: Sequence[str], fu
     other_method = "answer_only" if method != "answer_only" else "rationale_then_answer"
     other_dataset = next(name for name in generated_datasets(conf) if name != dataset)
     other = (f"dataset={other_dataset}", *GENERATED, f"method={other_method}", *SMALL)
-    return Candidate(conf, (*data, f"method={method}", *SMALL, *further), other)
+    return Candidate(conf, (*data, *frozen_teacher(), f"method={method}", *SMALL, *further), other)
 
 
 def traces_of_a_new_process(conf: Path, wanted: Mapping[str, Sequence[str]]) -> dict[str, Traces]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +88,35 @@ def _hydra(conf: Path) -> Iterator[None]:
             yield
     finally:
         GlobalHydra.instance().clear()
+
+
+# --- a teacher with distributions ------------------------------------------------------------------------------------
+
+
+@cache
+def frozen_teacher() -> tuple[str, ...]:
+    """The overrides of a tiny distribution teacher with random weights; its folder goes when the process ends.
+
+    It is no part of a cell whose loss reads no distributions.
+    """
+    from benchmark.student.source import TinyStudent
+
+    folder = Path(tempfile.mkdtemp(prefix="frozen_teacher_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source = TinyStudent(
+        name="teacher",
+        hidden_size=32,
+        intermediate_size=48,
+        layers=1,
+        attention_heads=2,
+        initializer_range=0.5,  # sharp enough for its distributions to matter
+        max_length=1024,
+        max_new_tokens=4,
+    )
+    source.network(5).save_pretrained(folder)
+    source.tokenizer().save_pretrained(folder)
+    slot = "distribution_teacher"
+    return (f"{slot}=pretrained", f"{slot}.path='{folder}'", f"{slot}.max_new_tokens=4", f"{slot}.max_length=1024")
 
 
 # --- a dataset in files, with a recorded teacher ---------------------------------------------------------------------

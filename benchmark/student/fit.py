@@ -75,6 +75,12 @@ class _Ticker(pl.Callback):
         self.advance(1)
 
 
+def _to_compile(student: Student, frozen: Mapping[str, Frozen]) -> list[Any]:
+    """The networks that a step runs, each once."""
+    networks = (student.network, *(each.model.network for each in frozen.values()))
+    return list({id(network): network for network in networks}.values())
+
+
 def fit(
     student: Student,
     examples: Sequence[TrainingExample],
@@ -142,9 +148,8 @@ def fit(
             callbacks.append(Checkpointing(journal, stream, around.enter_context(held_back())))
         around.enter_context(warnings.catch_warnings())
         around.enter_context(torch.random.fork_rng())
-        if settings.compile_layers:
-            for network in {id(n): n for n in (student.network, *(f.model.network for f in frozen.values()))}.values():
-                around.enter_context(layers_compiled(network))
+        for network in _to_compile(student, frozen) if settings.compile_layers else ():
+            around.enter_context(layers_compiled(network))
         warnings.simplefilter("ignore")
         _trainer(optimization, settings, loggers, callbacks).fit(
             module,

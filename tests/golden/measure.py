@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 import benchmark
 from benchmark.app import CONF
 from benchmark.cell.cell import Cell
+from benchmark.conformance.miniature import frozen_teacher
 from benchmark.corridor import CellRun
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
@@ -106,7 +107,8 @@ def dataset_for(method: str) -> str:
 def golden_cell(method: str, dataset: str, *overrides: str) -> Cell:
     """The cell of a preset's golden run, with some of its settings overridden."""
     decay = f"optimization.decay={DECAYS[len(dataset) % len(DECAYS)]}"
-    cell = miniature(f"method={method}", f"dataset={dataset}", "assistant=simulated", decay, *SETTINGS, *overrides)
+    models = ("assistant=simulated", *frozen_teacher())  # no part of a cell whose method does not use them
+    cell = miniature(f"method={method}", f"dataset={dataset}", *models, decay, *SETTINGS, *overrides)
     return replace(cell, teacher=SIMULATED) if isinstance(cell.teacher, SimulatedTeacher) else cell
 
 
