@@ -70,6 +70,12 @@ def _lacks_assistant(cell: Cell) -> bool:
     return isinstance(cell.assistant, NoAssistant)
 
 
+def _lacks_distributions(needs: Requirements, cell: Cell) -> bool:
+    """A miniature cell has a distribution teacher where its method wants one; its assistant writes text only."""
+    given = {"teacher"} if cell.own_distribution_teacher is not None else set()
+    return bool(needs.distributions - given)
+
+
 DRAWING_ROLES = frozenset({"few_shot_cot", "rationalise"})
 """Roles in which the simulated teacher of a miniature cell errs at random; in those that read it makes no mistake."""
 REASONS: Mapping[str, Reason] = {
@@ -113,7 +119,7 @@ REASONS: Mapping[str, Reason] = {
     "teacher_probabilities": Reason(
         lambda needs, cell, splits: needs.teacher_probabilities, "it reads the teacher's probabilities"
     ),
-    "distributions": Reason(lambda needs, cell, splits: bool(needs.distributions), "its loss compares"),
+    "distributions": Reason(lambda needs, cell, splits: _lacks_distributions(needs, cell), "its loss compares"),
     "explanations": Reason(
         lambda needs, cell, splits: needs.explanations and not isinstance(cell.method.format, ExplainingFormat),
         "it asks the student for explanations",
