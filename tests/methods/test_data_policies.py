@@ -173,7 +173,7 @@ def test_it_begins_anew_with_a_new_student_and_lives_on_with_the_old_one(
 
 def test_own_text_keeps_the_tokens_that_the_student_wrote(teacher: Path, tmp_path: Path) -> None:
     policy = Watched(CAPACITY, first_threshold=1.0)
-    ran, steps = watched(cell_of(teacher, policy=policy), tmp_path)
+    ran, steps = watched(cell_of(teacher, "optimization.max_steps=24", policy=policy), tmp_path)
     first, eos = steps[0], ran.cell_run.student.tokenizer.eos_token_id
     student = first.student(ran)
     ends, lost = set(), False
