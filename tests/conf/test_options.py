@@ -110,7 +110,8 @@ def test_the_root_holds_one_line_per_group_and_setting() -> None:
 @pytest.mark.parametrize("name", files("loss"))
 def test_every_loss_lets_choose_where_its_data_comes_from(name: str, cell: Run) -> None:
     assert any(set(entry) == {"data_policy"} for entry in raw("loss", name)["defaults"])
-    assert type(cell((f"loss={name}",)).method.loss.data_policy).__name__ == "FixedData"
+    chosen = type(cell((f"loss={name}", "loss/data_policy=teacher_text")).method.loss.data_policy)
+    assert chosen.__name__ == "TeacherText"
 
 
 def test_every_student_has_its_optimisation() -> None:
