@@ -177,6 +177,6 @@ def test_an_error_in_a_swept_nested_choice_names_the_nearest(
 
 
 def test_help_and_completion_know_nested_groups(command: Run, run_cli: Run, search: str, repository: Path) -> None:
-    assert "loss/data_policy: fixed" in command("--help").out
+    assert "loss/data_policy: adaptive_replay, contrastive_pairs, fixed" in command("--help").out
     done = run_cli("-sc", "query=bash", COMP_LINE="benchmark loss/data_policy=")
     assert "loss/data_policy=fixed" in done.stdout
