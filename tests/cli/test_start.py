@@ -29,7 +29,7 @@ def test_help_names_groups_options_and_settings(command: Run) -> None:
         "GROUP=OPTION",
         "dataset: ",
         "chain_sum",
-        "method: answer_only",
+        "method: abkd, answer_only",
         "experiment: active_selection_small",
         "quickstart",
         "max_steps",
