@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from benchmark.cell.cell import Cell
+    from benchmark.student.source import TinyStudent
 
 QUESTIONS = 12
 """The budget in questions: half of the pool, so that selections and schedules have something to decide."""
@@ -93,26 +94,31 @@ def _hydra(conf: Path) -> Iterator[None]:
 # --- a teacher with distributions ------------------------------------------------------------------------------------
 
 
+def teacher_source() -> TinyStudent:
+    """A tiny decoder, twice as wide as the smallest student: nothing but their vocabularies has to agree."""
+    from benchmark.student.source import TinyStudent
+
+    return TinyStudent(
+        name="teacher",
+        hidden_size=32,
+        intermediate_size=48,
+        layers=1,
+        attention_heads=2,
+        initializer_range=0.2,  # a tiny student learns such a teacher within a few steps
+        max_length=1024,
+        max_new_tokens=8,
+    )
+
+
 @cache
 def frozen_teacher() -> tuple[str, ...]:
     """The overrides of a tiny distribution teacher with random weights; its folder goes when the process ends.
 
     It is no part of a cell whose loss reads no distributions.
     """
-    from benchmark.student.source import TinyStudent
-
     folder = Path(tempfile.mkdtemp(prefix="frozen_teacher_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    source = TinyStudent(
-        name="teacher",
-        hidden_size=32,
-        intermediate_size=48,
-        layers=1,
-        attention_heads=2,
-        initializer_range=0.5,  # sharp enough for its distributions to matter
-        max_length=1024,
-        max_new_tokens=4,
-    )
+    source = teacher_source()
     source.network(5).save_pretrained(folder)
     source.tokenizer().save_pretrained(folder)
     slot = "distribution_teacher"

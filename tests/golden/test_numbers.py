@@ -29,6 +29,10 @@ def test_every_golden_run_belongs_to_a_preset() -> None:
     assert not stale, f"there is no such preset: {', '.join(stale)}; {COMMAND} removes their golden runs"
 
 
+MOVING_TARGETS = {"taid"}
+"""Presets whose target moves from the student to the teacher, so that the loss rises while the student learns."""
+
+
 @pytest.mark.parametrize("method", presets())
 def test_a_golden_run_learns_unless_its_preset_trains_nothing(method: str) -> None:
     """A loss that stands still could not show that its gradient changed."""
@@ -38,7 +42,10 @@ def test_a_golden_run_learns_unless_its_preset_trains_nothing(method: str) -> No
         return
     losses = [values["loss"] for values in golden["curves"].values()]
     assert len(losses) > 3
-    assert min(losses) < 0.7 * losses[0]
+    if method in MOVING_TARGETS:
+        assert losses[0] < 0.7 * max(losses)
+    else:
+        assert min(losses) < 0.7 * losses[0]
 
 
 # --- the check itself ------------------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmark.axes.annotation import HumanLabels
 from benchmark.cell.cell import Cell
+from benchmark.conformance.miniature import teacher_source
 from benchmark.contract import AskModels, Context, DataPolicy, Loss, Requirements, StepModel, StepState
 from benchmark.records.journal import as_json
 from benchmark.student.batch import MicroBatch
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import Optimization
-from benchmark.student.source import TinyStudent
 from benchmark.student.student import Student
 from benchmark.types import Annotation, Pick, Term, TrainingExample, Usage
 from tests.corridor.corridor_parts import UNSEEN, Killed, Ran, fingerprint, run
@@ -47,16 +47,8 @@ class WorkedSolutions(HumanLabels):
         return [replace(row, kind="rationale") for row in await super().annotate(pick, context, ask)]
 
 
-TEACHER = TinyStudent(
-    name="teacher",
-    hidden_size=32,  # twice the student's: nothing but the vocabulary has to agree
-    intermediate_size=48,
-    layers=1,
-    attention_heads=2,
-    initializer_range=0.5,  # sharp enough for its distributions to differ visibly from the student's
-    max_length=1024,
-    max_new_tokens=8,
-)
+TEACHER = replace(teacher_source(), initializer_range=0.5)
+"""Sharp enough for its distributions to differ visibly from the student's."""
 
 
 def model_folder(
