@@ -80,9 +80,12 @@ def skew_forward_kl(log_q: torch.Tensor, log_p: torch.Tensor, skew: float) -> to
     return kl(log_p, mixed(log_p, log_q, skew))
 
 
-def skew_reverse_kl(log_q: torch.Tensor, log_p: torch.Tensor, skew: float) -> torch.Tensor:
-    """KL(q, (1 - a) p + a q) with a = `skew` (DistiLLM, Ko et al., 2024); at most -log a."""
-    return kl(log_q, mixed(log_q, log_p, skew))
+def skew_reverse_kl(log_q: torch.Tensor, log_p: torch.Tensor, skew: float, mixture_learns: bool = True) -> torch.Tensor:
+    """KL(q, (1 - a) p + a q) with a = `skew` (DistiLLM, Ko et al., 2024); at most -log a.
+
+    Without `mixture_learns`, no gradient goes through the mixture, as in the released code of DistiLLM-2.
+    """
+    return kl(log_q, mixed(log_q if mixture_learns else log_q.detach(), log_p, skew))
 
 
 def mixed(log_a: torch.Tensor, log_b: torch.Tensor, share_of_a: float) -> torch.Tensor:

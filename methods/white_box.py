@@ -6,7 +6,7 @@ docs/methods/white_box.md gives each paper's equation and the line here. A diver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -138,10 +138,9 @@ class SkewReverseKL:
 
     def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
         """See `Divergence`."""
-        from methods.divergences import kl, mixed
+        from methods.divergences import skew_reverse_kl
 
-        mixture = mixed(log_q if self.mixture_learns else log_q.detach(), log_p, self.skew)
-        return kl(log_q, mixture)
+        return skew_reverse_kl(log_q, log_p, self.skew, self.mixture_learns)
 
 
 @dataclass(frozen=True)
@@ -291,7 +290,7 @@ class WhiteBox:
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         """Term -> scalar: the sum over positions of its factor times negative log-likelihood or divergence, in nats."""
         divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
-        compared = Compared(divergences, state.settings["temperature"], self.temperature_squared)
+        compared = Compared.of(divergences, state.settings["temperature"], self.temperature_squared)
         return sums_of_terms(compared, batch, student, state)
 
 
@@ -306,7 +305,7 @@ class Contrastive:
     data_policy: DataPolicy = field(default_factory=ContrastivePairs)
     """Supplies both texts."""
     skew: float = 0.1
-    """The share of the other model in both mixtures, in [0, 1]."""
+    """The share in [0, 1] that a mixture has of the model which is compared with it."""
     own_weight: float = 1.0
     """The weight of the student's text, in [0, 2]; the teacher's text has the rest of 2."""
 
@@ -339,19 +338,27 @@ class Contrastive:
             OWN + SOFT: SkewReverseKL(self.skew, mixture_learns=False),
         }
         divergences = tuple(of_text.get(name) for name in batch.scale)
-        return sums_of_terms(Compared(divergences, 1.0, False), batch, student, state)
+        return sums_of_terms(Compared.of(divergences, 1.0, False), batch, student, state)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What a white-box loss computes at each position: one number per term."""
+    """What a white-box loss computes at each position: one number per term; what several terms share, once."""
 
     divergences: tuple[Divergence | None, ...]
-    """Per term its divergence; None for a cross-entropy."""
+    """The different divergences of the terms; None for a cross-entropy."""
+    places: tuple[int, ...]
+    """Per term the place of its divergence among them."""
     temperature: float
     """Divides the logits of both models in every divergence."""
     temperature_squared: bool
     """Whether divergences are multiplied by its square."""
+
+    @classmethod
+    def of(cls, of_terms: Sequence[Divergence | None], temperature: float, temperature_squared: bool) -> Compared:
+        """From the divergence of every term."""
+        different = tuple(dict.fromkeys(of_terms))
+        return cls(different, tuple(map(different.index, of_terms)), temperature, temperature_squared)
 
     @property
     def asks_teacher(self) -> bool:
@@ -367,14 +374,14 @@ class Compared:
         from methods.divergences import floored, softened
 
         factor = self.temperature**2 if self.temperature_squared else 1.0
-
-        def column(divergence: Divergence | None) -> torch.Tensor:
-            if divergence is None or log_p is None:
-                return -log_q.gather(1, tokens[:, None])[:, 0]
-            q, p = (softened(each, self.temperature) for each in (log_q, floored(log_p)))
-            return factor * divergence(q, p, progress[:1])
-
-        return torch.stack([column(divergence) for divergence in self.divergences], -1)
+        soft = None if log_p is None else [softened(each, self.temperature) for each in (log_q, floored(log_p))]
+        values = [
+            -log_q.gather(1, tokens[:, None])[:, 0]
+            if divergence is None or soft is None
+            else factor * divergence(soft[0], soft[1], progress[:1])
+            for divergence in self.divergences
+        ]
+        return torch.stack([values[place] for place in self.places], -1)
 
 
 def sums_of_terms(

@@ -23,7 +23,6 @@ from typing import Any, cast
 import torch
 from pytorch_lightning.loggers import CSVLogger
 from sft_step import BATCH_SIZE, MAX_LENGTH, METHOD, NoTallies, context_of_nothing, worked_solutions
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmark.cell.context import CellContext
 from benchmark.records.journal import Journal
@@ -32,6 +31,7 @@ from benchmark.student.fit import fit, set_threads
 from benchmark.student.frozen import Frozen
 from benchmark.student.load import load_student
 from benchmark.student.memory import keep_freed_memory
+from benchmark.student.pruned import PrunedStudent
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import Student
@@ -53,7 +53,7 @@ def main() -> None:
     optimization = Optimization(steps, BATCH_SIZE, learning_rate=1e-5, precision=cast(Any, PRECISIONS[dtype]))
     method = replace(METHOD, loss=WhiteBox(JensenShannon()))
     with tempfile.TemporaryDirectory() as scratch:
-        student, teacher = models(model_dir, scratch, settings, optimization)
+        student, teacher = models(model_dir, settings, optimization)
         set_threads(settings, student.parameters)
         finished: list[float] = []
         report = fit(
@@ -88,19 +88,14 @@ def main() -> None:
     print(json.dumps(row))
 
 
-def models(
-    model_dir: str, scratch: str, settings: TrainerSettings, optimization: Optimization
-) -> tuple[Student, Student]:
+def models(model_dir: str, settings: TrainerSettings, optimization: Optimization) -> tuple[Student, Student]:
     """(student, teacher), where the student is the teacher's first layers."""
-    network = AutoModelForCausalLM.from_pretrained(model_dir)
-    network.model.layers = network.model.layers[:LAYERS]
-    network.config.num_hidden_layers = LAYERS
-    folder = f"{scratch}/student"
-    network.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model_dir).save_pretrained(folder)
-    source = PretrainedStudent("student", folder, max_length=MAX_LENGTH, max_new_tokens=128, overlong="truncate")
-    student = load_student(source, 1, settings, optimization.precision)
-    teacher = load_student(replace(source, name="teacher", path=model_dir), 1, settings, optimization.precision)
+    sizes: dict[str, Any] = {"max_length": MAX_LENGTH, "max_new_tokens": 128, "overlong": "truncate"}
+    pruned = PrunedStudent("student", model_dir, **sizes, layers=LAYERS, keep="first")
+    student, teacher = (
+        load_student(source, 1, settings, optimization.precision)
+        for source in (pruned, PretrainedStudent("teacher", model_dir, **sizes))
+    )
     teacher.network.requires_grad_(False)
     return student, teacher
 

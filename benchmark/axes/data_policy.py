@@ -6,7 +6,6 @@ a loss compares it with the teacher's distributions, and never learns it by hear
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -25,13 +24,8 @@ Replay = Literal["decreasing", "constant", "increasing"]
 """How the share of fresh text among own text changes in training, see `AdaptiveReplay`."""
 
 
-@dataclass(frozen=True)
-class FixedData:
-    """Every optimiser step trains on the examples that the stage drew; nothing is added or replaced."""
-
-    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
-        """One step with the drawn examples."""
-        return [drawn]
+class Stateless:
+    """What a data policy without a state has."""
 
     def validated(self, metrics: Mapping[str, float]) -> None:
         """Ignores the metrics."""
@@ -45,7 +39,16 @@ class FixedData:
 
 
 @dataclass(frozen=True)
-class OwnText(FixedData):
+class FixedData(Stateless):
+    """Every optimiser step trains on the examples that the stage drew; nothing is added or replaced."""
+
+    def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
+        """One step with the drawn examples."""
+        return [drawn]
+
+
+@dataclass(frozen=True)
+class OwnText(Stateless):
     """A share of the steps trains on what the student writes just then for the drawn prompts (GKD).
 
     After Agarwal et al. (2024). One draw decides for a whole step, the same on all ranks. No gradient goes through the
@@ -71,7 +74,7 @@ class OwnText(FixedData):
 
 
 @dataclass(frozen=True)
-class TeacherText(FixedData):
+class TeacherText(Stateless):
     """Every step trains on what the frozen teacher writes just then for the drawn prompts (SeqKD, Kim and Rush, 2016).
 
     The examples keep their tasks, so that a cross-entropy learns the text too.
@@ -88,7 +91,7 @@ class TeacherText(FixedData):
 
 
 @dataclass(frozen=True)
-class ContrastivePairs(FixedData):
+class ContrastivePairs(Stateless):
     """Every step trains on a text of the teacher and one of the student for each drawn prompt (DistiLLM-2).
 
     Both are written at the step; the released code writes them once, before training.
@@ -162,8 +165,8 @@ class AdaptiveReplay:
         return {"decreasing": 1 - done, "constant": 0.5, "increasing": done}[self.replay]
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Raises the threshold if validation got worse."""
-        loss = validation_loss(metrics)
+        """Raises the threshold if the first metric got worse; 1 minus the metric stands for the paper's loss."""
+        loss = 1 - next(iter(metrics.values()))
         if self.mark is None:
             self.mark = loss
         elif loss >= self.mark + self.tolerance:
@@ -177,11 +180,6 @@ class AdaptiveReplay:
         """Restores them."""
         self.threshold, self.mark = state["threshold"], state["mark"]
         self.buffer = from_json(list[TrainingExample], state["buffer"])
-
-
-def validation_loss(metrics: Mapping[str, float]) -> float:
-    """The validation loss in nats if there is one, else 1 minus the first metric."""
-    return metrics["loss"] if "loss" in metrics else 1 - next(iter(metrics.values()), math.nan)
 
 
 def own_text(

@@ -101,8 +101,8 @@ class StepModel(Protocol):
         """[N] or [N, k]: the function's values at all positions, made chunk by chunk; nobody holds all the logits.
 
         The function gets a chunk's natural log-probabilities, float32, over the same vocabulary as `logits`, and the
-        chunk's rows of every signal: a tensor with N rows, or a `Signal`. Values and gradients are those of the plain
-        way, `function(logits(hidden).log_softmax(-1), *signals)`, however the positions are cut.
+        chunk's rows of every signal: a tensor with N rows, or a `Signal`. The result equals
+        `function(logits(hidden).log_softmax(-1), *signals)` in value and gradient, however the positions are cut.
         """
         ...
 

@@ -164,7 +164,7 @@ def _folder(round_index: int) -> str:
 
 
 def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length; they depend on nothing else, so that an attempt finds those of another."""
+    """Indices in batches of similar length. Equal lengths give equal batches, which a later attempt finds saved."""
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
     for start in range(0, len(order), size):
         yield order[start : start + size]

@@ -1,4 +1,4 @@
-"""Applies a function to next-token log-probabilities chunk by chunk, so that nobody holds those of all positions.
+"""Applies a function to next-token log-probabilities chunk by chunk: all of them are never in memory together.
 
 For 4,000 response tokens and a vocabulary of 50,000, the logits of one model are 800 MB in float32, and a loss makes
 several numbers of that size from them. Here a chunk is projected to the vocabulary, compared, and forgotten; the
@@ -69,15 +69,19 @@ def over_positions(
             )
         return values
 
-    size = max(1, NUMBERS_AT_ONCE // vocabulary)
-    if count <= size:
+    chunks = chunks_of(count, vocabulary)
+    if len(chunks) < 2:
         return of_chunk(hidden, slice(0, count))
-    chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    made = [
-        _made_again_for_gradients(of_chunk, states, each)
-        for states, each in zip(torch.split(hidden, size), chunks, strict=True)
-    ]
-    return torch.cat(made)
+    parts = torch.split(hidden, chunks[0].stop)
+    return torch.cat(
+        [_made_again_for_gradients(of_chunk, states, each) for states, each in zip(parts, chunks, strict=True)]
+    )
+
+
+def chunks_of(count: int, vocabulary: int) -> list[slice]:
+    """The positions from 0 to `count` - 1 in chunks with at most `NUMBERS_AT_ONCE` log-probabilities each."""
+    size = max(1, NUMBERS_AT_ONCE // vocabulary)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def refuse_other_lengths(count: int, signals: Sequence[torch.Tensor | Signal]) -> None:

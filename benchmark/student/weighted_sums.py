@@ -7,7 +7,7 @@ once, and nobody holds the logits of all positions. `over_positions`, which know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmark.contract import PositionFunction, Signal
-from benchmark.student.over_positions import NUMBERS_AT_ONCE, part_of, refuse_other_lengths
+from benchmark.student.over_positions import chunks_of, part_of, refuse_other_lengths
 
 Signals = Sequence[torch.Tensor | Signal]
 
@@ -32,11 +32,6 @@ class Summand:
     """What is known of each of the N positions."""
     compiles: bool = False
     """Whether softmax, function and their gradient are compiled together."""
-
-    def chunks(self, vocabulary: int) -> Iterator[slice]:
-        """The positions, cut so that a chunk has at most `NUMBERS_AT_ONCE` log-probabilities."""
-        size = max(1, NUMBERS_AT_ONCE // vocabulary)
-        return (slice(start, min(start + size, len(self.factors))) for start in range(0, len(self.factors), size))
 
     def of_chunk(self, logits: torch.Tensor, positions: slice, factors: torch.Tensor) -> torch.Tensor:
         """[k]: the chunk's weighted sums, from its [n, vocabulary] logits."""
@@ -68,8 +63,8 @@ def _compiled() -> Callable[..., torch.Tensor]:
 def weighted_sums(summand: Summand, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """[k]: the sums over all N positions.
 
-    Values and gradients are those of `(function(log_softmax(hidden @ weight.T)) * factors).sum(0)`, also where a caller
-    weighs the k sums differently afterwards.
+    They equal `(function(log_softmax(hidden @ weight.T)) * factors).sum(0)` in value and gradient, also if the caller
+    gives the k sums different weights afterwards.
 
     Args:
         summand: the function, its factors and signals.
@@ -115,7 +110,10 @@ class _WeightedSums(torch.autograd.Function):
 def _sums(hidden: torch.Tensor, weight: torch.Tensor, summand: Summand) -> torch.Tensor:
     states, table = _cast(hidden, weight)
     return torch.stack(
-        [summand.of_chunk(states[each] @ table.T, each, summand.factors) for each in summand.chunks(len(weight))]
+        [
+            summand.of_chunk(states[each] @ table.T, each, summand.factors)
+            for each in chunks_of(len(hidden), len(weight))
+        ]
     ).sum(0)
 
 
@@ -127,7 +125,7 @@ def _pass(
         states, table = _cast(hidden, weight)
         sums = torch.zeros(factors.shape[1], dtype=factors.dtype, device=hidden.device)
         of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight) if learns_weight else None
-        for each in summand.chunks(len(weight)):
+        for each in chunks_of(len(hidden), len(weight)):
             logits = (states[each] @ table.T).requires_grad_()
             found = summand.of_chunk(logits, each, factors)
             [of_logits] = torch.autograd.grad(found.sum(), logits)

@@ -26,7 +26,6 @@ from tests.rehearsals.tensor_parts import (
     assert_as_by_hand,
     killed_and_gone_on,
     live_teacher,
-    model_folder,
     nats,
     network_in,
     outcome,
@@ -37,11 +36,6 @@ from tests.student.student_parts import fresh_student
 
 STEPS, CAPACITY = 8, 10
 TWO_ROUNDS = (0.5, 0.5)
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_folder(tmp_path_factory.mktemp("models") / "teacher")
 
 
 @dataclass

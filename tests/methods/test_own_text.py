@@ -23,18 +23,12 @@ from tests.rehearsals.tensor_parts import (
     WorkedSolutions,
     assert_as_by_hand,
     live_teacher,
-    model_folder,
     network_in,
     target_logits,
     watched,
 )
 
 STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_folder(tmp_path_factory.mktemp("models") / "teacher")
 
 
 def cell_of(teacher: Path, loss: Any, *overrides: str) -> Cell:

@@ -33,7 +33,6 @@ from tests.rehearsals.tensor_parts import (
     WorkedSolutions,
     killed_and_gone_on,
     live_teacher,
-    model_folder,
     nats,
     outcome,
     target_logits,
@@ -45,11 +44,6 @@ SIZES = (3, 6, 9)
 """14 questions in four parts of 3, the last with the 2 that are left; the last part is never trained on."""
 ENDS = (2, 6, 12)
 """The steps at which the three stages end: shares of 1, 2 and 3 sixths."""
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_folder(tmp_path_factory.mktemp("models") / "teacher")
 
 
 def cell_of(teacher: Path, *overrides: str, loss: Loss | None = None, curriculum: Curriculum | None = None) -> Cell:

@@ -47,11 +47,6 @@ from tests.student.student_parts import characters
 TAU, WEIGHT = 2.0, 0.7
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_folder(tmp_path_factory.mktemp("models") / "teacher")
-
-
 def cell_of(teacher: Path, *overrides: str, method: str = "step_by_step", loss: Any = None) -> Cell:
     return miniature(
         f"method={method}",

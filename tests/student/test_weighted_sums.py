@@ -11,7 +11,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmark.student.over_positions as chunked
-import benchmark.student.weighted_sums as fused
 from benchmark.student.frozen import Frozen
 from benchmark.student.student import Student
 from benchmark.student.weighted_sums import Summand, weighted_sums
@@ -56,8 +55,7 @@ def test_values_and_gradients_are_those_of_the_plain_way_in_any_cut(
     kind: str, cut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = STUDENTS[kind](tmp_path)
-    for module in (fused, chunked):
-        monkeypatch.setattr(module, "NUMBERS_AT_ONCE", CHUNKS[cut])
+    monkeypatch.setattr(chunked, "NUMBERS_AT_ONCE", CHUNKS[cut])
     ours, plain = fused_and_plain(student, teacher_of(student))
     assert torch.allclose(ours, plain, rtol=1e-5, atol=1e-5)
     # The whole, as a step adds it up; and every column alone, so that what is logged is what is differentiated.
@@ -110,7 +108,7 @@ class Products(TorchDispatchMode):
 
 
 def test_every_position_is_projected_once_and_no_chunk_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "NUMBERS_AT_ONCE", 3 * VOCABULARY)
+    monkeypatch.setattr(chunked, "NUMBERS_AT_ONCE", 3 * VOCABULARY)
     student = student_of(llama(VOCABULARY))
     batch = batch_of(student)
     factors = factors_of(len(batch.tokens))[:, :1]
