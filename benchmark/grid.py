@@ -370,11 +370,14 @@ def _place(error: Exception) -> str:
 
 def _refuse_several_sweeps(hydra: Any, overrides: Overrides) -> None:
     """Hydra reads an experiment's own sweep only where it stands alone; beside another it drops it silently."""
-    params = hydra.sweeper.params or {}
+    arms = hydra.sweeper.get("arms") or {}
+    keys = dict.fromkeys(
+        [*(hydra.sweeper.params or {}), *(key_and_value(each)[0] for arm in arms.values() for each in arm)]
+    )
     swept = {override.partition("=")[0] for override in overrides}
-    if "experiment" in swept and set(params) - swept:
+    if "experiment" in swept and keys.keys() - swept:
         raise ConfigError(
-            f"experiment={hydra.runtime.choices.experiment} is itself a sweep over {', '.join(params)}; run it alone"
+            f"experiment={hydra.runtime.choices.experiment} is itself a sweep over {', '.join(keys)}; run it alone"
         )
 
 

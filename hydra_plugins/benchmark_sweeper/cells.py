@@ -12,11 +12,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 @dataclass
 class CellSweeperConf:
-    """Settings of `hydra/sweeper=cells`; `max_batch_size` bounds how many cells a launcher gets at once."""
+    """Settings of `hydra/sweeper=cells`."""
 
     _target_: str = "hydra_plugins.benchmark_sweeper.cells.CellSweeper"
     max_batch_size: Optional[int] = None
+    """The most cells that a launcher gets at once; None is no bound."""
     params: Optional[Dict[str, Any]] = None
+    """Setting -> its values, as `a,b`; cells are all combinations."""
+    arms: Optional[Dict[str, List[str]]] = None
+    """Name -> overrides that go together, such as a curriculum and its number of steps. All combinations of `params`
+    run in every arm; an arm wins over `params`, and the command line wins over both."""
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweeperConf, provider="benchmark")
@@ -24,6 +29,15 @@ ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweep
 
 class CellSweeper(BasicSweeper):
     """Checks every cell of the grid before any work, launches the missing ones and reports failures."""
+
+    def __init__(
+        self,
+        max_batch_size: Optional[int],
+        params: Optional[Dict[str, Any]] = None,
+        arms: Optional[Dict[str, List[str]]] = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.arms = arms or {}
 
     def sweep(self, arguments: List[str]) -> Any:
         """Runs the sweep. Raises SweepFailed if a cell failed, ConfigError if a cell cannot run.
@@ -37,9 +51,11 @@ class CellSweeper(BasicSweeper):
         assert self.config is not None
         assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        given = parser.parse_overrides([*self._parse_config(), *arguments])
-        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), _cells(given))
-        if grid.plan_or_annotate(mode_of(given, self.config)):
+        params, command = parser.parse_overrides(self._parse_config()), parser.parse_overrides(arguments)
+        arms = [parser.parse_overrides(list(arm)) for arm in self.arms.values()] or [[]]
+        cells = [cell for arm in arms for cell in _combinations([*params, *arm, *command])]
+        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), cells)
+        if grid.plan_or_annotate(mode_of([*params, *command], self.config)):
             return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
         sweep = Sweep(grid)
         launch = self.launcher.launch
@@ -70,6 +86,6 @@ class CellSweeper(BasicSweeper):
         """Does nothing: `sweep` has checked the whole grid already."""
 
 
-def _cells(overrides: List[Any]) -> List[Tuple[str, ...]]:
-    """The overrides of every cell of the grid."""
+def _combinations(overrides: List[Any]) -> List[Tuple[str, ...]]:
+    """The overrides of every cell; of two overrides with one key the last one holds."""
     return [tuple(cell) for batch in BasicSweeper.split_arguments(overrides, None) for cell in batch]

@@ -319,6 +319,14 @@ def test_an_experiment_beside_another_is_refused(
     assert not results.cells()
 
 
+def test_an_experiment_of_arms_beside_another_is_refused(command: Run, plugin: Run, miniature: tuple[str, ...]) -> None:
+    arms = GRID.replace("params:\n      seed: 1,2", "arms:\n      one: [seed=1]")
+    folder = plugin({}, {"experiment/grid": arms, "experiment/other": GRID})
+    done = command("-m", folder, *miniature, "experiment=grid,other")
+    assert done.status == 2
+    assert "experiment=grid is itself a sweep over seed; run it alone" in done.complaint
+
+
 def test_the_quickstart_beside_another_is_refused(command: Run, results: Any) -> None:
     done = command("-m", "experiment=quickstart,quickstart")
     assert done.status == 2

@@ -243,6 +243,56 @@ def test_an_experiment_is_a_sweep_that_the_command_line_narrows(
     assert sorted(record["budget"]["questions"] for record in results.records()) == [5, 10]
 
 
+ARMS = """
+    # @package _global_
+    defaults:
+      - override /method: gold_answers
+    hydra:
+      mode: MULTIRUN
+      sweeper:
+        params:
+          seed: 1,2
+          optimization.max_steps: 3
+        arms:
+          all_questions: [curriculum=shuffled, optimization.max_steps=2]
+          three_quarters: [curriculum=random_three_quarters, budget.questions=8]
+"""
+
+
+def arms_that_ran(results: Any) -> list[tuple[str, int, int]]:
+    """(curriculum, questions, optimiser steps) of every cell."""
+    return sorted(
+        (
+            record["config"]["curriculum"]["_target_"].rpartition(".")[2],
+            record["budget"]["questions"],
+            record["config"]["optimization"]["max_steps"],
+        )
+        for record in results.records()
+    )
+
+
+def test_settings_that_go_together_are_an_arm(
+    command: Run, plugin: Run, miniature: tuple[str, ...], results: Any
+) -> None:
+    rest = [override for override in miniature if not override.startswith(("budget", "optimization.max_steps"))]
+    folder = plugin({}, {"experiment/grid": ARMS})
+    done = command(folder, *rest, "experiment=grid", "references=false", "budget.questions=10")
+    assert done.status == 0, done.err
+    assert told(done)[0] == "4 cells, 0 complete, 4 to run"
+    assert arms_that_ran(results) == [("SelectiveReflection", 10, 3)] * 2 + [("Shuffled", 10, 2)] * 2
+
+
+def test_an_arm_with_a_mistake_is_refused_before_any_work(
+    command: Run, plugin: Run, miniature: tuple[str, ...], results: Any
+) -> None:
+    folder = plugin({}, {"experiment/grid": ARMS.replace("curriculum=shuffled", "curriculum=shufled")})
+    done = command(folder, *miniature, "experiment=grid", "references=false")
+    assert done.status == 2
+    assert "shufled" in done.complaint
+    assert "shuffled" in done.complaint
+    assert not results.cells()
+
+
 LABELS = [
     ([], "rationale_then_answer"),
     (["method=step_by_step"], "step_by_step"),
