@@ -370,12 +370,12 @@ def _place(error: Exception) -> str:
 
 def _refuse_several_sweeps(hydra: Any, overrides: Overrides) -> None:
     """Hydra reads an experiment's own sweep only where it stands alone; beside another it drops it silently."""
-    arms = hydra.sweeper.get("arms") or {}
-    keys = dict.fromkeys(
-        [*(hydra.sweeper.params or {}), *(key_and_value(each)[0] for arm in arms.values() for each in arm)]
-    )
-    swept = {override.partition("=")[0] for override in overrides}
-    if "experiment" in swept and keys.keys() - swept:
+    swept = {key_and_value(override)[0] for override in overrides}
+    params = dict.fromkeys(hydra.sweeper.params or {})
+    arms = [dict.fromkeys(key_and_value(each)[0] for each in arm) for arm in (hydra.sweeper.get("arms") or {}).values()]
+    runs_an_arm = not arms or any(arm.keys() <= swept for arm in arms)
+    if "experiment" in swept and not (params.keys() <= swept and runs_an_arm):
+        keys = dict.fromkeys([*params, *(key for arm in arms for key in arm)])
         raise ConfigError(
             f"experiment={hydra.runtime.choices.experiment} is itself a sweep over {', '.join(keys)}; run it alone"
         )

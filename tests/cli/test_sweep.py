@@ -255,31 +255,29 @@ ARMS = """
           optimization.max_steps: 3
         arms:
           all_questions: [curriculum=shuffled, optimization.max_steps=2]
-          three_quarters: [curriculum=random_three_quarters, budget.questions=8]
+          three_quarters: [curriculum=random_three_quarters, curriculum.rrf_constant=50]
 """
 
 
-def arms_that_ran(results: Any) -> list[tuple[str, int, int]]:
-    """(curriculum, questions, optimiser steps) of every cell."""
+def arms_that_ran(results: Any) -> list[tuple[str, int]]:
+    """(curriculum, optimiser steps) of every cell."""
+    configs = [record["config"] for record in results.records()]
     return sorted(
-        (
-            record["config"]["curriculum"]["_target_"].rpartition(".")[2],
-            record["budget"]["questions"],
-            record["config"]["optimization"]["max_steps"],
-        )
-        for record in results.records()
+        (config["curriculum"]["_target_"].rpartition(".")[2], config["optimization"]["max_steps"]) for config in configs
     )
 
 
 def test_settings_that_go_together_are_an_arm(
     command: Run, plugin: Run, miniature: tuple[str, ...], results: Any
 ) -> None:
-    rest = [override for override in miniature if not override.startswith(("budget", "optimization.max_steps"))]
+    rest = [override for override in miniature if not override.startswith("optimization.max_steps")]
     folder = plugin({}, {"experiment/grid": ARMS})
-    done = command(folder, *rest, "experiment=grid", "references=false", "budget.questions=10")
+    done = command(folder, *rest, "experiment=grid", "references=false")
     assert done.status == 0, done.err
     assert told(done)[0] == "4 cells, 0 complete, 4 to run"
-    assert arms_that_ran(results) == [("SelectiveReflection", 10, 3)] * 2 + [("Shuffled", 10, 2)] * 2
+    assert arms_that_ran(results) == [("SelectiveReflection", 3)] * 2 + [("Shuffled", 2)] * 2
+    of_command = command(folder, *rest, "experiment=grid", "references=false", "optimization.max_steps=3", "mode=plan")
+    assert "total of 2 to run" in of_command.out
 
 
 def test_an_arm_with_a_mistake_is_refused_before_any_work(
