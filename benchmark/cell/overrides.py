@@ -17,7 +17,7 @@ NAMED = ("method", "dataset", "student", "seed")
 
 def reference_of(overrides: Overrides) -> Overrides:
     """The untrained student of a cell: the same overrides without what only training and its data can feel."""
-    unused = ("method", "budget", "optimization", "teacher", "distribution_teacher", *AXES)
+    unused = ("method", "budget", "optimization", "teacher", *AXES)
     kept = [o for o in overrides if root_group(o.partition("=")[0]) not in unused]
     precision = [o for o in overrides if o.lstrip("+").startswith("optimization.precision=")]
     return (*kept, *precision, REFERENCE, UNTRAINED)

@@ -98,6 +98,17 @@ def test_the_plan_shows_them_first_and_writes_nothing(lab: tuple[str, ...], comm
     assert after.out.count("| complete ") == 2
 
 
+def test_the_reference_starts_from_the_same_prerequisite_as_its_cells(plugin: Run, command: Run) -> None:
+    of_teacher = "student.name=${distribution_teacher.name}_pruned"
+    folder = plugin(
+        {}, experiment(*BASE, of_teacher, more="defaults:\n  - override /distribution_teacher: pretrained\n")
+    )
+    named = ("distribution_teacher.name=large", "distribution_teacher.path=large")
+    done = command("-m", folder, "experiment=lab", *DATA, "method=gold_answers", *HEALED, *named, "mode=plan")
+    assert done.status == 0, done.err
+    assert [row.split("|")[3].strip() for row in done.out.splitlines() if "to run first" in row] == ["large_pruned"]
+
+
 def test_a_lone_cell_prints_the_command_that_makes_what_is_missing(
     lab: tuple[str, ...], command: Run, results: Any
 ) -> None:
