@@ -33,8 +33,8 @@ SMALL = ("budget.questions=4",)
 WITHOUT_TEACHER = ("human_labels", "human_rationales")
 OF_PROBABILITIES = ("contrastive_decoding",)
 """They need a model in this process; its tests buy them."""
-OF_THE_STUDENTS_TEXTS = ("stepwise_revision", "patch_and_continue", "single_call_revision")
-"""What they cost depends on what the student wrote; the tests of ELAD buy them."""
+OF_THE_STUDENTS_TEXTS = ("stepwise_revision", "patch_and_continue", "single_call_revision", "rejection_sampling")
+"""What they buy depends on what the student wrote; the tests of their methods buy them."""
 CALLS = {
     "few_shot_cot": 1,
     "few_shot_cot_and_human_labels": 1,
