@@ -25,7 +25,7 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, StepState
+from benchmark.contract.loss import Compute, DataPolicy, KeptSignals, Loss, Preparation, PreparingLoss, StepState
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -34,6 +34,7 @@ __all__ = [
     "STUDENT",
     "Annotator",
     "AskModels",
+    "Compute",
     "Context",
     "Curriculum",
     "DataPolicy",
@@ -41,6 +42,7 @@ __all__ = [
     "ExplainingFormat",
     "Format",
     "FrozenModel",
+    "KeptSignals",
     "Loss",
     "Method",
     "Part",

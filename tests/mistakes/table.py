@@ -866,7 +866,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "the divergence is not multiplied by the temperature's square",
             (
                 Edit(
-                    "methods/white_box.py",
+                    "methods/comparison.py",
                     "self.temperature**2 if self.temperature_squared",
                     "1.0 if self.temperature_squared",
                 ),
