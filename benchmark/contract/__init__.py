@@ -13,6 +13,7 @@ from benchmark.contract.axes import (
     Schedule,
     ScorableFormat,
     Selection,
+    SettingCurriculum,
     Weighting,
 )
 from benchmark.contract.language_models import (
@@ -54,6 +55,7 @@ __all__ = [
     "Schedule",
     "ScorableFormat",
     "Selection",
+    "SettingCurriculum",
     "Signal",
     "StepModel",
     "StepState",
