@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
-from benchmark.console.progress import Display
+from benchmark.console.progress import Advance, Display
 from benchmark.evaluation.accuracy import Evaluation
 from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
@@ -30,6 +31,7 @@ from benchmark.running.resumable_state import ResumableState, round_folder
 from benchmark.running.unread import unread_warning, why_nothing_is_learnt
 from benchmark.student.checkpoint import FitJournal
 from benchmark.student.fit import fit, set_threads
+from benchmark.student.kept_signals import Workplace
 from benchmark.student.load import initial_network
 from benchmark.student.memory import give_back_freed_memory
 from benchmark.student.prepared import Prepared
@@ -39,6 +41,9 @@ from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.traffic import traffic_of, traffic_since
 from benchmark.types import Annotation, Json, Pick, Round, RoundLog, TrainingExample
+
+SIGNALS = ".teacher_signals"
+"""The folder of the results folder with what frozen teachers gave for fixed text."""
 
 
 class CellRun:
@@ -167,6 +172,7 @@ class CellRun:
             self.policy.load_state_dict(self.fresh_policy)
         every_seconds = 60 * cell.trainer.checkpoint_minutes
         steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
+        self.prepared.place = self._workplace(context.round)
         bar = self.display.bar(_in_round("training", context.round), steps)
         with bar as advance, gold_closed("loss", cell.method.loss.requires().gold):
             report = fit(
@@ -209,6 +215,18 @@ class CellRun:
         state, student, assistant = self.state, self.passes.student(round_), self.passes.assistant(round_)
         cell, splits, prompts, bought = self.cell, self.splits, self.prompts, state.annotations
         return context_of(cell, splits, prompts, round_, student, assistant, state.history, state.notes, bought)
+
+    def _workplace(self, round_: Round) -> Workplace:
+        """Where a loss may keep what it prepares for the round's fit."""
+
+        @contextmanager
+        def bar(description: str, total: int | None) -> Iterator[Advance]:
+            shown = self.display.bar(_in_round(f"training: {description}", round_), total)
+            with self.state.clock.within("preparation"), shown as advance:
+                yield advance
+
+        maker = f"{self.folder.cell_id} round {round_.index}"
+        return Workplace(self.folder.results / SIGNALS, maker, bar, self.state.notes.update)
 
     def _validated_at(self, step: int) -> dict[str, float]:
         """Validation inside a fit."""

@@ -10,12 +10,11 @@ Weights, masks and means are not here: the engine multiplies each value by its f
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
-Tail = Literal["drop", "renormalise", "bucket"]
-"""What becomes of the tokens that a top-k signal leaves out, see `on_kept_tokens`."""
+from methods.tails import Tail
 
 
 def softened(log_probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -202,7 +201,7 @@ def alpha_mixture(log_q: torch.Tensor, log_p: torch.Tensor, alpha: float, teache
 
 
 def on_kept_tokens(
-    log_q: torch.Tensor, kept: torch.Tensor, log_p: torch.Tensor, tail: Tail
+    log_q: torch.Tensor, kept: torch.Tensor, log_p: torch.Tensor, tail: Tail, log_tail: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Both distributions over the k kept tokens, to compare by any divergence: (student's, teacher's).
 
@@ -215,6 +214,8 @@ def on_kept_tokens(
         kept: [..., k] ids of the kept tokens.
         log_p: [..., k] of the teacher at these tokens.
         tail: what becomes of the other tokens.
+        log_tail: [...] log mass of the teacher's other tokens, if it was measured; otherwise it is what is missing to
+            1, of which rounding leaves little where it is small.
     """
     if tail not in get_args(Tail):
         raise ValueError(f"tail={tail!r} must be one of {', '.join(get_args(Tail))}")
@@ -223,7 +224,9 @@ def on_kept_tokens(
         return ours, log_p
     if tail == "renormalise":
         return torch.log_softmax(ours, dim=-1), torch.log_softmax(log_p, dim=-1)
-    return tuple(torch.cat([log, _rest(log)], dim=-1) for log in (ours, log_p))  # type: ignore[return-value]
+    least = math.log(torch.finfo(log_p.dtype).eps)
+    theirs = _rest(log_p) if log_tail is None else log_tail[..., None].clamp(min=least)
+    return torch.cat([ours, _rest(ours)], dim=-1), torch.cat([log_p, theirs], dim=-1)
 
 
 def _rest(log_kept: torch.Tensor) -> torch.Tensor:

@@ -110,6 +110,15 @@ class SelectiveReflection:
         )
 
     @property
+    def stage_settings(self) -> Mapping[str, tuple[float, float]]:
+        """Setting of the loss -> its values in the first and in the last stage."""
+        ends = {
+            "temperature": (self.temperature_start, self.temperature_end),
+            "distillation_weight": (self.distillation_weight_start, self.distillation_weight_end),
+        }
+        return {name: (start, end) for name, (start, end) in ends.items() if start is not None and end is not None}
+
+    @property
     def _asks_student(self) -> bool:
         """Whether the ranking can make a difference: not where one stage takes everything, nor in a random order."""
         return self.order != "random" and (self.kept < self.partitions or (self.nested and self.kept > 1))
@@ -130,14 +139,10 @@ class SelectiveReflection:
 
     def _settings(self, progress: float, known: Mapping[str, float]) -> dict[str, float]:
         """The stage's settings that the loss of this method has; `progress` is 0 in the first stage, 1 in the last."""
-        ends = {
-            "temperature": (self.temperature_start, self.temperature_end),
-            "distillation_weight": (self.distillation_weight_start, self.distillation_weight_end),
-        }
         return {
             name: start + (end - start) * progress
-            for name, (start, end) in ends.items()
-            if name in known and start is not None and end is not None
+            for name, (start, end) in self.stage_settings.items()
+            if name in known
         }
 
     def _ranking(self, examples: Sequence[TrainingExample], context: Context) -> Json:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.axes.data_policy import OWN, TEACHER_TEXT, ContrastivePairs, FixedData
-from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
-from benchmark.types import Per, Term
+from benchmark.contract import DataPolicy, Preparation, Requirements, StepModel, StepState
+from benchmark.types import Per, Term, TrainingExample
+from methods.comparison import Compared, sums_of_terms
+from methods.teacher_signals import LiveSignal, TeacherSignal, refuse_other_text
 
 if TYPE_CHECKING:
     import torch
@@ -224,6 +226,10 @@ def _refuse_no_share(**shares: float) -> None:
             raise ValueError(f"{name}={share} must lie in [0, 1]")
 
 
+NEED_WHOLE = (ReverseKL, SymmetricKL, SkewReverseKL, AdaptiveKL, Interpolated)
+"""Divergences with a minimum elsewhere than at equality if both distributions lose a part: no `tail=drop` for them."""
+
+
 # --- the loss --------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +245,8 @@ class WhiteBox:
     """How the two models are compared."""
     data_policy: DataPolicy = field(default_factory=FixedData)
     """Which text they are compared on."""
+    signal: TeacherSignal = field(default_factory=LiveSignal)
+    """Where the teacher's distributions come from: the teacher itself, or what it gave once for fixed text."""
     distillation_weight: float = 1.0
     """The weight of the divergence, in [0, 1]; the cross-entropy has the rest, and at 1 it is not computed. A setting
     that a stage may change."""
@@ -256,6 +264,10 @@ class WhiteBox:
             raise ValueError(f"temperature={self.temperature} must be above 0")
         if self.per == "group":
             raise ValueError("per=group is no mean over tokens or sequences; choose per=token or per=sequence")
+        refuse_other_text(self.signal, self.data_policy)
+        self.signal.refuse_temperature(self.temperature)
+        if isinstance(self.divergence, NEED_WHOLE):
+            self.signal.refuse_dropping(type(self.divergence).__name__)
 
     @property
     def settings(self) -> Mapping[str, float]:
@@ -270,8 +282,9 @@ class WhiteBox:
         """The format's terms, for the target and for the teacher, and one more for own text and the teacher.
 
         Terms without weight are left out, and so is their work. Raises ValueError for a format with means per group,
-        or with a term that would cover own text.
+        or with a term that would cover own text, and for a temperature that the stored signal cannot have.
         """
+        self.signal.refuse_temperature(settings["temperature"])
         weight, found = settings["distillation_weight"], dict[str, Term]()
         for name, term in of_format.items():
             if term.per == "group":
@@ -287,10 +300,14 @@ class WhiteBox:
     def _per(self, term: Term) -> Per:
         return "sequence" if self.per == "sequence" else term.per
 
+    def prepare(self, examples: Sequence[TrainingExample], preparation: Preparation) -> Any:
+        """What the signal stores of the teacher's distributions for these examples; None for a live teacher."""
+        return self.signal.prepare(examples, preparation)
+
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         """Term -> scalar: the sum over positions of its factor times negative log-likelihood or divergence, in nats."""
         divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
-        compared = Compared.of(divergences, state.settings["temperature"], self.temperature_squared)
+        compared = Compared.of(divergences, state.settings["temperature"], self.temperature_squared, self.signal)
         return sums_of_terms(compared, batch, student, state)
 
 
@@ -339,62 +356,3 @@ class Contrastive:
         }
         divergences = tuple(of_text.get(name) for name in batch.scale)
         return sums_of_terms(Compared.of(divergences, 1.0, False), batch, student, state)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What a white-box loss computes at each position: one number per term; what several terms share, once."""
-
-    divergences: tuple[Divergence | None, ...]
-    """The different divergences of the terms; None for a cross-entropy."""
-    places: tuple[int, ...]
-    """Per term the place of its divergence among them."""
-    temperature: float
-    """Divides the logits of both models in every divergence."""
-    temperature_squared: bool
-    """Whether divergences are multiplied by its square."""
-
-    @classmethod
-    def of(cls, of_terms: Sequence[Divergence | None], temperature: float, temperature_squared: bool) -> Compared:
-        """From the divergence of every term."""
-        different = tuple(dict.fromkeys(of_terms))
-        return cls(different, tuple(map(different.index, of_terms)), temperature, temperature_squared)
-
-    @property
-    def asks_teacher(self) -> bool:
-        """Whether any term compares with the teacher."""
-        return any(divergence is not None for divergence in self.divergences)
-
-    def __call__(
-        self, log_q: torch.Tensor, tokens: torch.Tensor, progress: torch.Tensor, log_p: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """[n, terms] nats."""
-        import torch
-
-        from methods.divergences import floored, softened
-
-        factor = self.temperature**2 if self.temperature_squared else 1.0
-        soft = None if log_p is None else [softened(each, self.temperature) for each in (log_q, floored(log_p))]
-        values = [
-            -log_q.gather(1, tokens[:, None])[:, 0]
-            if divergence is None or soft is None
-            else factor * divergence(soft[0], soft[1], progress[:1])
-            for divergence in self.divergences
-        ]
-        return torch.stack([values[place] for place in self.places], -1)
-
-
-def sums_of_terms(
-    compared: Compared, batch: MicroBatch, student: StepModel, state: StepState
-) -> Mapping[str, torch.Tensor]:
-    """Term -> scalar, for the terms that the batch has, in its order."""
-    import torch
-
-    if not batch.scale:
-        return {}
-    factors = torch.stack(list(batch.scale.values()), -1)
-    progress = torch.full_like(factors[:, 0], state.step / state.total_steps)
-    signals = [batch.tokens, progress]
-    theirs = [state.frozen["teacher"].distributions(batch)] if compared.asks_teacher else []
-    sums = student.weighted_sums(compared, student.hidden(batch), factors, *signals, *theirs)
-    return dict(zip(batch.scale, sums.unbind(), strict=True))

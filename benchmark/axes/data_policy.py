@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from benchmark.contract import StepState, TextModel
 from benchmark.records.journal import as_json, from_json
@@ -41,6 +41,9 @@ class Stateless:
 @dataclass(frozen=True)
 class FixedData(Stateless):
     """Every optimiser step trains on the examples that the stage drew; nothing is added or replaced."""
+
+    writes_text: ClassVar[bool] = False
+    """A stored signal of the teacher is allowed: all text is known before training."""
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
         """One step with the drawn examples."""

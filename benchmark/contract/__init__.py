@@ -13,6 +13,7 @@ from benchmark.contract.axes import (
     Schedule,
     ScorableFormat,
     Selection,
+    SettingCurriculum,
     Weighting,
 )
 from benchmark.contract.language_models import (
@@ -25,7 +26,7 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, StepState
+from benchmark.contract.loss import Compute, DataPolicy, KeptSignals, Loss, Preparation, PreparingLoss, StepState
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -34,6 +35,7 @@ __all__ = [
     "STUDENT",
     "Annotator",
     "AskModels",
+    "Compute",
     "Context",
     "Curriculum",
     "DataPolicy",
@@ -41,6 +43,7 @@ __all__ = [
     "ExplainingFormat",
     "Format",
     "FrozenModel",
+    "KeptSignals",
     "Loss",
     "Method",
     "Part",
@@ -52,6 +55,7 @@ __all__ = [
     "Schedule",
     "ScorableFormat",
     "Selection",
+    "SettingCurriculum",
     "Signal",
     "StepModel",
     "StepState",

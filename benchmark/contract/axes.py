@@ -307,3 +307,13 @@ class Curriculum(Part, Protocol):
     def next_stage(self, done: Sequence[Stage], examples: Sequence[TrainingExample], context: Context) -> Stage | None:
         """The next stage, or None to end training; `context.student` is the student after the stages in `done`."""
         ...
+
+
+@runtime_checkable
+class SettingCurriculum(Curriculum, Protocol):
+    """A curriculum whose stages change settings of the loss, and that can say so before training."""
+
+    @property
+    def stage_settings(self) -> Mapping[str, tuple[float, ...]]:
+        """Setting -> the values between which its stages move it, for the plan; without those that it leaves alone."""
+        ...

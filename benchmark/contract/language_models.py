@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmark.types import Reply, Request, TrainingExample
+from benchmark.types import Json, Reply, Request, TrainingExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,6 +127,20 @@ class FrozenModel(TextModel, StepModel, Protocol):
     As tensors it reads the student's target tokens, behind prompts that are rendered for it: with its own chat
     template, or for its encoder.
     """
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids its distributions cover: those that it shares with the student."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """What decides its distributions: weights, precision, tokenizer, how prompts are made, vocabulary."""
+        ...
+
+    def token_ids(self, batch: MicroBatch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Per example (ids of its prompt as this model reads it, ids of its target); computes nothing."""
+        ...
 
     def distributions(self, batch: MicroBatch) -> Signal:
         """Its natural log-probabilities [N, vocabulary] at each position that predicts a target token, as a signal.

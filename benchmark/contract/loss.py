@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.contract.axes import Part
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.student.batch import MicroBatch
+
+
+Compute = Callable[["MicroBatch"], "tuple[np.ndarray, Mapping[str, np.ndarray]]"]
+"""Gives ([N, ...] numbers of the N target tokens of a micro-batch; by name [N] numbers whose mean is noted)."""
 
 
 class StepState(Protocol):
@@ -107,6 +111,17 @@ class Loss(Part, Protocol):
         ...
 
 
+class KeptSignals(Protocol):
+    """What a frozen model gave for every target token of known examples: computed once, and read in every step."""
+
+    def of(self, examples: Sequence[TrainingExample]) -> list[np.ndarray]:
+        """Per example its [tokens, ...] numbers, EOS last.
+
+        Raises ValueError that names an example that was not prepared, or not with this prompt or target.
+        """
+        ...
+
+
 class Preparation(Protocol):
     """What a loss may use to prepare before a fit."""
 
@@ -122,6 +137,30 @@ class Preparation(Protocol):
 
     def batches(self, examples: Sequence[TrainingExample]) -> Iterable[MicroBatch]:
         """Micro-batches with all different examples, each once, in tokens of the student; in no given order."""
+        ...
+
+    def keep_in_memory(
+        self, model: str, examples: Sequence[TrainingExample], compute: Compute, bytes_per_token: int, most_gb: float
+    ) -> KeptSignals:
+        """What a frozen model gives for the examples; `earlier`, if this returned it, is brought up to date.
+
+        Raises ValueError with both sizes, before any work, if it would fill more than `most_gb` (in 10^9 bytes).
+        """
+        ...
+
+    def keep_on_disk(
+        self,
+        model: str,
+        examples: Sequence[TrainingExample],
+        compute: Compute,
+        settings: Mapping[str, Json],
+        row: np.dtype,
+    ) -> KeptSignals:
+        """The same, from files that all cells of the results folder share, and that an interruption leaves whole.
+
+        `settings` are what the numbers depend on beside the model; `row` is the type of the numbers of one token.
+        Raises DataError for files that are damaged, or were made with another model or tokenizer.
+        """
         ...
 
 

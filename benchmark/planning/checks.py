@@ -12,7 +12,7 @@ from benchmark.cell.cell import Cell
 from benchmark.cell.round_steps import planned_rounds, planned_steps
 from benchmark.cell.sources import covered_pool, source_of_distributions, student_download
 from benchmark.cell.starting_cells import missing_prerequisite
-from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, Task
+from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, SettingCurriculum, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
 from benchmark.planning.format_options import formats_with
@@ -187,12 +187,24 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
 
 
 def _untrainable(cell: Cell) -> Iterator[str]:
-    """One reason if the loss refuses the terms of the format: in training it would be too late, after the purchase."""
-    loss, form = cell.method.loss, cell.method.format
+    """One reason if the loss refuses the terms of the format: in training it would be too late, after the purchase.
+
+    Another one per setting of the loss that a stage of the curriculum would give a value which the loss refuses.
+    """
+    loss, form, curriculum = cell.method.loss, cell.method.format, cell.method.curriculum
     try:
         loss.terms(form.terms(), loss.settings)
     except ValueError as error:
         yield f"loss {type(loss).__name__} cannot train what format {type(form).__name__} makes: {error}"
+        return
+    of_stages = curriculum.stage_settings if isinstance(curriculum, SettingCurriculum) else {}
+    for name in sorted(of_stages.keys() & loss.settings.keys()):
+        for value in of_stages[name]:
+            try:
+                loss.terms(form.terms(), {**loss.settings, name: value})
+            except ValueError as error:
+                yield f"curriculum {type(curriculum).__name__} would train a stage with {name}={value}: {error}"
+                break
 
 
 def _unknown_roles(form: Format) -> Iterator[str]:

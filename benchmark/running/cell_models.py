@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.buying.meter import Supplier, local_models
 from benchmark.cell.cell import Cell
-from benchmark.cell.sources import distribution_teacher
+from benchmark.cell.sources import distribution_teacher, source_of_distributions
 from benchmark.contract import ASSISTANT, STUDENT, Annotator
 from benchmark.student.frozen import Frozen, FrozenModelSource, PretrainedAssistant, load_frozen
 from benchmark.student.load import load_student
+from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset
 from benchmark.tasks.guard import gold_opened
@@ -80,9 +81,17 @@ def load_models(cell: Cell, buyer: str = "", say: Callable[[str], None] = lambda
     for name in sorted(needs.distributions):
         model = assistant if name == ASSISTANT else load_distribution_teacher(cell)
         assert isinstance(model, Student)  # the plan refuses an assistant that shows no distributions
-        frozen[name] = Frozen(model, len(student.tokenizer))
+        frozen[name] = Frozen(model, len(student.tokenizer), _source(name, cell).fingerprint())
     suppliers, store = open_teachers(cell, buyer, say)
     return CellModels(student, assistant, frozen, suppliers, store)
+
+
+def _source(name: str, cell: Cell) -> PretrainedStudent:
+    """Where the weights of a frozen model lie."""
+    assistant = cell.used_assistant
+    return (
+        assistant if isinstance(assistant, PretrainedAssistant) and name == ASSISTANT else source_of_distributions(cell)
+    )
 
 
 def open_teachers(

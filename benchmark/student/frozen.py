@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +15,7 @@ from benchmark.errors import ModelError
 from benchmark.student.chat_template import refuse_no_date
 from benchmark.student.settings import Accelerator, Precision, TrainerSettings
 from benchmark.student.source import PretrainedStudent, StudentSource, refuse_small
-from benchmark.types import Reply, Request, TrainingExample, Usage
+from benchmark.types import Json, Reply, Request, TrainingExample, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +99,35 @@ class Frozen:
     model: Student
     vocabulary: int
     """How many token ids model and student share; logits beyond them belong to padding of one of the two."""
+    fingerprint: str = ""
+    """A hash of its weights and tokenizer, or `path@commit`; empty if nothing of it is kept on the disk."""
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """What decides its distributions; tokenizer and chat template as hashes. Raises ValueError for no fingerprint.
+
+        The prompts of examples are no part of it: the tokens that they become are hashed with each example.
+        """
+        if not self.fingerprint:
+            raise ValueError("a frozen model without a fingerprint cannot have its numbers kept on the disk")
+        tokenizer, template = self.model.tokenizer, self.model.tokenizer.chat_template
+        return {
+            "teacher": self.fingerprint,
+            "precision": str(self.model.autocast or self.model.network.dtype).removeprefix("torch."),
+            "tokenizer": _hash_of(sorted(tokenizer.get_vocab().items())),
+            "chat_template": _hash_of(template) if template else None,
+            "prompt_apart": self.model.encoder.prompt_apart,
+            "vocabulary": self.vocabulary,
+        }
+
+    def token_ids(self, batch: MicroBatch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Per example (ids of its prompt as this model reads it, ids of its target); computes nothing."""
+        from benchmark.student.rendering import rendered_for
+
+        own = rendered_for(batch, self.model.encoder, self.model.padding_id).batch
+        prompts = zip(own.input_ids.tolist(), own.prompt_lengths.tolist(), strict=True)
+        targets = (part.tolist() for part in own.split(own.tokens))
+        return [(tuple(row[:length]), tuple(target)) for (row, length), target in zip(prompts, targets, strict=True)]
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         """`samples` replies per request, in the order of the requests."""
@@ -180,6 +211,10 @@ class Frozen:
             if self.model.autocast is not None:
                 around.enter_context(torch.autocast(hidden.device.type, dtype=self.model.autocast))
             return self.model.log_probabilities(hidden, self.vocabulary)
+
+
+def _hash_of(value: Json) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def refuse_other_vocabulary(student: StudentSource, model: PretrainedStudent) -> None:

@@ -57,6 +57,7 @@ RECORD = "tests/records/test_record.py"
 ROUNDS = "tests/corridor/test_rounds.py"
 RESUME = "tests/corridor/test_resume.py"
 RULES = "tests/corridor/test_rules.py"
+SIGNALS = "tests/methods/test_teacher_signals.py"
 SPLITS = "tests/tasks/test_splits.py"
 STEP_BY_STEP = "tests/methods/test_step_by_step.py"
 STORE = "tests/teachers/test_store.py"
@@ -866,12 +867,45 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "the divergence is not multiplied by the temperature's square",
             (
                 Edit(
-                    "methods/white_box.py",
+                    "methods/comparison.py",
                     "self.temperature**2 if self.temperature_squared",
                     "1.0 if self.temperature_squared",
                 ),
             ),
             ("tests/methods/test_white_box.py::test_value_and_gradient_of_every_step_are_those_of_whole_sequences",),
+        ),
+        Mistake(
+            "a stored signal is found by its example alone, whatever its prompt and target were",
+            (
+                Edit(
+                    "benchmark/student/kept_signals.py",
+                    "SignalKey(example_id(example), _hash_of(prompt, target))",
+                    'SignalKey(example_id(example), "")',
+                ),
+            ),
+            (
+                f"{SIGNALS}::"
+                "test_a_step_on_text_that_was_not_prepared_is_refused_by_name_and_the_next_preparation_computes_it",
+            ),
+        ),
+        Mistake(
+            "the bucket of a top-k signal is left out",
+            (
+                Edit(
+                    "methods/divergences.py",
+                    'if tail == "drop" or kept.shape[-1] == log_q.shape[-1]:',
+                    'if tail != "renormalise" or kept.shape[-1] == log_q.shape[-1]:',
+                ),
+            ),
+            (
+                f"{DIVERGENCES}::test_the_rules_for_the_tail_by_hand",
+                f"{SIGNALS}::test_a_measured_tail_is_kept_where_rounding_would_leave_nothing_of_it",
+            ),
+        ),
+        Mistake(
+            "what an interrupted preparation had computed is booked for nobody",
+            (Edit("benchmark/student/kept_signals.py", "for part in store.work_before():", "for part in ():"),),
+            (f"{SIGNALS}::test_a_cell_that_is_killed_in_a_preparation_or_a_step_computes_and_books_nothing_twice",),
         ),
         Mistake(
             "own text keeps the task of the example that it replaces, so that cross-entropy learns it",
