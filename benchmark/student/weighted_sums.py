@@ -82,8 +82,7 @@ def _weighted(
 def _with_gradient(
     function: PositionFunction, logits: torch.Tensor, factors: torch.Tensor, *signals: torch.Tensor | _Logits
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The [k] weighted sums, and the gradient of their total by the logits: one program to compile, which keeps nothing
-    for a backward pass."""
+    """([k] weighted sums, gradient of their total by the logits): one program, which keeps nothing in between."""
 
     def total(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sums = _weighted(function, logits, factors, *signals)
