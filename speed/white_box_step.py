@@ -2,8 +2,8 @@
 
 Teacher: the model in MODEL_DIR. Student: its first 10 layers. Trains on questions with their worked solutions: batch 8,
 at most 256 tokens, Jensen-Shannon divergence with equal weights on the solution, AdamW over float32 weights, with a CSV
-logger and checkpoints. It also measures how fast this machine multiplies matrices, and says what share of that rate the
-step reaches, counting only the products that the step needs.
+logger and checkpoints. It also measures how long the matrix products of a step take alone, and what share of the step
+that is.
 
 usage: python speed/white_box_step.py MODEL_DIR JSONL [STEPS] [bfloat16|float32] [compile_layers]
 """
@@ -15,7 +15,10 @@ import resource
 import sys
 import tempfile
 import time
+import timeit
+from collections import Counter
 from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +34,7 @@ from benchmark.student.fit import fit, set_threads
 from benchmark.student.frozen import Frozen
 from benchmark.student.load import load_student
 from benchmark.student.memory import keep_freed_memory
+from benchmark.student.over_positions import chunks_of
 from benchmark.student.pruned import PrunedStudent
 from benchmark.student.settings import Optimization, TrainerSettings
 from benchmark.student.source import PretrainedStudent
@@ -72,8 +76,8 @@ def main() -> None:
         )
     seconds = sorted(after - before for before, after in pairwise(finished[1:]))
     median = seconds[len(seconds) // 2]
-    rate = products_per_second(getattr(torch, dtype), student)
-    needed = products(student, teacher, report.tokens / steps, report.response_tokens / steps)
+    torch.set_default_dtype(getattr(torch, dtype))
+    needed, operations = seconds_of_products(student, teacher, report.tokens // steps, report.response_tokens // steps)
     row = {
         "steps": steps,
         "precision": dtype,
@@ -81,9 +85,9 @@ def main() -> None:
         "peak_rss_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "tokens_per_step": round(report.tokens / steps),
         "response_tokens_per_step": round(report.response_tokens / steps),
-        "machine_gflops": round(rate / 1e9),
-        "seconds_of_products": round(needed / rate, 3),
-        "share_of_limit": round(needed / rate / median, 3),
+        "machine_gflops": round(operations / needed / 1e9),
+        "seconds_of_products": round(needed, 3),
+        "share_of_limit": round(needed / median, 3),
     }
     print(json.dumps(row))
 
@@ -100,29 +104,37 @@ def models(model_dir: str, settings: TrainerSettings, optimization: Optimization
     return student, teacher
 
 
-def products(student: Student, teacher: Student, tokens: float, response_tokens: float) -> float:
-    """Floating-point operations of the matrix products of a step: 2 per weight and position forward, 4 backward."""
+def seconds_of_products(student: Student, teacher: Student, tokens: int, response_tokens: int) -> tuple[float, float]:
+    """(seconds that a step's matrix products take alone, their floating-point operations).
 
-    def weights(model: Student) -> tuple[int, int]:
-        head = cast(Any, model.network).get_output_embeddings().weight.numel()
-        return model.parameters - head, head  # the embedding is the head's table
+    Every kind of product is measured in the step's own shape, at its best of several tries: one product forward, two
+    more for the gradients of a student. Attention's products are not counted.
+    """
+    seconds = operations = 0.0
+    for model, products in ((student, 3), (teacher, 1)):
+        network = cast(Any, model.network)
+        head = network.get_output_embeddings()
+        layers = Counter(
+            tuple(each.weight.shape)
+            for each in network.modules()
+            if isinstance(each, torch.nn.Linear) and each is not head
+        )
+        chunk = chunks_of(response_tokens, len(head.weight))[0].stop
+        kinds = [(tokens, *shape, count) for shape, count in layers.items()]
+        for rows, outputs, inputs, count in [*kinds, (chunk, *head.weight.shape, response_tokens / chunk)]:
+            seconds += count * sum(best_seconds(rows, outputs, inputs)[:products])
+            operations += count * products * 2 * rows * outputs * inputs
+    return seconds, operations
 
-    (body, head), (of_teacher, teacher_head) = weights(student), weights(teacher)
-    return (6 * body + 2 * of_teacher) * tokens + (6 * head + 2 * teacher_head) * response_tokens
 
-
-def products_per_second(dtype: torch.dtype, student: Student) -> float:
-    """Floating-point operations per second in the step's own kinds of products, the best of several tries."""
-    config, best = student.network.config, 0.0
-    width = config.hidden_size
-    for rows, columns in ((2048, config.intermediate_size), (341, config.vocab_size)):
-        left, right = torch.randn(rows, width, dtype=dtype), torch.randn(width, columns, dtype=dtype)
-        for _ in range(6):
-            started = time.perf_counter()
-            for _ in range(3):
-                left @ right
-            best = max(best, 3 * 2 * rows * width * columns / (time.perf_counter() - started))
-    return best
+@lru_cache
+def best_seconds(rows: int, outputs: int, inputs: int) -> tuple[float, ...]:
+    """Of a layer's product, and of the products for the gradients of its input and of its weight."""
+    states, weight, gradient = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(rows, outputs)
+    return tuple(
+        min(timeit.repeat(partial(torch.mm, *pair), number=3, repeat=6)) / 3
+        for pair in ((states, weight.T), (gradient, weight), (gradient.T, states))
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Attention for a batch of rows of different lengths that is stored as one sequence without padding.
 
 All layers of a decoder except attention work on each token alone. The tokens of all rows are therefore stored row after
-row in one sequence, and only attention pads them to [B, T]. The other layers compute nothing for padding.
+row in one sequence. The other layers compute nothing for padding; nor does attention on a CPU, which takes each row
+alone (`row_attention.py`). Other devices pad the rows to [B, T] for attention.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from benchmark.student.row_attention import attend_row_by_row
 
 END_TO_END = "end_to_end"
 """The name of this attention in transformers."""
@@ -28,11 +31,14 @@ class Rows:
     """The number of rows, B."""
     width: int
     """The length of a padded row, T."""
+    lengths: torch.Tensor
+    """[B]: the tokens of each row."""
 
     @classmethod
     def of(cls, mask: torch.Tensor) -> Rows:
         """The rows of a [B, T] mask that is 1 on tokens and 0 on padding."""
-        return cls(mask.flatten().nonzero()[:, 0], *mask.shape)
+        count, width = mask.shape
+        return cls(mask.flatten().nonzero()[:, 0], count, width, mask.sum(1))
 
     @property
     def positions(self) -> torch.Tensor:
@@ -79,7 +85,8 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attention as transformers' own `sdpa` computes it, causal within each row where `rows` is given.
 
-    One query token per row, in bfloat16 on a CPU, goes to `attend_from_one_token`.
+    One query token per row, in bfloat16 on a CPU, goes to `attend_from_one_token`. `rows` on a CPU go to
+    `attend_row_by_row`.
 
     Args:
         module: the attention layer.
@@ -98,6 +105,9 @@ def attend(
         return attend_from_one_token(query, key, value, attention_mask, settings.get("scaling")), None
     if rows is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+    if _takes_rows_alone(query, value) and not settings.get("dropout"):
+        scaling = settings.get("scaling") or query.shape[-1] ** -0.5
+        return attend_row_by_row(query.to(value.dtype), key.to(value.dtype), value, rows.lengths, scaling), None
     query, key, value = (rows.padded(states) for states in (query, key, value))
     attended, _ = sdpa_attention_forward(module, query, key, value, None, **{**settings, "is_causal": True})
     return rows.end_to_end(attended), None
@@ -120,6 +130,10 @@ def attend_from_one_token(
         scores = scores.masked_fill(~mask.transpose(2, 3), -torch.inf)
     weights = torch.softmax(scores.transpose(2, 3), dim=-1).to(value.dtype)
     return torch.matmul(weights, value).view(batch, 1, heads, size)
+
+
+def _takes_rows_alone(query: torch.Tensor, value: torch.Tensor) -> bool:
+    return query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
 
 
 def _writes_in_bfloat16_on_cpu(query: torch.Tensor, value: torch.Tensor) -> bool:

@@ -200,17 +200,17 @@ class Frozen:
         """[N, vocabulary] natural log-probabilities at each position that predicts a response token, made on demand."""
         from benchmark.student.over_positions import Distributions
 
-        return Distributions(self.hidden(batch), self._log_probabilities)
+        return Distributions(self.hidden(batch), self._chunk_logits)
 
-    def _log_probabilities(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[n, vocabulary]: as `logits`, but without a pass over the whole network's modules, since chunks are many."""
+    def _chunk_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[n, vocabulary] in the precision of the product; without a pass over all modules, since chunks are many."""
         import torch
 
         with ExitStack() as around:
             around.enter_context(torch.no_grad())
             if self.model.autocast is not None:
                 around.enter_context(torch.autocast(hidden.device.type, dtype=self.model.autocast))
-            return self.model.log_probabilities(hidden, self.vocabulary)
+            return self.model.projected(hidden)[:, : self.vocabulary]
 
 
 def _hash_of(value: Json) -> str:

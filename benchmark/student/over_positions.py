@@ -26,15 +26,19 @@ class Distributions:
 
     hidden: torch.Tensor
     """[N, width]: the model's last hidden states."""
-    log_probabilities: Callable[[torch.Tensor], torch.Tensor]
-    """[n, width] hidden states -> [n, vocabulary] natural log-probabilities, float32, without gradient."""
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    """[n, width] hidden states -> [n, vocabulary] logits in the model's own precision, without gradient."""
 
     def __len__(self) -> int:
         return len(self.hidden)
 
     def at(self, positions: slice) -> torch.Tensor:
         """[n, vocabulary]: natural log-probabilities at these positions, float32, without gradient."""
-        return self.log_probabilities(self.hidden[positions])
+        return torch.log_softmax(self.logits_at(positions), dim=-1, dtype=torch.float32)
+
+    def logits_at(self, positions: slice) -> torch.Tensor:
+        """[n, vocabulary]: logits at these positions, for a caller that takes the softmax elsewhere."""
+        return self.logits(self.hidden[positions])
 
 
 def over_positions(

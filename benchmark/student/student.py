@@ -98,7 +98,7 @@ class Student:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary]: logits in float32, from hidden states [N, width]."""
-        return self._projected(hidden).float()
+        return self.projected(hidden).float()
 
     def negative_log_likelihoods(
         self, hidden: torch.Tensor, tokens: torch.Tensor, vocabulary: int | None = None
@@ -107,14 +107,14 @@ class Student:
 
         The softmax covers the first `vocabulary` token ids, or all if it is None.
         """
-        return negative_log_likelihoods(self._projected(hidden)[:, :vocabulary], tokens)
+        return negative_log_likelihoods(self.projected(hidden)[:, :vocabulary], tokens)
 
     def log_probabilities(self, hidden: torch.Tensor, vocabulary: int | None = None) -> torch.Tensor:
         """[n, vocabulary]: natural log-probabilities in float32, from hidden states [n, width].
 
         The softmax covers the first `vocabulary` token ids, or all if it is None.
         """
-        return torch.log_softmax(self._projected(hidden)[:, :vocabulary], dim=-1, dtype=torch.float32)
+        return torch.log_softmax(self.projected(hidden)[:, :vocabulary], dim=-1, dtype=torch.float32)
 
     def over_positions(
         self,
@@ -152,7 +152,8 @@ class Student:
             return (self.over_positions(function, hidden, *signals, vocabulary=vocabulary) * factors).sum(0)
         return weighted_sums(Summand(function, factors, signals, compiles), hidden, head.weight[:vocabulary])
 
-    def _projected(self, hidden: torch.Tensor) -> torch.Tensor:
+    def projected(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocabulary]: logits in the precision of the product, from hidden states [N, width]."""
         head: Any = plain(self.network).get_output_embeddings()
         logits: torch.Tensor = head(hidden)
         return logits

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmark.contract import PositionFunction, Signal
-from benchmark.student.over_positions import chunks_of, part_of, refuse_other_lengths
+from benchmark.student.over_positions import Distributions, chunks_of, part_of, refuse_other_lengths
 
 Signals = Sequence[torch.Tensor | Signal]
 
@@ -31,21 +31,46 @@ class Summand:
     signals: Signals
     """What is known of each of the N positions."""
     compiles: bool = False
-    """Whether softmax, function and their gradient are compiled together."""
+    """Whether both models' softmax, the function and their gradient are compiled together."""
 
-    def of_chunk(self, logits: torch.Tensor, positions: slice, factors: torch.Tensor) -> torch.Tensor:
+    def of_chunk(self, logits: torch.Tensor, positions: slice) -> torch.Tensor:
         """[k]: the chunk's weighted sums, from its [n, vocabulary] logits."""
-        parts = [part_of(signal, positions) for signal in self.signals]
-        run = _compiled() if self.compiles else _weighted
-        return run(self.function, logits, factors[positions], *parts)
+        signals = [_part(signal, positions) for signal in self.signals]
+        return _weighted(self.function, logits, self.factors[positions], *signals)
+
+    def with_gradient(
+        self, logits: torch.Tensor, positions: slice, factors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The chunk's sums [k] with these factors [N, k], and the gradient of their total by the logits."""
+        signals = [_part(signal, positions) for signal in self.signals]
+        run = _compiled() if self.compiles else _with_gradient
+        return run(self.function, logits, factors[positions], *signals)
+
+
+@dataclass(frozen=True)
+class _Logits:
+    """A frozen model's logits of a chunk."""
+
+    numbers: torch.Tensor
+
+
+def _part(signal: torch.Tensor | Signal, positions: slice) -> torch.Tensor | _Logits:
+    if isinstance(signal, Distributions):
+        return _Logits(signal.logits_at(positions))
+    return part_of(signal, positions)
+
+
+def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """In float32, or float64 for logits in float64."""
+    return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def _weighted(
-    function: PositionFunction, logits: torch.Tensor, factors: torch.Tensor, *parts: torch.Tensor
+    function: PositionFunction, logits: torch.Tensor, factors: torch.Tensor, *signals: torch.Tensor | _Logits
 ) -> torch.Tensor:
-    """[k]: the softmax in float32, or float64 for logits in float64."""
-    log_probabilities = torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-    values = function(log_probabilities, *parts)
+    """[k] weighted sums."""
+    parts = [_log_softmax(each.numbers) if isinstance(each, _Logits) else each for each in signals]
+    values = function(_log_softmax(logits), *parts)
     if values.shape != factors.shape:
         raise ValueError(
             f"the function of weighted_sums must return one number per position and column, {list(factors.shape)}, and "
@@ -54,9 +79,22 @@ def _weighted(
     return (values * factors).sum(0)
 
 
+def _with_gradient(
+    function: PositionFunction, logits: torch.Tensor, factors: torch.Tensor, *signals: torch.Tensor | _Logits
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """([k] weighted sums, gradient of their total by the logits): one program, which keeps nothing in between."""
+
+    def total(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sums = _weighted(function, logits, factors, *signals)
+        return sums.sum(), sums
+
+    of_logits, (_, sums) = torch.func.grad_and_value(total, has_aux=True)(logits)
+    return sums, of_logits
+
+
 @lru_cache(maxsize=1)
-def _compiled() -> Callable[..., torch.Tensor]:
-    made: Callable[..., torch.Tensor] = torch.compile(_weighted, dynamic=True)
+def _compiled() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    made: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.compile(_with_gradient, dynamic=True)
     return made
 
 
@@ -110,10 +148,7 @@ class _WeightedSums(torch.autograd.Function):
 def _sums(hidden: torch.Tensor, weight: torch.Tensor, summand: Summand) -> torch.Tensor:
     states, table = _cast(hidden, weight)
     return torch.stack(
-        [
-            summand.of_chunk(states[each] @ table.T, each, summand.factors)
-            for each in chunks_of(len(hidden), len(weight))
-        ]
+        [summand.of_chunk(states[each] @ table.T, each) for each in chunks_of(len(hidden), len(weight))]
     ).sum(0)
 
 
@@ -121,15 +156,13 @@ def _pass(
     hidden: torch.Tensor, weight: torch.Tensor, summand: Summand, factors: torch.Tensor, learns_weight: bool
 ) -> _Pass:
     """The sums with `summand.factors`, and the gradients of the total with `factors`; chunk by chunk."""
-    with torch.autocast(hidden.device.type, enabled=False), torch.enable_grad():
+    with torch.autocast(hidden.device.type, enabled=False):
         states, table = _cast(hidden, weight)
         sums = torch.zeros(factors.shape[1], dtype=factors.dtype, device=hidden.device)
         of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight) if learns_weight else None
         for each in chunks_of(len(hidden), len(weight)):
-            logits = (states[each] @ table.T).requires_grad_()
-            found = summand.of_chunk(logits, each, factors)
-            [of_logits] = torch.autograd.grad(found.sum(), logits)
-            sums += found.detach()
+            found, of_logits = summand.with_gradient(states[each] @ table.T, each, factors)
+            sums += found
             of_hidden[each] = of_logits @ table
             if of_weight is not None:
                 _add_product(of_weight, of_logits, states[each])

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from benchmark.errors import ConfigError
-from benchmark.student import load
+from benchmark.student import attention, load
 from benchmark.student.architecture import DecoderOnly
 from benchmark.student.attention import (
     END_TO_END,
@@ -64,8 +64,12 @@ def both_ways(kind: str) -> tuple[PreTrainedModel, PreTrainedModel]:
 # --- tokens end to end -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("alone", [True, False])  # on a CPU, and on other devices
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_end_to_end_rows_give_the_states_and_gradients_of_padded_ones(kind: str) -> None:
+def test_end_to_end_rows_give_the_states_and_gradients_of_padded_ones(
+    kind: str, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_takes_rows_alone", lambda query, value: alone)
     batch, states, gradients = batch_of_unequal_rows(), [], []
     for network in both_ways(kind):
         hidden = DecoderOnly().hidden(network, batch)
