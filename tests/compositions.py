@@ -15,7 +15,7 @@ def composed_once() -> Iterator[None]:
     """Composes a config once per process; whoever asks for it again gets a copy of its own.
 
     A config that reads a folder outside the repository is composed anew every time: tests write such folders. What is
-    composed anew reads each file of the repository once per process.
+    composed anew reads each file of the repository once per process, and merges the same options once.
     """
     from hydra._internal import defaults_list
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -35,6 +35,11 @@ def composed_once() -> Iterator[None]:
 
     with (
         mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", composed),
+        mock.patch.object(
+            ConfigLoaderImpl,
+            "_compose_config_from_defaults_list",
+            _merged_once(ConfigLoaderImpl._compose_config_from_defaults_list),
+        ),
         mock.patch.object(ConfigRepository, "load_config", _read_once(ConfigRepository.load_config)),
         mock.patch.object(
             defaults_list, "_create_interpolation_map", _where_needed(defaults_list._create_interpolation_map)
@@ -59,6 +64,22 @@ def _read_once(load: Callable[..., Any]) -> Callable[..., Any]:
         return copy.deepcopy(kept[key])
 
     return read
+
+
+def _merged_once(merge: Callable[..., Any]) -> Callable[..., Any]:
+    """Hydra's merging of the chosen options, to which it then applies the settings of the command line."""
+    kept = dict[Hashable, Any]()
+
+    def merged(loader: Any, *, defaults: Sequence[Any], repo: Any) -> Any:
+        sources = [(source.scheme(), source.path, source.provider) for source in repo.get_sources()]
+        if not all(source.scheme() == "structured" or _is_fixed(source) for source in repo.get_sources()):
+            return merge(loader, defaults=defaults, repo=repo)
+        key = (*sources, *map(repr, defaults))
+        if key not in kept:
+            kept[key] = merge(loader, defaults=defaults, repo=repo)
+        return copy.deepcopy(kept[key])
+
+    return merged
 
 
 def _is_fixed(source: Any) -> bool:
