@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -14,9 +14,12 @@ from unittest import mock
 def composed_once() -> Iterator[None]:
     """Composes a config once per process; whoever asks for it again gets a copy of its own.
 
-    A config that reads a folder outside the repository is composed anew every time: tests write such folders.
+    A config that reads a folder outside the repository is composed anew every time: tests write such folders. What is
+    composed anew reads each file of the repository once per process, and merges the same options once.
     """
+    from hydra._internal import defaults_list
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_repository import ConfigRepository
 
     compose, kept = ConfigLoaderImpl._load_configuration_impl, dict[Hashable, Any]()
 
@@ -30,8 +33,70 @@ def composed_once() -> Iterator[None]:
         config.hydra.runtime.cwd = os.getcwd()
         return config
 
-    with mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", composed):
+    with (
+        mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", composed),
+        mock.patch.object(
+            ConfigLoaderImpl,
+            "_compose_config_from_defaults_list",
+            _merged_once(ConfigLoaderImpl._compose_config_from_defaults_list),
+        ),
+        mock.patch.object(ConfigRepository, "load_config", _read_once(ConfigRepository.load_config)),
+        mock.patch.object(
+            defaults_list, "_create_interpolation_map", _where_needed(defaults_list._create_interpolation_map)
+        ),
+    ):
         yield
+
+
+def _read_once(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Hydra's reading of one option, which parses a file of the repository or of a package once."""
+    from hydra.core.object_type import ObjectType
+
+    kept = dict[Hashable, Any]()
+
+    def read(repository: Any, config_path: str) -> Any:
+        source = repository._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
+        if source is None or not _is_fixed(source):
+            return load(repository, config_path=config_path)
+        key = (source.scheme(), source.path, source.provider, config_path)
+        if key not in kept:
+            kept[key] = load(repository, config_path=config_path)
+        return copy.deepcopy(kept[key])
+
+    return read
+
+
+def _merged_once(merge: Callable[..., Any]) -> Callable[..., Any]:
+    """Hydra's merging of the chosen options, to which it then applies the settings of the command line."""
+    kept = dict[Hashable, Any]()
+
+    def merged(loader: Any, *, defaults: Sequence[Any], repo: Any) -> Any:
+        sources = [(source.scheme(), source.path, source.provider) for source in repo.get_sources()]
+        if not all(source.scheme() == "structured" or _is_fixed(source) for source in repo.get_sources()):
+            return merge(loader, defaults=defaults, repo=repo)
+        key = (*sources, *map(repr, defaults))
+        if key not in kept:
+            kept[key] = merge(loader, defaults=defaults, repo=repo)
+        return copy.deepcopy(kept[key])
+
+    return merged
+
+
+def _is_fixed(source: Any) -> bool:
+    """Whether nobody writes to the files of a source of options while tests run."""
+    from benchmark.app import CONF
+
+    return source.scheme() == "pkg" or (source.scheme() == "file" and source.path == str(CONF))
+
+
+def _where_needed(all_choices: Callable[..., Any]) -> Callable[..., Any]:
+    """Hydra's table of all choices, which only `- group: ${other}` reads, and which Hydra makes for every option."""
+
+    def choices(overrides: Any, defaults_list: Sequence[Any], self_added: bool) -> Any:
+        read = any(not default.is_self() and default.is_interpolation() for default in defaults_list)
+        return all_choices(overrides, defaults_list, self_added) if read else None
+
+    return choices
 
 
 def _reads_the_repository_alone(loader: Any, overrides: Sequence[str]) -> bool:

@@ -75,8 +75,12 @@ def test_a_method_that_keeps_the_contract_has_a_line_for_every_rule(check: Calla
 
 
 def test_a_preset_outside_the_repository_that_keeps_state_fails_and_the_report_says_where(
-    check: Callable[..., Any], plugin: Callable[..., str], tmp_path: Path
+    check: Callable[..., Any], plugin: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def unable(*_: Any) -> None:
+        raise RuntimeError("no second process here")
+
+    monkeypatch.setattr("benchmark.conformance.command.traces_of_a_new_process", unable)
     searched = plugin({"remembering.py": KEEPS_STATE}, preset("remembers", "remembering.Remembers"))
     done = check("remembers", searched, ON_ONE)
     assert done.status == 1
@@ -84,6 +88,7 @@ def test_a_preset_outside_the_repository_that_keeps_state_fails_and_the_report_s
     assert again.startswith("chain_sum: gives the same after another cell: after another cell in the same process: ")
     assert again.endswith("moved")
     assert "weights" in again
+    assert "gives the same in a new process: it failed there: no second process here" in lines_of(done.out, "failed")
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
