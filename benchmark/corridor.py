@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmark.axes.weighting import reweighted
@@ -15,7 +16,8 @@ from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Display
-from benchmark.evaluation.accuracy import Evaluation
+from benchmark.contract import DataRng, ReadsCrossEntropy
+from benchmark.evaluation.references import CROSS_ENTROPY
 from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
@@ -115,7 +117,8 @@ class CellRun:
         self._train(examples, context)
         self._count_unused(kept, examples)
         evaluation = self.examination.validate()
-        self._log_validation(evaluation, self._steps_done())
+        validation = {evaluation.metric: evaluation.value}
+        self._log_validation(validation, self._steps_done())
         state.book_work()
         log = RoundLog(
             round=round_,
@@ -123,7 +126,7 @@ class CellRun:
             charged=dict(state.ledger.charged),
             spent=dict(state.ledger.spent),
             computed=dict(state.ledger.computed),
-            validation={evaluation.metric: evaluation.value},
+            validation=validation,
             notes=dict(state.notes),
             optimiser_steps=state.fits[-1].optimiser_steps,
         )
@@ -165,6 +168,7 @@ class CellRun:
             if state.fits:
                 self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
             self.policy.load_state_dict(self.fresh_policy)
+        data_rng = context.for_axis("format").data_rng
         every_seconds = 60 * cell.trainer.checkpoint_minutes
         steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
         bar = self.display.bar(_in_round("training", context.round), steps)
@@ -178,7 +182,9 @@ class CellRun:
                 cell.trainer,
                 frozen=self.models.frozen,
                 prepared=self.prepared,
-                validation=Validation(cell.optimization.validation_every_n_steps, self._validated_at),
+                validation=Validation(
+                    cell.optimization.validation_every_n_steps, partial(self._validated_at, data_rng)
+                ),
                 journal=FitJournal(self.journal, f"{folder}/fit", every_seconds, state),
                 loggers=self.loggers,
                 advance=advance,
@@ -210,11 +216,14 @@ class CellRun:
         cell, splits, prompts, bought = self.cell, self.splits, self.prompts, state.annotations
         return context_of(cell, splits, prompts, round_, student, assistant, state.history, state.notes, bought)
 
-    def _validated_at(self, step: int) -> dict[str, float]:
-        """Validation inside a fit."""
+    def _validated_at(self, data_rng: DataRng, step: int) -> dict[str, float]:
+        """Validation inside a fit: the task's metric, and the cross-entropy where the data policy reads it."""
         evaluation = self.examination.validate_inside_fit()
-        self._log_validation(evaluation, self._steps_done() + step)
-        return {evaluation.metric: evaluation.value}
+        found = {evaluation.metric: evaluation.value}
+        if isinstance(self.policy, ReadsCrossEntropy) and self.policy.reads_cross_entropy:
+            found[CROSS_ENTROPY] = self.examination.validation_cross_entropy(data_rng)
+        self._log_validation(found, self._steps_done() + step)
+        return found
 
     def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
         used = {annotation for example in examples for annotation in example.annotations}
@@ -227,8 +236,8 @@ class CellRun:
         """The optimiser steps of all finished fits: curves go on behind them, also where the student restarts."""
         return sum(report.optimiser_steps for report in self.state.fits)
 
-    def _log_validation(self, evaluation: Evaluation, step: int) -> None:
-        metrics = {f"validation/{evaluation.metric}": evaluation.value, "round": len(self.state.history)}
+    def _log_validation(self, found: Mapping[str, float], step: int) -> None:
+        metrics = {**{f"validation/{name}": value for name, value in found.items()}, "round": len(self.state.history)}
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
 

@@ -25,7 +25,7 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, StepState
+from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, ReadsCrossEntropy, StepState
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -48,6 +48,7 @@ __all__ = [
     "PositionFunction",
     "Preparation",
     "PreparingLoss",
+    "ReadsCrossEntropy",
     "Requirements",
     "Schedule",
     "ScorableFormat",

@@ -66,7 +66,7 @@ class DataPolicy(Protocol):
         ...
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Receives metric -> value: `accuracy` or the task's own metric.
+        """Receives metric -> value: `accuracy` or the task's own metric, and what `ReadsCrossEntropy` adds.
 
         Called before step 1 and every `optimization.validation_every_n_steps` steps.
         """
@@ -78,6 +78,20 @@ class DataPolicy(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:
         """Restores the state that `state_dict` returned."""
+        ...
+
+
+@runtime_checkable
+class ReadsCrossEntropy(DataPolicy, Protocol):
+    """A data policy whose `validated` also gets `cross_entropy`: the student's loss on the validation questions.
+
+    In nats per token, over what the format would train on if people had annotated these questions. Without such a
+    policy it is not computed.
+    """
+
+    @property
+    def reads_cross_entropy(self) -> bool:
+        """Whether it wants the number."""
         ...
 
 
