@@ -35,6 +35,7 @@ from benchmark.student.fit import fit, set_threads
 from benchmark.student.load import initial_network
 from benchmark.student.memory import give_back_freed_memory
 from benchmark.student.prepared import Prepared
+from benchmark.student.remembered import Remembered
 from benchmark.student.stream import Validation
 from benchmark.tasks.guard import gold_closed
 from benchmark.teachers.ledger import Ledger
@@ -74,7 +75,8 @@ class CellRun:
         self.traffic_before = traffic_of(cell.teachers)
         self.policy = cell.method.loss.data_policy
         self.prepared = Prepared()
-        self.fresh_policy: Json = as_json(self.policy.state_dict())
+        self.remembered = Remembered(self.policy)
+        self.fresh: Json = as_json(self.remembered.state_dict())
 
     def run(self) -> CellResult:
         """The corridor; returns what the record says of rounds, training, test and costs."""
@@ -91,7 +93,7 @@ class CellRun:
 
     def _resume(self) -> None:
         """Takes the place where an earlier attempt stopped; what its rounds asked is not paid for again."""
-        self.state.resume(self.journal, self.policy)
+        self.state.resume(self.journal, self.remembered)
         self.meter.has_settled(self.state.settled)
         for log in self.state.history:
             self.purchases.remember_replies(log.round.index)
@@ -130,7 +132,7 @@ class CellRun:
             notes=dict(state.notes),
             optimiser_steps=state.fits[-1].optimiser_steps,
         )
-        state.finish_round(self.journal, log, self.policy)
+        state.finish_round(self.journal, log, self.remembered)
         self.passes.forget(round_.index)
 
     def _annotate(self, context: CellContext) -> list[Annotation]:
@@ -162,12 +164,12 @@ class CellRun:
         """Fits the student, unless an earlier attempt has finished this fit."""
         cell, state, folder = self.cell, self.state, round_folder(context.round.index)
         state.enter("training")
-        if state.fitted(self.journal, folder, self.policy):
+        if state.fitted(self.journal, folder, self.remembered):
             return
         if context.round.restart or not state.fits:
             if state.fits:
                 self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
-            self.policy.load_state_dict(self.fresh_policy)
+            self.remembered.load_state_dict(self.fresh)
         data_rng = context.for_axis("format").data_rng
         every_seconds = 60 * cell.trainer.checkpoint_minutes
         steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
@@ -182,6 +184,7 @@ class CellRun:
                 cell.trainer,
                 frozen=self.models.frozen,
                 prepared=self.prepared,
+                loss_memory=self.remembered.of_loss,
                 validation=Validation(
                     cell.optimization.validation_every_n_steps, partial(self._validated_at, data_rng)
                 ),
@@ -191,7 +194,7 @@ class CellRun:
                 during=state.clock.within,
             )
         state.counters["truncated_training_examples"] += report.truncated_examples
-        state.finish_fit(self.journal, folder, report, self.policy)
+        state.finish_fit(self.journal, folder, report, self.remembered)
         give_back_freed_memory()
 
     def _finish(self) -> CellResult:

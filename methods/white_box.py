@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from benchmark.axes.data_policy import OWN, TEACHER_TEXT, ContrastivePairs, FixedData
 from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
-from benchmark.types import Per, Term
+from benchmark.types import Json, Per, Term
+from methods.adaptive import memory_after, progress_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +29,7 @@ class Divergence(Protocol):
     """How two distributions are compared."""
 
     def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
-        """[n] nats, from [n, tokens] log-probabilities of student and teacher.
-
-        `progress` is the share of the fit's steps that are done, a number in [0, 1).
-        """
+        """[n] nats, from [n, tokens] log-probabilities of student and teacher; `progress` is as in `progress_of`."""
         ...
 
 
@@ -196,11 +194,7 @@ class ConcreteScore:
 
 @dataclass(frozen=True)
 class Interpolated:
-    """Forward KL from a target between student and teacher, which moves to the teacher (TAID, Shing et al., 2025).
-
-    The teacher's share rises linearly with the steps. TAID also lets it rise with the relative fall of the loss, by at
-    most 0.0005 per step; that is left out, because a loss keeps no state.
-    """
+    """Forward KL from a target that moves by a straight line from student to teacher; `methods/taid.py` adapts it."""
 
     first_share: float = 0.2
     """The teacher's share at the first step, in [0, 1]."""
@@ -292,6 +286,10 @@ class WhiteBox:
         divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
         compared = Compared.of(divergences, state.settings["temperature"], self.temperature_squared)
         return sums_of_terms(compared, batch, student, state)
+
+    def remembered(self, memory: Json, values: Mapping[str, float], state: StepState) -> Json:
+        """What an adaptive divergence knows after the step, see `RememberingLoss`; None with another divergence."""
+        return memory_after(self.divergence, memory, values, state, SOFT)
 
 
 @dataclass(frozen=True)
@@ -393,7 +391,7 @@ def sums_of_terms(
     if not batch.scale:
         return {}
     factors = torch.stack(list(batch.scale.values()), -1)
-    progress = torch.full_like(factors[:, 0], state.step / state.total_steps)
+    progress = torch.full_like(factors[:, 0], progress_of(compared.divergences, state))
     signals = [batch.tokens, progress]
     theirs = [state.frozen["teacher"].distributions(batch)] if compared.asks_teacher else []
     sums = student.weighted_sums(compared, student.hidden(batch), factors, *signals, *theirs)

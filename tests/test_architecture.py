@@ -58,7 +58,14 @@ METHODS_MAY_IMPORT = {
     "benchmark.teachers.prompts",
     "benchmark.teachers.replies",
 }
-SHARED_BY_METHODS = {"methods", "methods.answers", "methods.divergences", "methods.judges", "methods.ranks"}
+SHARED_BY_METHODS = {
+    "methods",
+    "methods.adaptive",
+    "methods.answers",
+    "methods.divergences",
+    "methods.judges",
+    "methods.ranks",
+}
 """What belongs to no paper, so that papers need not import each other."""
 SCHEMA = "benchmark.records.schema"
 """The only module of the engine that the analysis reads: what a record holds."""

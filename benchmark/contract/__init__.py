@@ -25,7 +25,15 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import DataPolicy, Loss, Preparation, PreparingLoss, ReadsCrossEntropy, StepState
+from benchmark.contract.loss import (
+    DataPolicy,
+    Loss,
+    Preparation,
+    PreparingLoss,
+    ReadsCrossEntropy,
+    RememberingLoss,
+    StepState,
+)
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -49,6 +57,7 @@ __all__ = [
     "Preparation",
     "PreparingLoss",
     "ReadsCrossEntropy",
+    "RememberingLoss",
     "Requirements",
     "Schedule",
     "ScorableFormat",

@@ -49,6 +49,11 @@ class StepState(Protocol):
         """What `PreparingLoss.prepare` returned before this fit; None for other losses."""
         ...
 
+    @property
+    def memory(self) -> Json:
+        """What `RememberingLoss.remembered` returned after the step before; None at first, and for other losses."""
+        ...
+
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new random generator from (seed, axis, round, key), the same on all ranks."""
         ...
@@ -57,8 +62,9 @@ class StepState(Protocol):
 class DataPolicy(Protocol):
     """Where the examples of an optimiser step come from: the drawn examples, the student's own text, a replay buffer.
 
-    Only a data policy may have a state, in fields marked `init=False` and `metadata={"identity": False}`. The state
-    starts anew with each initial student, and is kept if a round continues training (`Round.restart=False`).
+    It alone may have a state, in fields marked `init=False` and `metadata={"identity": False}`; a loss has a memory
+    (`RememberingLoss`). The state starts anew with each initial student, and is kept if a round continues training
+    (`Round.restart=False`).
     """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
@@ -118,6 +124,19 @@ class Loss(Part, Protocol):
 
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         """Term -> scalar `sum(batch.scale[term] * value)`; the scale holds coefficient, weights and denominator."""
+        ...
+
+
+@runtime_checkable
+class RememberingLoss(Loss, Protocol):
+    """A loss that changes with how training goes. The engine keeps its memory, as long as the data policy's state."""
+
+    def remembered(self, memory: Json, values: Mapping[str, float], state: StepState) -> Json:
+        """The memory after an optimiser step, as plain JSON values; `values` are the step's terms by name.
+
+        `memory` is the one before the step, None before the first; the next step reads the result as
+        `StepState.memory`. The result must follow from the arguments alone.
+        """
         ...
 
 
