@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.contract.axes import Part
 from benchmark.contract.language_models import FrozenModel, StepModel, TextModel
-from benchmark.types import Json, Term, TrainingExample
+from benchmark.types import Json, Reply, Request, Term, TrainingExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,15 @@ class StepState(Protocol):
     @property
     def frozen(self) -> Mapping[str, FrozenModel]:
         """The frozen models, under the names in `Requirements.distributions`."""
+        ...
+
+    def mixed_text(self, requests: Sequence[Request], frozen: str, share: float, key: str) -> list[Reply]:
+        """One reply per request, in order, each token drawn at temperature 1 from two next-token distributions.
+
+        The frozen model of this name has `share` of the mixture, in [0, 1], and the student the rest. `key` is as in
+        `TextModel.generate`. Both models read prompt and text, and it fits both windows. Raises ValueError for requests
+        that are not at temperature 1.
+        """
         ...
 
     @property

@@ -16,11 +16,12 @@ from benchmark.records.evidence import TrainedStage
 from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
+from benchmark.student.mixing import Partner
 from benchmark.student.remembered import LossMemory
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed
-from benchmark.types import Json, Stage, Term, TrainingExample
+from benchmark.types import Json, Reply, Request, Stage, Term, TrainingExample
 
 
 def untimed(phase: str) -> AbstractContextManager[None]:
@@ -59,6 +60,11 @@ class FitState:
     def memory(self) -> Json:
         """What the loss remembers; None before the first step, and for a loss that remembers nothing."""
         return self.loss_memory.value
+
+    def mixed_text(self, requests: Sequence[Request], frozen: str, share: float, key: str) -> list[Reply]:
+        """One reply per request by the student and a frozen model together."""
+        other = self.frozen[frozen]
+        return self.student.mixed_text(requests, Partner(other.model, share, other.vocabulary), key)
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new generator; it depends on the cell's seed, the loss axis, the round and the key."""
