@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmark.axes.weighting import reweighted
@@ -16,7 +17,8 @@ from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Advance, Display
-from benchmark.evaluation.accuracy import Evaluation
+from benchmark.contract import DataRng, ReadsCrossEntropy
+from benchmark.evaluation.references import CROSS_ENTROPY
 from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
@@ -35,6 +37,7 @@ from benchmark.student.kept_signals import Workplace
 from benchmark.student.load import initial_network
 from benchmark.student.memory import give_back_freed_memory
 from benchmark.student.prepared import Prepared
+from benchmark.student.remembered import Remembered
 from benchmark.student.stream import Validation
 from benchmark.tasks.guard import gold_closed
 from benchmark.teachers.ledger import Ledger
@@ -77,7 +80,8 @@ class CellRun:
         self.traffic_before = traffic_of(cell.teachers)
         self.policy = cell.method.loss.data_policy
         self.prepared = Prepared()
-        self.fresh_policy: Json = as_json(self.policy.state_dict())
+        self.remembered = Remembered(self.policy)
+        self.fresh: Json = as_json(self.remembered.state_dict())
 
     def run(self) -> CellResult:
         """The corridor; returns what the record says of rounds, training, test and costs."""
@@ -94,7 +98,7 @@ class CellRun:
 
     def _resume(self) -> None:
         """Takes the place where an earlier attempt stopped; what its rounds asked is not paid for again."""
-        self.state.resume(self.journal, self.policy)
+        self.state.resume(self.journal, self.remembered)
         self.meter.has_settled(self.state.settled)
         for log in self.state.history:
             self.purchases.remember_replies(log.round.index)
@@ -120,7 +124,8 @@ class CellRun:
         self._train(examples, context)
         self._count_unused(kept, examples)
         evaluation = self.examination.validate()
-        self._log_validation(evaluation, self._steps_done())
+        validation = {evaluation.metric: evaluation.value}
+        self._log_validation(validation, self._steps_done())
         state.book_work()
         log = RoundLog(
             round=round_,
@@ -128,11 +133,11 @@ class CellRun:
             charged=dict(state.ledger.charged),
             spent=dict(state.ledger.spent),
             computed=dict(state.ledger.computed),
-            validation={evaluation.metric: evaluation.value},
+            validation=validation,
             notes=dict(state.notes),
             optimiser_steps=state.fits[-1].optimiser_steps,
         )
-        state.finish_round(self.journal, log, self.policy)
+        state.finish_round(self.journal, log, self.remembered)
         self.passes.forget(round_.index)
 
     def _annotate(self, context: CellContext) -> list[Annotation]:
@@ -164,12 +169,13 @@ class CellRun:
         """Fits the student, unless an earlier attempt has finished this fit."""
         cell, state, folder = self.cell, self.state, round_folder(context.round.index)
         state.enter("training")
-        if state.fitted(self.journal, folder, self.policy):
+        if state.fitted(self.journal, folder, self.remembered):
             return
         if context.round.restart or not state.fits:
             if state.fits:
                 self.student.network = initial_network(cell.student, cell.seed, cell.trainer)
-            self.policy.load_state_dict(self.fresh_policy)
+            self.remembered.load_state_dict(self.fresh)
+        data_rng = context.for_axis("format").data_rng
         every_seconds = 60 * cell.trainer.checkpoint_minutes
         steps = steps_of_round(cell.method.schedule, state.history, context.round, cell.optimization.max_steps)
         self.prepared.place = self._workplace(context.round)
@@ -184,14 +190,17 @@ class CellRun:
                 cell.trainer,
                 frozen=self.models.frozen,
                 prepared=self.prepared,
-                validation=Validation(cell.optimization.validation_every_n_steps, self._validated_at),
+                loss_memory=self.remembered.of_loss,
+                validation=Validation(
+                    cell.optimization.validation_every_n_steps, partial(self._validated_at, data_rng)
+                ),
                 journal=FitJournal(self.journal, f"{folder}/fit", every_seconds, state),
                 loggers=self.loggers,
                 advance=advance,
                 during=state.clock.within,
             )
         state.counters["truncated_training_examples"] += report.truncated_examples
-        state.finish_fit(self.journal, folder, report, self.policy)
+        state.finish_fit(self.journal, folder, report, self.remembered)
         give_back_freed_memory()
 
     def _finish(self) -> CellResult:
@@ -228,11 +237,14 @@ class CellRun:
         maker = f"{self.folder.cell_id} round {round_.index}"
         return Workplace(self.folder.results / SIGNALS, maker, bar, self.state.notes.update)
 
-    def _validated_at(self, step: int) -> dict[str, float]:
-        """Validation inside a fit."""
+    def _validated_at(self, data_rng: DataRng, step: int) -> dict[str, float]:
+        """Validation inside a fit: the task's metric, and the cross-entropy where the data policy reads it."""
         evaluation = self.examination.validate_inside_fit()
-        self._log_validation(evaluation, self._steps_done() + step)
-        return {evaluation.metric: evaluation.value}
+        found = {evaluation.metric: evaluation.value}
+        if isinstance(self.policy, ReadsCrossEntropy) and self.policy.reads_cross_entropy:
+            found[CROSS_ENTROPY] = self.examination.validation_cross_entropy(data_rng)
+        self._log_validation(found, self._steps_done() + step)
+        return found
 
     def _count_unused(self, kept: Sequence[Annotation], examples: Sequence[TrainingExample]) -> None:
         used = {annotation for example in examples for annotation in example.annotations}
@@ -245,8 +257,8 @@ class CellRun:
         """The optimiser steps of all finished fits: curves go on behind them, also where the student restarts."""
         return sum(report.optimiser_steps for report in self.state.fits)
 
-    def _log_validation(self, evaluation: Evaluation, step: int) -> None:
-        metrics = {f"validation/{evaluation.metric}": evaluation.value, "round": len(self.state.history)}
+    def _log_validation(self, found: Mapping[str, float], step: int) -> None:
+        metrics = {**{f"validation/{name}": value for name, value in found.items()}, "round": len(self.state.history)}
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmark.contract import StepModel, StepState
+from methods.adaptive import progress_of
 from methods.teacher_signals import LiveSignal, TeacherSignal
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def sums_of_terms(
     if not batch.scale:
         return {}
     factors = torch.stack(list(batch.scale.values()), -1)
-    progress = torch.full_like(factors[:, 0], state.step / state.total_steps)
+    progress = torch.full_like(factors[:, 0], progress_of(compared.divergences, state))
     signals = [batch.tokens, progress]
     theirs = compared.signal.rows(batch, state) if compared.asks_teacher else ()
     sums = student.weighted_sums(compared, student.hidden(batch), factors, *signals, *theirs)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.axes.data_policy import OWN, TEACHER_TEXT, ContrastivePairs, FixedData
 from benchmark.contract import DataPolicy, Preparation, Requirements, StepModel, StepState
-from benchmark.types import Per, Term, TrainingExample
+from benchmark.types import Json, Per, Term, TrainingExample
+from methods.adaptive import memory_after
 from methods.comparison import Compared, sums_of_terms
 from methods.teacher_signals import LiveSignal, TeacherSignal, refuse_other_text
 
@@ -30,10 +31,7 @@ class Divergence(Protocol):
     """How two distributions are compared."""
 
     def __call__(self, log_q: torch.Tensor, log_p: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
-        """[n] nats, from [n, tokens] log-probabilities of student and teacher.
-
-        `progress` is the share of the fit's steps that are done, a number in [0, 1).
-        """
+        """[n] nats, from [n, tokens] log-probabilities of student and teacher; `progress` is as in `progress_of`."""
         ...
 
 
@@ -198,11 +196,7 @@ class ConcreteScore:
 
 @dataclass(frozen=True)
 class Interpolated:
-    """Forward KL from a target between student and teacher, which moves to the teacher (TAID, Shing et al., 2025).
-
-    The teacher's share rises linearly with the steps. TAID also lets it rise with the relative fall of the loss, by at
-    most 0.0005 per step; that is left out, because a loss keeps no state.
-    """
+    """Forward KL from a target that moves by a straight line from student to teacher; `methods/taid.py` adapts it."""
 
     first_share: float = 0.2
     """The teacher's share at the first step, in [0, 1]."""
@@ -309,6 +303,10 @@ class WhiteBox:
         divergences = tuple(self.divergence if name.endswith(SOFT) else None for name in batch.scale)
         compared = Compared.of(divergences, state.settings["temperature"], self.temperature_squared, self.signal)
         return sums_of_terms(compared, batch, student, state)
+
+    def remembered(self, memory: Json, values: Mapping[str, float], state: StepState) -> Json:
+        """What an adaptive divergence knows after the step, see `RememberingLoss`; None with another divergence."""
+        return memory_after(self.divergence, memory, values, state, SOFT)
 
 
 @dataclass(frozen=True)

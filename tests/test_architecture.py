@@ -60,6 +60,7 @@ METHODS_MAY_IMPORT = {
 }
 SHARED_BY_METHODS = {
     "methods",
+    "methods.adaptive",
     "methods.answers",
     "methods.comparison",
     "methods.divergences",

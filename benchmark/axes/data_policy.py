@@ -117,9 +117,9 @@ class AdaptiveReplay:
     """Fresh own text, own text from a buffer, or the drawn examples: more own text as validation gets worse (DistiLLM).
 
     After Ko et al. (2024). A share `threshold` of the steps uses own text. It grows by `growth` at every validation
-    that is worse by `tolerance` than the one at its last growth; the first validation only sets the mark. A step with
-    own text writes new text while the buffer is not full, and else with a probability that changes over training; the
-    other steps draw from the buffer.
+    whose loss is at least `tolerance` above that at its last growth; the first validation only sets the mark. A step
+    with own text writes new text while the buffer is not full, and else with a probability that changes over training;
+    the other steps draw from the buffer.
     """
 
     capacity: int = 1000
@@ -129,13 +129,14 @@ class AdaptiveReplay:
     growth: float = 0.1
     """How much the threshold grows."""
     tolerance: float = 0.1
-    """How much worse validation must be; 0.1 nats of loss in the paper."""
+    """By how many nats per token the validation loss must have risen; 0.1 in the paper."""
     replay: Replay = "decreasing"
     """Fresh text gets rarer (`decreasing`, the paper's default), stays at one half, or gets more frequent."""
     temperature: float = 1.0
     """The temperature of the student's text."""
     max_new_tokens: int | None = None
     """The most tokens of a text; None takes the student's own cap."""
+    reads_cross_entropy: ClassVar[bool] = True
     threshold: float = field(init=False, metadata=_REMEMBERED)
     mark: float | None = field(default=None, init=False, metadata=_REMEMBERED)
     buffer: list[TrainingExample] = field(default_factory=list, init=False, metadata=_REMEMBERED)
@@ -168,8 +169,8 @@ class AdaptiveReplay:
         return {"decreasing": 1 - done, "constant": 0.5, "increasing": done}[self.replay]
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Raises the threshold if the first metric got worse; 1 minus the metric stands for the paper's loss."""
-        loss = 1 - next(iter(metrics.values()))
+        """Raises the threshold if the cross-entropy of the validation questions has risen by the tolerance."""
+        loss = metrics["cross_entropy"]
         if self.mark is None:
             self.mark = loss
         elif loss >= self.mark + self.tolerance:

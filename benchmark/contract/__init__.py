@@ -26,7 +26,17 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import Compute, DataPolicy, KeptSignals, Loss, Preparation, PreparingLoss, StepState
+from benchmark.contract.loss import (
+    Compute,
+    DataPolicy,
+    KeptSignals,
+    Loss,
+    Preparation,
+    PreparingLoss,
+    ReadsCrossEntropy,
+    RememberingLoss,
+    StepState,
+)
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -51,6 +61,8 @@ __all__ = [
     "PositionFunction",
     "Preparation",
     "PreparingLoss",
+    "ReadsCrossEntropy",
+    "RememberingLoss",
     "Requirements",
     "Schedule",
     "ScorableFormat",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.contract.axes import Part
 from benchmark.contract.language_models import FrozenModel, StepModel, TextModel
-from benchmark.types import Json, Term, TrainingExample
+from benchmark.types import Json, Reply, Request, Term, TrainingExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +48,23 @@ class StepState(Protocol):
         """The frozen models, under the names in `Requirements.distributions`."""
         ...
 
+    def mixed_text(self, requests: Sequence[Request], frozen: str, share: float, key: str) -> list[Reply]:
+        """One reply per request, in order, each token drawn at temperature 1 from two next-token distributions.
+
+        The frozen model of this name has `share` of the mixture, in [0, 1], and the student the rest. `key` is as in
+        `TextModel.generate`. Both models read prompt and text, and it fits both windows. Raises ValueError for requests
+        that are not at temperature 1.
+        """
+        ...
+
     @property
     def prepared(self) -> Any:
         """What `PreparingLoss.prepare` returned before this fit; None for other losses."""
+        ...
+
+    @property
+    def memory(self) -> Json:
+        """What `RememberingLoss.remembered` returned after the step before; None at first, and for other losses."""
         ...
 
     def rng(self, *key: str | int) -> np.random.Generator:
@@ -61,8 +75,9 @@ class StepState(Protocol):
 class DataPolicy(Protocol):
     """Where the examples of an optimiser step come from: the drawn examples, the student's own text, a replay buffer.
 
-    Only a data policy may have a state, in fields marked `init=False` and `metadata={"identity": False}`. The state
-    starts anew with each initial student, and is kept if a round continues training (`Round.restart=False`).
+    It alone may have a state, in fields marked `init=False` and `metadata={"identity": False}`; a loss has a memory
+    (`RememberingLoss`). The state starts anew with each initial student, and is kept if a round continues training
+    (`Round.restart=False`).
     """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
@@ -70,7 +85,7 @@ class DataPolicy(Protocol):
         ...
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Receives metric -> value: `accuracy` or the task's own metric.
+        """Receives metric -> value: `accuracy` or the task's own metric, and what `ReadsCrossEntropy` adds.
 
         Called before step 1 and every `optimization.validation_every_n_steps` steps.
         """
@@ -82,6 +97,20 @@ class DataPolicy(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Json]) -> None:
         """Restores the state that `state_dict` returned."""
+        ...
+
+
+@runtime_checkable
+class ReadsCrossEntropy(DataPolicy, Protocol):
+    """A data policy whose `validated` also gets `cross_entropy`: the student's loss on the validation questions.
+
+    In nats per token, over what the format would train on if people had annotated these questions. Without such a
+    policy it is not computed.
+    """
+
+    @property
+    def reads_cross_entropy(self) -> bool:
+        """Whether it wants the number."""
         ...
 
 
@@ -118,6 +147,19 @@ class KeptSignals(Protocol):
         """Per example its [tokens, ...] numbers, EOS last.
 
         Raises ValueError that names an example that was not prepared, or not with this prompt or target.
+        """
+        ...
+
+
+@runtime_checkable
+class RememberingLoss(Loss, Protocol):
+    """A loss that changes with how training goes. The engine keeps its memory, as long as the data policy's state."""
+
+    def remembered(self, memory: Json, values: Mapping[str, float], state: StepState) -> Json:
+        """The memory after an optimiser step, as plain JSON values; `values` are the step's terms by name.
+
+        `memory` is the one before the step, None before the first; the next step reads the result as
+        `StepState.memory`. The result must follow from the arguments alone.
         """
         ...
 

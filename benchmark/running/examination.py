@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.buying.meter import TEACHER
 from benchmark.cell.cell import Cell
 from benchmark.console.progress import Display
-from benchmark.contract import Task
+from benchmark.contract import DataRng, Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.faithfulness import faithfulness
@@ -18,6 +18,7 @@ from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_war
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
 from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
+from benchmark.evaluation.references import cross_entropy, reference_targets
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import Faithfulness
@@ -49,6 +50,16 @@ class Examination:
     def validate_inside_fit(self) -> Evaluation:
         """The same, without a progress bar of its own: the bar of the fit stands."""
         return self._measure(self._validation_examples(), self.cell.dataset.task, lambda _: None)
+
+    def validation_cross_entropy(self, data_rng: DataRng) -> float:
+        """The student's nats per token of the validation questions' reference targets; booked on no ledger."""
+        form, task = self.cell.method.format, self.cell.dataset.task
+        self.state.book_work()
+        with self.state.clock.within("evaluation"):
+            targets = reference_targets(self._validation_examples(), form, task, data_rng)
+            found = cross_entropy(self.models.student, targets)
+        self.models.usage_since_last_call()  # taken, and not booked
+        return found
 
     def test(self) -> Evaluation:
         """The student on the cell's own test split; writes its predictions."""

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmark.contract import DataPolicy
 from benchmark.records.evidence import PhaseClock, RankedQuestion
 from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.running.cell_models import CellModels
 from benchmark.student.fit import FitReport
+from benchmark.student.remembered import Remembered
 from benchmark.student.weights import load_weights, save_weights
 from benchmark.teachers.ledger import Ledger
 from benchmark.types import Annotation, Json, RoundLog
@@ -80,17 +80,17 @@ class ResumableState:
             _refill(model.counters, tallies["models"][name])
         self.models.usage_since_last_call()  # what they did to get here was counted by the attempt that did it first
 
-    def finish_round(self, journal: Journal, log: RoundLog, policy: DataPolicy) -> None:
+    def finish_round(self, journal: Journal, log: RoundLog, remembered: Remembered) -> None:
         """Adds a finished round, and writes everything that the next round needs into the journal."""
         self.history.append(log)
         names = ("history", "bought", "annotations", "picks", "fits", "settled")
         everything = {name: getattr(self, name) for name in names}
-        end = {**as_json(everything), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
+        end = {**as_json(everything), "tallies": self.tallies(), "remembered": as_json(remembered.state_dict())}
         journal.write(f"{round_folder(log.round.index)}/end.json", end)
         for name in ("weights.json", "weights.safetensors"):
             journal.forget(f"{round_folder(log.round.index - 1)}/{name}")
 
-    def resume(self, journal: Journal, policy: DataPolicy) -> None:
+    def resume(self, journal: Journal, remembered: Remembered) -> None:
         """Restores the state after the last finished round of an earlier attempt; does nothing where there is none.
 
         Where that round's files are damaged, training begins anew from the purchases, which are kept.
@@ -111,24 +111,24 @@ class ResumableState:
         self.fits = from_json(list[FitReport], end["fits"])
         self.settled = end["settled"]
         self.restore(end["tallies"])
-        policy.load_state_dict(end["policy"])
+        remembered.load_state_dict(end["remembered"])
 
-    def finish_fit(self, journal: Journal, folder: str, report: FitReport, policy: DataPolicy) -> None:
+    def finish_fit(self, journal: Journal, folder: str, report: FitReport, remembered: Remembered) -> None:
         """Adds a finished fit, writes its weights into the journal, and removes its checkpoints."""
         self.fits.append(report)
         save_weights(self.models.student.network, journal, folder)
-        end = {"report": as_json(report), "tallies": self.tallies(), "policy": as_json(policy.state_dict())}
+        end = {"report": as_json(report), "tallies": self.tallies(), "remembered": as_json(remembered.state_dict())}
         journal.write(f"{folder}/fit.json", end)
         journal.forget(f"{folder}/fit")
 
-    def fitted(self, journal: Journal, folder: str, policy: DataPolicy) -> bool:
+    def fitted(self, journal: Journal, folder: str, remembered: Remembered) -> bool:
         """True where an earlier attempt finished this fit; weights and counts are then restored to its end."""
         end: Mapping[str, Json] | None = journal.read(f"{folder}/fit.json")
         if end is None or not load_weights(self.models.student.network, journal, folder):
             return False
         self.fits.append(from_json(FitReport, end["report"]))
         self.restore(end["tallies"])
-        policy.load_state_dict(end["policy"])
+        remembered.load_state_dict(end["remembered"])
         return True
 
 

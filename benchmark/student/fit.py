@@ -26,6 +26,7 @@ from benchmark.student.frozen import Frozen
 from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
 from benchmark.student.prepared import Prepared
+from benchmark.student.remembered import LossMemory
 from benchmark.student.settings import FEW_PARAMETERS, Optimization, TrainerSettings, settled
 from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation, untimed
 from benchmark.student.student import Student
@@ -91,6 +92,7 @@ def fit(
     *,
     frozen: Mapping[str, Frozen] = MappingProxyType({}),
     prepared: Prepared | None = None,
+    loss_memory: LossMemory | None = None,
     validation: Validation = NO_VALIDATION,
     journal: FitJournal | None = None,
     loggers: Sequence[Any] = (),
@@ -108,6 +110,7 @@ def fit(
         settings: device, tokens per micro-batch, logging and compilation.
         frozen: models that the loss may read, by name, with weights that do not change; none by default.
         prepared: what the loss prepared for earlier fits of the cell; brought up to date here. Nothing by default.
+        loss_memory: what the loss remembers of earlier fits; brought up to date here. Nothing by default.
         validation: how often the student is validated during training, and by what; never by default.
         journal: where stages and checkpoints are stored; training continues from its last checkpoint if there is one.
             None (the default) stores nothing.
@@ -120,15 +123,13 @@ def fit(
         FloatingPointError: if the loss or the norm of the gradient is not finite.
         Interrupted: if Ctrl-C or SIGTERM came; with a journal, the fit is saved after the step that was running.
     """
-    if not examples:
-        raise ValueError(
-            f"no training examples: format {type(method.format).__name__} could use none of the annotations"
-        )
+    _refuse_no_examples(examples, method)
     started, device = time.perf_counter(), student.network.device
     checkpoint = None if journal is None else journal.usable_checkpoint()
     seconds_before = 0.0 if journal is None else journal.seconds_before
     ready = (prepared or Prepared()).for_fit(method.loss, examples, student, frozen, settings)
-    state = _initial_state(optimization.max_steps, student, context.for_axis("loss"), frozen, ready, during)
+    memory = loss_memory or LossMemory()
+    state = _initial_state(optimization.max_steps, student, context.for_axis("loss"), frozen, ready, memory, during)
     stream = StepStream(
         method,
         examples,
@@ -163,6 +164,13 @@ def fit(
     return _report(module, stream, seconds_before + time.perf_counter() - started)
 
 
+def _refuse_no_examples(examples: Sequence[TrainingExample], method: Method) -> None:
+    if not examples:
+        raise ValueError(
+            f"no training examples: format {type(method.format).__name__} could use none of the annotations"
+        )
+
+
 def _refuse_unfilled(steps: int, wanted: int) -> None:
     if steps != wanted:
         raise ValueError(
@@ -177,6 +185,7 @@ def _initial_state(
     context: Context,
     frozen: Mapping[str, Frozen],
     prepared: Any,
+    memory: LossMemory,
     during: Callable[[str], AbstractContextManager[None]],
 ) -> FitState:
     """The state before the first step; `context` is that of the loss."""
@@ -189,6 +198,7 @@ def _initial_state(
         round_index=context.round.index,
         steps_before=sum(log.optimiser_steps for log in context.history),
         during=during,
+        loss_memory=memory,
     )
 
 

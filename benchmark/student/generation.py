@@ -1,7 +1,8 @@
 """How a student writes: batches of similar prompt length, a key-value cache, and finished rows that leave the batch.
 
 Temperature 0 is greedy. Above it, every request draws from its own random stream, so batch and order do not matter.
-A contrasted draft (a draft with an `Opponent`) takes two rows of the batch; both rows get the same tokens.
+A contrasted draft (a draft with an `Opponent`) takes two rows of the batch; both rows get the same tokens. With a
+`Partner`, a second network writes along.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from benchmark.student.architecture import architecture_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from benchmark.student.mixing import Partner
 
 COMPACT_BELOW = 0.9
 """Finished rows leave the batch when at most this share of rows is still writing; each removal copies the cache."""
@@ -49,6 +52,8 @@ class Draft:
     """The tokens written so far, without the one that ended the draft."""
     end: int | None = None
     """The token that ended the draft, usually EOS; None if no token ended it."""
+    partner_prompt: list[int] | None = None
+    """The prompt's token ids for the second network; None where one network writes alone."""
     opponent: Opponent | None = None
     """The second row of a contrasted draft; None for a plain draft."""
     nats: list[float] | None = None
@@ -81,14 +86,16 @@ def write(
     padding_id: int,
     batch_size: int,
     advance: Callable[[int], None] = lambda rows: None,
+    partner: Partner | None = None,
 ) -> None:
     """Writes every draft in place: `tokens` without EOS, and `end` or `stopped`.
 
     `batch_size` is the most rows in a batch. `advance` is called after each batch with the number of finished drafts.
+    With a `partner`, every draft has a `partner_prompt`, and `nats` are those of the mixture.
     """
     order = sorted(range(len(drafts)), key=lambda i: (drafts[i].width, drafts[i].limit, i))
     for batch in _batches([drafts[i] for i in order], batch_size):
-        _write_batch(network, [draft for draft in batch if draft.limit > 0], eos_ids, padding_id)
+        _write_batch(network, [draft for draft in batch if draft.limit > 0], eos_ids, padding_id, partner)
         advance(len(batch))
 
 
@@ -107,11 +114,15 @@ def _batches(drafts: Sequence[Draft], batch_size: int) -> Iterator[list[Draft]]:
 
 
 @torch.inference_mode()
-def _write_batch(network: Any, drafts: list[Draft], eos_ids: frozenset[int], padding_id: int) -> None:
+def _write_batch(
+    network: Any, drafts: list[Draft], eos_ids: frozenset[int], padding_id: int, partner: Partner | None
+) -> None:
     if not drafts:
         return
     prompts = [*(draft.prompt for draft in drafts), *(d.opponent.prompt for d in drafts if d.opponent)]
     text = architecture_of(network).continuation(network, prompts, padding_id)
+    if partner is not None:
+        text = partner.beside(text, [draft.partner_prompt or [] for draft in drafts])
     while True:
         logits = text.next_logits().float()
         own, against = logits[: len(drafts)], logits[len(drafts) :]

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from benchmark.contract import Loss, PositionFunction, Signal
+from benchmark.contract import Loss, PositionFunction, RememberingLoss, Signal
 from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import FitState
@@ -126,6 +126,8 @@ class StudentModule(pl.LightningModule):
                 raise FloatingPointError(self._complaint(f"the gradient's norm is {norm}", batch, values))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        if isinstance(self.loss, RememberingLoss):
+            self.state.loss_memory.value = self.loss.remembered(self.state.memory, values, self.state)
         self.steps += 1
         self.tokens += batch.tokens
         self.response_tokens += batch.response_tokens

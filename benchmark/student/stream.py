@@ -16,10 +16,12 @@ from benchmark.records.evidence import TrainedStage
 from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
+from benchmark.student.mixing import Partner
+from benchmark.student.remembered import LossMemory
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed
-from benchmark.types import Json, Stage, Term, TrainingExample
+from benchmark.types import Json, Reply, Request, Stage, Term, TrainingExample
 
 
 def untimed(phase: str) -> AbstractContextManager[None]:
@@ -45,12 +47,24 @@ class FitState:
     """The loss settings of the running stage, defaults included."""
     prepared: Any = None
     """What the loss prepared before this fit; None for a loss that prepares nothing."""
+    loss_memory: LossMemory = field(default_factory=LossMemory)
+    """What the loss remembers of the steps so far."""
     round_index: int = 0
     """The index of the round that the fit belongs to."""
     steps_before: int = 0
     """Optimiser steps of all earlier rounds: curves go on behind them."""
     during: Callable[[str], AbstractContextManager[None]] = untimed
     """Counts the seconds of a phase inside of the fit."""
+
+    @property
+    def memory(self) -> Json:
+        """What the loss remembers; None before the first step, and for a loss that remembers nothing."""
+        return self.loss_memory.value
+
+    def mixed_text(self, requests: Sequence[Request], frozen: str, share: float, key: str) -> list[Reply]:
+        """One reply per request by the student and a frozen model together."""
+        other = self.frozen[frozen]
+        return self.student.mixed_text(requests, Partner(other.model, share, other.vocabulary), key)
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """A new generator; it depends on the cell's seed, the loss axis, the round and the key."""
@@ -130,7 +144,8 @@ class StepStream(IterableDataset[Step]):
         if not self.between_supplies:
             return None
         policy = self.method.loss.data_policy.state_dict()
-        return {"step": self.state.step + 1, "position": asdict(self.position), "policy": policy}
+        position, memory = asdict(self.position), self.state.memory
+        return {"step": self.state.step + 1, "position": position, "policy": policy, "memory": memory}
 
     def resume(self, standing: Json, stages: Sequence[Stage]) -> None:
         """Continues from the position that `standing` returned; `stages` are the stages begun by then."""
@@ -138,6 +153,7 @@ class StepStream(IterableDataset[Step]):
         self.position = Position(**standing["position"])
         self.stages = list(stages[: self.position.stage + 1])
         self.method.loss.data_policy.load_state_dict(standing["policy"])
+        self.state.loss_memory.value = standing["memory"]
 
     def __iter__(self) -> Iterator[Step]:
         for done in self.stages[: self.position.stage]:

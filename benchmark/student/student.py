@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import RLock
@@ -33,6 +33,8 @@ from benchmark.types import Reply, Request, Term, TrainingExample, Usage
 if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from benchmark.student.mixing import Partner
 
 EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
 _ONE_AT_A_TIME = RLock()
@@ -196,20 +198,35 @@ class Student:
         advance(len(to_score))
         return [next(scored if request.continuations else written) for request, _ in wanted]
 
+    def mixed_text(self, requests: Sequence[Request], partner: Partner, key: str = "") -> list[Reply]:
+        """One reply per request, each token drawn from the mixture with the partner; `log_probability` is its, too.
+
+        Raises ValueError for a request that is not at temperature 1, or has a contrast or continuations.
+        """
+        if any(one.temperature != 1 or one.contrast or one.continuations for one in requests):
+            raise ValueError("text of two models is drawn at temperature 1, without contrasts and continuations")
+        return self._written([(request, 0) for request in requests], key, lambda rows: None, True, partner)
+
     def _written(
         self,
         wanted: Sequence[tuple[Request, int]],
         key: str,
         advance: Callable[[int], None],
         log_probabilities: bool,
+        partner: Partner | None = None,
     ) -> list[Reply]:
         fits = fit_requests(self.encoder, [request for request, _ in wanted], self.max_new_tokens)
         drafts = [
             self._draft(request, fitted, sample, key, log_probabilities)
             for (request, sample), fitted in zip(wanted, fits, strict=True)
         ]
-        with self.evaluation():
-            write(self.network, drafts, frozenset({self._eos_id}), self.padding_id, self.batch_size, advance)
+        if partner is not None:
+            partner.joins(drafts, [request for request, _ in wanted], self.max_new_tokens)
+        with self.evaluation(), nullcontext() if partner is None else partner.ready():
+            eos_ids = frozenset({self._eos_id})
+            write(self.network, drafts, eos_ids, self.padding_id, self.batch_size, advance, partner)
+        if partner is not None:
+            partner.book(drafts)
         texts = self.encoder.texts([self._visible(draft) for draft in drafts])
         found = [
             self._reply(request, text, draft) for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)

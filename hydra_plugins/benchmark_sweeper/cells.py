@@ -53,8 +53,8 @@ class CellSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params, command = parser.parse_overrides(self._parse_config()), parser.parse_overrides(arguments)
         arms = [parser.parse_overrides(list(arm)) for arm in self.arms.values()] or [[]]
-        cells = [cell for arm in arms for cell in _combinations([*params, *arm, *command])]
-        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), cells)
+        asked = [cell for arm in arms for cell in _combinations([*params, *arm, *command])]
+        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), asked)
         if grid.plan_or_annotate(mode_of([*params, *command], self.config)):
             return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
         sweep = Sweep(grid)

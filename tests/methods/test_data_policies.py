@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from benchmark.axes.data_policy import OWN, AdaptiveReplay
 from benchmark.cell.cell import Cell
 from benchmark.cell.identity import identity
 from benchmark.contract import Schedule, StepState
+from benchmark.running.examination import Examination
+from benchmark.student.student import Student
 from benchmark.types import Json, Request, Span, TrainingExample
 from methods.white_box import WhiteBox
 from tests.corridor.corridor_parts import UNSEEN, Ran, Rounds, miniature, run
@@ -31,10 +34,13 @@ from tests.rehearsals.tensor_parts import (
     outcome,
     target_logits,
     watched,
+    with_loss,
 )
 from tests.student.student_parts import fresh_student
 
 STEPS, CAPACITY = 8, 10
+ALWAYS = -math.inf
+"""The tolerance with which every validation raises the share, whatever the loss does."""
 TWO_ROUNDS = (0.5, 0.5)
 
 
@@ -43,7 +49,7 @@ class Watched(AdaptiveReplay):
     """Keeps what it stood at and supplied at every step, and every validation."""
 
     supplied: list[dict[str, Any]] = field(default_factory=list, init=False, metadata=UNSEEN)
-    told: list[float] = field(default_factory=list, init=False, metadata=UNSEEN)
+    told: list[Mapping[str, float]] = field(default_factory=list, init=False, metadata=UNSEEN)
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
         before = {"step": state.step, "share": self.threshold, "buffer": len(self.buffer)}
@@ -52,7 +58,7 @@ class Watched(AdaptiveReplay):
         return steps
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        self.told.append(metrics["accuracy"])
+        self.told.append(metrics)
         super().validated(metrics)
 
 
@@ -62,8 +68,8 @@ def cell_of(
     policy: AdaptiveReplay | None = None,
     schedule: Schedule | None = None,
 ) -> Cell:
-    """Half of the steps on own text at first, and more with every validation: a tiny student answers nothing right."""
-    policy = policy or AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
+    """Half of the steps on own text at first, and more with every validation."""
+    policy = policy or AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
     return miniature(
         "method=rationale_then_answer",
         *live_teacher(teacher),
@@ -85,28 +91,49 @@ def steps_a_round(restart: bool) -> str:
 
 
 def test_the_share_follows_a_list_of_validations() -> None:
-    policy = AdaptiveReplay(growth=0.25, tolerance=0.1)
+    policy = AdaptiveReplay(growth=0.25)
     shares = []
-    for accuracy in (0.5, 0.45, 0.4, 0.6, 0.35, 0.29, 0.0, 0.0, 0.0):
-        policy.validated({"accuracy": accuracy})
+    for loss in (2.5, 2.55, 2.625, 2.25, 2.6875, 2.75, 3.0, 3.0625, 3.0):
+        policy.validated({"accuracy": 0.9, "cross_entropy": loss})
         shares.append(policy.threshold)
-    # Each is held against the first one and then against the last that raised the share: 0.5, 0.4, 0.29, 0.0.
+    # Each is held against the first one and then against the last that raised the share: 2.5, 2.625, 2.75, 3.0.
     assert shares == pytest.approx([0, 0, 0.25, 0.25, 0.25, 0.5, 0.75, 0.75, 0.75])
     strict = AdaptiveReplay(growth=0.4, tolerance=0.0)
     for _ in range(5):
-        strict.validated({"accuracy": 0.5})
+        strict.validated({"cross_entropy": 0.5})
     assert strict.threshold == 1.0
 
 
 def test_the_policy_is_told_before_the_first_step_and_then_regularly(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
-    run(cell_of(teacher, policy=policy), tmp_path)
-    assert policy.told == [0.0] * 3  # before steps 1, 4 and 7
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
+    ran, steps = watched(cell_of(teacher, policy=policy), tmp_path)
+    assert [told["accuracy"] for told in policy.told] == [0.0] * 3  # before steps 1, 4 and 7
+    for told, step in zip(policy.told, steps[::3], strict=True):
+        assert told["cross_entropy"] == pytest.approx(validation_loss(ran, step.student(ran)), rel=1e-5)
     assert [seen["share"] for seen in policy.supplied] == pytest.approx([0.5] * 3 + [0.7] * 3 + [0.9] * 2)
 
 
+def validation_loss(ran: Ran, student: Student) -> float:
+    """Nats per token of the worked solutions of the validation questions, one text after the other."""
+    cell, found = ran.cell_run.cell, []
+    for example in cell.dataset.load().validation:
+        prompt = cell.method.format.request(example.without_gold(), "rationale_and_answer", cell.dataset.task).prompt
+        text = f"{example.rationale}#{example.answer}"
+        [row] = student.encoder.examples([TrainingExample(example.id, "t", prompt, (Span(text),))])
+        found.append(nats(target_logits(student.network, row), row))
+    return float(torch.cat(found).detach().mean())
+
+
+def test_nothing_is_computed_for_a_policy_that_does_not_read_it(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Examination, "validation_cross_entropy", None)
+    cell = cell_of(teacher, "optimization.max_steps=2")
+    run(with_loss(cell, WhiteBox()), tmp_path)
+
+
 def test_steps_mix_fixed_data_fresh_text_and_replay_and_the_buffer_stays_small(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
     run(cell_of(teacher, "optimization.max_steps=16", policy=policy), tmp_path)
     kinds = []
     earlier: list[TrainingExample] = []
@@ -129,7 +156,7 @@ def test_steps_mix_fixed_data_fresh_text_and_replay_and_the_buffer_stays_small(t
 
 
 def test_its_state_is_plain_json_and_comes_back_whole(teacher: Path, tmp_path: Path) -> None:
-    policy = AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
+    policy = AdaptiveReplay(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
     run(cell_of(teacher, policy=policy), tmp_path)
     assert policy.buffer
     again = AdaptiveReplay(CAPACITY)
@@ -150,7 +177,7 @@ def test_what_it_remembers_is_no_part_of_the_cells_identity(teacher: Path, tmp_p
 def test_it_begins_anew_with_a_new_student_and_lives_on_with_the_old_one(
     teacher: Path, restart: bool, tmp_path: Path
 ) -> None:
-    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
     run(cell_of(teacher, steps_a_round(restart), policy=policy, schedule=Rounds(TWO_ROUNDS, restart)), tmp_path)
     first, second = policy.supplied[:STEPS], policy.supplied[STEPS:]
     assert [seen["step"] for seen in second] == list(range(STEPS))
@@ -215,7 +242,7 @@ def test_numbers_beside_the_tokens_must_be_as_many_as_the_tokens() -> None:
 
 
 def test_value_and_gradient_of_every_step_and_no_cross_entropy_on_own_text(teacher: Path, tmp_path: Path) -> None:
-    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=0.0)
+    policy = Watched(CAPACITY, first_threshold=0.5, growth=0.2, tolerance=ALWAYS)
     ran, steps = watched(cell_of(teacher, ONE_GROUP, UNCLIPPED, policy=policy), tmp_path)
     other = network_in(teacher)
     own_steps = 0

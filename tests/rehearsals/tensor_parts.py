@@ -17,13 +17,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from benchmark.axes.annotation import HumanLabels
 from benchmark.cell.cell import Cell
 from benchmark.conformance.miniature import teacher_source
-from benchmark.contract import AskModels, Context, DataPolicy, Loss, Requirements, StepModel, StepState
+from benchmark.contract import (
+    AskModels,
+    Context,
+    DataPolicy,
+    Loss,
+    RememberingLoss,
+    Requirements,
+    StepModel,
+    StepState,
+)
 from benchmark.records.journal import as_json
 from benchmark.student.batch import MicroBatch
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
-from benchmark.types import Annotation, Pick, Term, TrainingExample, Usage
+from benchmark.types import Annotation, Json, Pick, Term, TrainingExample, Usage
 from tests.corridor.corridor_parts import UNSEEN, Killed, Ran, fingerprint, run
 
 EVERY_STEP = "trainer.checkpoint_minutes=0"
@@ -97,6 +106,9 @@ class Around:
     def values(self, batch: MicroBatch, student: StepModel, state: StepState) -> Mapping[str, torch.Tensor]:
         return self.inner.values(batch, student, state)
 
+    def remembered(self, memory: Json, values: Mapping[str, float], state: StepState) -> Json:
+        return self.inner.remembered(memory, values, state) if isinstance(self.inner, RememberingLoss) else None
+
 
 @dataclass(frozen=True)
 class Dying(Around):
@@ -157,7 +169,7 @@ def outcome(ran: Ran) -> dict[str, Any]:
         "rounds": result["rounds"],
         "counters": result["counters"],
         "train": {name: number for name, number in result["train"].items() if name != "seconds"},
-        "policy": as_json(ran.cell_run.policy.state_dict()),
+        **as_json(ran.cell_run.remembered.state_dict()),
     }
 
 

@@ -1,4 +1,4 @@
-"""Signed weights per token: those of a format's spans, and advantages that a data policy computed in training."""
+"""Signed weights per token: those of a format's spans, and numbers that a data policy puts beside its tokens."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from benchmark.axes.loss import CrossEntropy
 from benchmark.cell.cell import Cell
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.encoding import EncodedExample
-from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import Student
 from benchmark.types import Annotation, Question, Span, Term, TrainingExample
+from methods.minillm import MiniLLM
 from tests.corridor.corridor_parts import miniature, run
-from tests.rehearsals.signed_weights import KeyStepsFormat, PolicyGradient, Rollouts, WithMistakes, key_spans
+from tests.rehearsals.signed_weights import KeyStepsFormat, WithMistakes, key_spans
 from tests.rehearsals.tensor_parts import (
     EVERY_STEP,
     ONE_GROUP,
     UNCLIPPED,
     WHOLE_STEP,
-    WorkedSolutions,
     assert_as_by_hand,
     close,
     gradient,
     killed_and_gone_on,
-    live_teacher,
     model_folder,
     nats,
-    network_in,
     outcome,
     target_logits,
     watched,
@@ -161,87 +158,21 @@ def test_edit_runs_twice_the_same_and_goes_on_where_it_was_killed(tmp_path: Path
     assert outcome(again) == whole
 
 
-# --- policy gradient -------------------------------------------------------------------------------------------------
-
-
-def test_an_advantage_is_a_weight_on_its_own_token() -> None:
-    student = shared_student()
-    own = TrainingExample("q", "own", "4+3", (Span("?"),), token_ids=(9, 7, 2), extra={"advantage": (2.0, 0.0, -0.5)})
-    other = replace(own, group="r", token_ids=(5,), extra={})  # without numbers: an advantage of 0
-    rows = student.encoder.examples([own, other])
-    terms = PolicyGradient().terms({}, {})
-    step = collate(rows, terms, student.padding_id, 10**9)
-    found = gradient(student.network, losses(student, step, PolicyGradient())["policy"])
-    of_tokens = token_gradients(student, rows[0])
-    assert close(found, (2.0 * of_tokens[0] - 0.5 * of_tokens[2]) / 4)  # zeros are counted: they are no context
+# --- numbers of a data policy ----------------------------------------------------------------------------------------
 
 
 def test_numbers_follow_their_tokens_through_sorting_cutting_and_truncation() -> None:
     student = replace(shared_student(), max_length=12)
     texts = {"a": (5, 6, 7), "b": (8, 9), "c": tuple(range(4, 24))}
     examples = [
-        TrainingExample(group, "own", "1", (Span("?"),), token_ids=ids, extra={"advantage": tuple(map(float, ids))})
+        TrainingExample(
+            group, "own_text", "1", (Span("?"),), token_ids=ids, extra={"advantage": tuple(map(float, ids))}
+        )
         for group, ids in texts.items()
     ]
-    step = collate(student.encoder.examples(examples), PolicyGradient().terms({}, {}), student.padding_id, 12)
+    step = collate(student.encoder.examples(examples), MiniLLM().terms({}, {}), student.padding_id, 12)
     batches: list[MicroBatch] = list(step.micro_batches)
     assert len(batches) == 2
     for batch in batches:
         assert batch.extra("advantage").tolist() == batch.tokens.tolist()
         assert batch.extra("unheard of").tolist() == [0.0] * len(batch.tokens)
-
-
-def policy_cell(teacher: Path, *overrides: str, epochs: int = 2, clip: float = 5.0) -> Cell:
-    loss = PolicyGradient(Rollouts(epochs, clip))
-    return miniature(*live_teacher(teacher), *overrides, annotation=WorkedSolutions(), loss=loss)
-
-
-def test_advantages_are_the_frozen_teachers_nats_over_those_of_the_student_that_wrote(
-    teacher: Path, tmp_path: Path
-) -> None:
-    ran, steps = watched(policy_cell(teacher, ONE_GROUP, UNCLIPPED), tmp_path, extra="advantage")
-    other = network_in(teacher)
-    clipped = 0
-    for number, step in enumerate(steps):
-        writer = steps[number // 2 * 2].student(ran)  # both steps of a supply learn from what stood before the first
-        student = step.student(ran)
-        rows = {row.example: row for row in student.encoder.examples(step.examples)}
-        parts = []
-        for batch in step.batches:
-            found = iter(batch.extra)
-            for example in batch.examples:
-                row = rows[example]
-                theirs, ours = nats(target_logits(other, row), row), nats(target_logits(writer.network, row), row)
-                raw = (ours - theirs).detach()
-                clipped += int((raw.abs() > 5).sum())
-                advantage = raw.clamp(-5, 5)
-                assert advantage.tolist() == pytest.approx([next(found) for _ in row.target], rel=1e-4, abs=1e-5)
-                parts.append(advantage * nats(target_logits(student.network, row), row))
-        assert_as_by_hand(step, student, {"policy": torch.cat(parts).mean()})
-    assert clipped
-
-
-def test_two_steps_of_a_supply_train_on_the_same_text_and_the_next_on_other_text(teacher: Path, tmp_path: Path) -> None:
-    _, steps = watched(policy_cell(teacher), tmp_path)
-    texts = [sorted(str(example.token_ids) for example in step.examples) for step in steps]
-    assert texts[0::2] == texts[1::2]
-    assert len({str(text) for text in texts[0::2]}) == 3
-
-
-def test_a_student_that_is_the_teacher_moves_nowhere(teacher: Path, tmp_path: Path) -> None:
-    same = PretrainedStudent("same", str(teacher), max_length=192, max_new_tokens=8)
-    _, steps = watched(replace(policy_cell(teacher, UNCLIPPED), student=same), tmp_path)
-    assert float(steps[0].gradient.abs().max()) < 1e-4
-
-
-@pytest.mark.parametrize("epochs", [2, 4])
-def test_a_cell_killed_inside_a_supply_of_several_steps_ends_as_if_it_had_not(
-    teacher: Path, epochs: int, tmp_path: Path
-) -> None:
-    """Four epochs do not divide the six steps: the last supply is cut short."""
-    whole = outcome(run(policy_cell(teacher, epochs=epochs), tmp_path / "whole"))
-    assert outcome(run(policy_cell(teacher, epochs=epochs), tmp_path / "twin")) == whole
-    for deaths in ((1, 3), (2, 1, 2)):
-        folder = tmp_path / str(deaths)
-        again = killed_and_gone_on(lambda: policy_cell(teacher, EVERY_STEP, epochs=epochs), folder, deaths)
-        assert outcome(again) == whole, deaths

@@ -14,12 +14,6 @@ from tests.rehearsals.tensor_parts import model_folder
 
 HERE = "tests.rehearsals"
 CONFIGS = {
-    "loss/policy_gradient": f"""
-        _target_: {HERE}.signed_weights.PolicyGradient
-        data_policy:
-          _target_: {HERE}.signed_weights.Rollouts
-          epochs: 2
-        """,
     "loss/soft_labels": f"_target_: {HERE}.mentor.SoftLabels\n",
     "loss/consistency": f"_target_: {HERE}.consistency_pairs.Consistency\nalpha: 0.2\n",
     "loss/mutual_information": f"_target_: {HERE}.mutual_information.MutualInformation\nbeta: 0.1\n",
@@ -49,13 +43,6 @@ CONFIGS = {
           - override /format: step_by_step
           - override /loss: white_box
         method: selective_reflection
-        """,
-    "method/policy_gradient": """
-        # @package _global_
-        defaults:
-          - override /annotation: worked_solutions
-          - override /loss: policy_gradient
-        method: policy_gradient
         """,
     "method/edit": """
         # @package _global_
@@ -123,10 +110,10 @@ def test_a_setting_of_a_nested_part_reaches_the_part_and_the_id(
     plugin: Callable[..., str], cell: Callable[..., Any], model: Path
 ) -> None:
     search = plugin({}, CONFIGS)
-    plain = cell((search, "method=policy_gradient", *prompt_library_for(model)))
-    changed = cell((search, "method=policy_gradient", "loss.data_policy.epochs=7", *prompt_library_for(model)))
-    assert (plain.method.loss.data_policy.epochs, changed.method.loss.data_policy.epochs) == (2, 7)
-    assert changed.method.name == "policy_gradient+loss.data_policy.epochs=7"
+    plain = cell((search, "method=minillm", *prompt_library_for(model)))
+    changed = cell((search, "method=minillm", "loss.data_policy.epochs=7", *prompt_library_for(model)))
+    assert (plain.method.loss.data_policy.epochs, changed.method.loss.data_policy.epochs) == (4, 7)
+    assert changed.method.name == "minillm+loss.data_policy.epochs=7"
     assert cell_id(plain) != cell_id(changed)
 
 
@@ -138,7 +125,7 @@ def test_what_a_policy_remembers_cannot_be_set(
     assert "loss.data_policy.threshold: AdaptiveReplay has no such setting" in done.complaint
 
 
-@pytest.mark.parametrize("method", ["fkl", "selective_reflection", "distillm", "gkd", "distillm2"])
+@pytest.mark.parametrize("method", ["fkl", "selective_reflection", "distillm", "gkd", "distillm2", "minillm"])
 def test_the_command_line_runs_it_to_its_record(
     plugin: Callable[..., str],
     command: Callable[..., Command],
