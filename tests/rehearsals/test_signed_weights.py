@@ -165,7 +165,9 @@ def test_numbers_follow_their_tokens_through_sorting_cutting_and_truncation() ->
     student = replace(shared_student(), max_length=12)
     texts = {"a": (5, 6, 7), "b": (8, 9), "c": tuple(range(4, 24))}
     examples = [
-        TrainingExample(group, "own_text", "1", (Span("?"),), token_ids=ids, extra={"advantage": tuple(map(float, ids))})
+        TrainingExample(
+            group, "own_text", "1", (Span("?"),), token_ids=ids, extra={"advantage": tuple(map(float, ids))}
+        )
         for group, ids in texts.items()
     ]
     step = collate(student.encoder.examples(examples), MiniLLM().terms({}, {}), student.padding_id, 12)
