@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from benchmark.contract import AskModels, Context, PlanContext, Requirements
-from benchmark.contract.language_models import STUDENT
+from benchmark.contract import STUDENT, AskModels, Context, PlanContext, Requirements
 from benchmark.types import Annotation, Exchange, Pick, PlannedRequest, Question
 
 ROLE = "rationale_and_answer"

@@ -184,32 +184,65 @@ def test_a_preset_overrides_axes_and_names_itself(name: str) -> None:
     overridden(preset.get("defaults", []), tuple(GROUPS))
 
 
-@pytest.mark.parametrize("name", files("experiment"))
-def test_an_experiment_overrides_and_plans(
-    name: str, command: Run, write_svamp: Run, results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmark.sweep import Sweep
+OF_LARGE_MODELS = ("srd_small", "srd_gpt2_dolly")
+"""Experiments with models from the hub, and with the files of Dolly."""
 
+
+def experiment_of(name: str) -> Any:
+    """The file of an experiment, after a look at what it may hold."""
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith("# @package _global_\n")
     experiment = yaml.safe_load(text)
     allowed = (*GROUPS, "method", "hydra/launcher", "hydra/sweeper")
     overridden(experiment.get("defaults", []), allowed)
     assert set(experiment) <= {"defaults", "hydra", *SCALARS}
+    return experiment
 
+
+@pytest.mark.parametrize("name", sorted({*files("experiment")}.difference(OF_LARGE_MODELS)))
+def test_an_experiment_overrides_and_plans(
+    name: str, command: Run, write_svamp: Run, results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.sweep import Sweep
+
+    experiment = experiment_of(name)
     monkeypatch.setattr(Sweep, "launch", lambda *_: [])
     monkeypatch.setattr(Sweep, "report", lambda _: None)
+    monkeypatch.setattr(Sweep, "stages", lambda sweep: iter([sweep.missing_cells()]))
     write_svamp(tmp_path / "data")
-    done = command(f"experiment={name}", f"results_dir={results.path}", f"data_dir={tmp_path / 'data'}")
+    done = command(f"experiment={name}", f"results_dir={results.path}", f"data_dir={tmp_path / 'data'}", "seed=1")
     assert done.status == 0, done.err
     first, *_ = done.err.splitlines()
     assert " cells, 0 complete, " in first, done.err
+    assert "refused" not in first
     [manifest] = (results.path / ".manifests").iterdir()
     cells = json.loads(manifest.read_text())["cells"]
-    assert first.startswith(f"{len(cells)} cells")
-    grid = experiment.get("hydra", {}).get("sweeper", {}).get("params", {})
-    for method in str(grid.get("method", "")).split(","):
-        assert not method or method in {row["method"] for row in cells}
+    waiting = int(first.partition("; ")[2].partition(" start from ")[0] or 0)
+    assert int(first.partition(" cells")[0]) == len(cells) + waiting
+    grid = experiment.get("hydra", {}).get("sweeper", {})
+    assert waiting or {row["method"] for row in cells} >= set(
+        filter(None, str(grid["params"].get("method", "")).split(","))
+    )
+    arms = len(grid.get("arms", "1"))
+    assert int(first.partition(" cells")[0]) > arms
+
+
+@pytest.mark.parametrize("name", OF_LARGE_MODELS)
+def test_an_experiment_of_large_models_plans(
+    name: str, command: Run, write_rows: Run, tmp_path: Path, results: Any
+) -> None:
+    pytest.importorskip("rouge_score")
+    arms = experiment_of(name)["hydra"]["sweeper"]["arms"]
+    (tmp_path / "data" / "dolly").mkdir(parents=True)
+    for split, size in {"train": 4000, "validation": 20, "test": 150}.items():
+        rows = [{"id": f"{split}{i}", "question": f"{split}: {i}?", "answer": f"{i}"} for i in range(size)]
+        write_rows(tmp_path / "data" / "dolly" / f"{split}.jsonl", rows)
+    few = ("seed=1", "method=fkl", "evaluation.extra=[]")
+    done = command(f"experiment={name}", f"data_dir={tmp_path / 'data'}", *few, "mode=plan")
+    assert done.status == 0, done.err
+    assert done.out.count("| to run first |") == 1
+    assert done.out.count("| to run  ") >= len(arms)
+    assert not results.path.exists()
 
 
 def changes_loss_alone(method: str) -> bool:
