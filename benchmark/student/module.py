@@ -77,6 +77,10 @@ class StudentModule(pl.LightningModule):
         vocabulary, compiles = self.vocabulary, self.compiles
         return self.student.weighted_sums(function, hidden, factors, *signals, vocabulary=vocabulary, compiles=compiles)
 
+    def output_embedding(self) -> torch.Tensor:
+        """[vocabulary, width]: the student's own output embedding, over the same vocabulary; it gets gradients."""
+        return self.student.output_embedding()[: self.vocabulary]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""
         return self.optimization.optimiser(self.network)
