@@ -26,7 +26,16 @@ from benchmark.contract.language_models import (
     StepModel,
     TextModel,
 )
-from benchmark.contract.loss import Compute, DataPolicy, KeptSignals, Loss, Preparation, PreparingLoss, StepState
+from benchmark.contract.loss import (
+    Compute,
+    DataPolicy,
+    KeptSignals,
+    Loss,
+    Monitors,
+    Preparation,
+    PreparingLoss,
+    StepState,
+)
 from benchmark.contract.method import Method
 from benchmark.contract.task import Task
 
@@ -46,6 +55,7 @@ __all__ = [
     "KeptSignals",
     "Loss",
     "Method",
+    "Monitors",
     "Part",
     "PlanContext",
     "PositionFunction",

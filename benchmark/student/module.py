@@ -10,6 +10,7 @@ import torch
 
 from benchmark.contract import Loss, PositionFunction, Signal
 from benchmark.student.batch import MicroBatch, Step
+from benchmark.student.monitors import StepMonitors
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import FitState
 from benchmark.student.student import Student
@@ -112,6 +113,9 @@ class StudentModule(pl.LightningModule):
         learning_rate = self.optimization.learning_rate_at(batch.progress)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
+        is_logged = bool(self.trainer.loggers) and self.state.step % self.log_every_n_steps == 0
+        monitors = StepMonitors()
+        self.state.monitors = monitors if is_logged else None
         values: dict[str, float] = {}
         for micro_batch in batch.micro_batches:
             terms = self.loss.values(micro_batch, self, self.state)
@@ -133,9 +137,10 @@ class StudentModule(pl.LightningModule):
         self.steps += 1
         self.tokens += batch.tokens
         self.response_tokens += batch.response_tokens
-        if self.trainer.loggers and self.state.step % self.log_every_n_steps == 0:
+        if is_logged:
             numbers = {f"train/{name}": value for name, value in values.items()}
             numbers |= {"train/loss": total, "train/learning_rate": learning_rate, "round": self.state.round_index}
+            numbers |= monitors.means()
             for logger in self.trainer.loggers:
                 logger.log_metrics(numbers, step=self.state.steps_before + self.state.step)
 

@@ -16,6 +16,7 @@ from benchmark.records.evidence import TrainedStage
 from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
+from benchmark.student.monitors import StepMonitors
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed
@@ -45,6 +46,8 @@ class FitState:
     """The loss settings of the running stage, defaults included."""
     prepared: Any = None
     """What the loss prepared before this fit; None for a loss that prepares nothing."""
+    monitors: StepMonitors | None = None
+    """Where the loss may show more about the running step; None in a step that is not logged."""
     round_index: int = 0
     """The index of the round that the fit belongs to."""
     steps_before: int = 0
