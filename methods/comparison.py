@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmark.contract import StepModel, StepState
+from benchmark.contract import Monitors, StepModel, StepState
 from methods.adaptive import progress_of
-from methods.teacher_signals import LiveSignal, TeacherSignal
+from methods.teacher_signals import LiveSignal, Rows, TeacherSignal
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,11 @@ class Compared:
         return cls(different, places, temperature, temperature_squared, signal or LiveSignal())
 
     @property
+    def soft_terms(self) -> list[int]:
+        """The places of the terms that compare with the teacher."""
+        return [number for number, place in enumerate(self.places) if self.divergences[place] is not None]
+
+    @property
     def asks_teacher(self) -> bool:
         """Whether any term compares with the teacher."""
         return any(divergence is not None for divergence in self.divergences)
@@ -79,5 +84,45 @@ def sums_of_terms(
     progress = torch.full_like(factors[:, 0], progress_of(compared.divergences, state))
     signals = [batch.tokens, progress]
     theirs = compared.signal.rows(batch, state) if compared.asks_teacher else ()
-    sums = student.weighted_sums(compared, student.hidden(batch), factors, *signals, *theirs)
+    hidden = student.hidden(batch)
+    if state.monitors is not None and theirs:
+        is_compared = (factors[:, compared.soft_terms] != 0).any(-1)
+        _show(state.monitors, Glance(compared.signal), student, hidden.detach(), is_compared, theirs)
+    sums = student.weighted_sums(compared, hidden, factors, *signals, *theirs)
     return dict(zip(batch.scale, sums.unbind(), strict=True))
+
+
+MONITORED = ("student_entropy", "teacher_entropy", "top_1_agreement")
+"""What loggers get of a white-box loss, as means over the positions where the models are compared."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The numbers of `MONITORED` at each position, at temperature 1 whatever the loss has."""
+
+    signal: TeacherSignal
+    """Where the teacher's distributions come from."""
+
+    def __call__(self, log_q: torch.Tensor, *theirs: torch.Tensor) -> torch.Tensor:
+        """[n, 3]: both entropies in nats, and 1 where both models have the same most likely token."""
+        import torch
+
+        from methods.divergences import entropy, floored
+
+        of_teacher, likeliest = self.signal.entropy_and_likeliest(theirs)
+        return torch.stack([entropy(floored(log_q)), of_teacher, (log_q.argmax(-1) == likeliest).to(log_q.dtype)], -1)
+
+
+def _show(
+    monitors: Monitors, glance: Glance, student: StepModel, hidden: torch.Tensor, counts: torch.Tensor, theirs: Rows
+) -> None:
+    """Adds the sums of `MONITORED` over the positions that count: a pass over the chunks of its own, without gradient.
+
+    The program that makes values and gradients stays as it is, since most steps are not logged.
+    """
+    import torch
+
+    factors = counts.to(torch.float32)[:, None].expand(-1, len(MONITORED))
+    with torch.no_grad():
+        sums = student.weighted_sums(glance, hidden, factors, *theirs)
+    monitors.add(dict(zip(MONITORED, sums.unbind(), strict=True)), int(counts.sum()))

@@ -53,6 +53,10 @@ class TeacherSignal(Protocol):
         """
         ...
 
+    def entropy_and_likeliest(self, theirs: Sequence[torch.Tensor]) -> Pair:
+        """([n] the teacher's entropy in nats, as far as the signal knows it, [n] its most likely tokens)."""
+        ...
+
     def refuse_temperature(self, temperature: float) -> None:
         """Raises ValueError for a temperature at which the signal does not know the teacher's distribution."""
         ...
@@ -71,6 +75,13 @@ class Whole:
 
         [log_p] = theirs
         return softened(log_q, temperature), softened(floored(log_p), temperature)
+
+    def entropy_and_likeliest(self, theirs: Sequence[torch.Tensor]) -> Pair:
+        """See `TeacherSignal`: of the whole distribution."""
+        from methods.divergences import entropy, floored
+
+        [log_p] = theirs
+        return entropy(floored(log_p)), log_p.argmax(-1)
 
     def refuse_temperature(self, temperature: float) -> None:
         """Refuses nothing."""
@@ -213,6 +224,12 @@ class TopKSignal:
         kept, log_p, log_tail = theirs
         ours, others = on_kept_tokens(log_q, kept, floored(log_p), self.tail, log_tail)
         return softened(ours, temperature), softened(others, temperature)
+
+    def entropy_and_likeliest(self, theirs: Sequence[torch.Tensor]) -> Pair:
+        """See `TeacherSignal`: the entropy with all other tokens in one class, whatever `tail` says."""
+        kept, log_p, log_tail = theirs
+        entropy = -_p_log_p(log_p).sum(-1) - _p_log_p(log_tail)
+        return entropy, kept.gather(-1, log_p.argmax(-1, keepdim=True))[:, 0]
 
     def refuse_temperature(self, temperature: float) -> None:
         """The sum over kept tokens of p^(1/T) is known, that over the others is not: only a ratio of kept tokens is."""

@@ -68,6 +68,7 @@ SHARED_BY_METHODS = {
     "methods.ranks",
     "methods.tails",
     "methods.teacher_signals",
+    "methods.white_box",
 }
 """What belongs to no paper, so that papers need not import each other."""
 SCHEMA = "benchmark.records.schema"

@@ -120,6 +120,13 @@ class StepModel(Protocol):
         """
         ...
 
+    def output_embedding(self) -> torch.Tensor:
+        """[vocabulary, width]: the matrix whose product with `hidden` is `logits`, for a kernel that wants both.
+
+        Raises ValueError for an output layer that is more than one matrix: with a bias, or an adapter.
+        """
+        ...
+
 
 class FrozenModel(TextModel, StepModel, Protocol):
     """A second model whose weights never change (teacher, assistant).

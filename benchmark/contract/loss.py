@@ -20,6 +20,14 @@ Compute = Callable[["MicroBatch"], "tuple[np.ndarray, Mapping[str, np.ndarray]]"
 """Gives ([N, ...] numbers of the N target tokens of a micro-batch; by name [N] numbers whose mean is noted)."""
 
 
+class Monitors(Protocol):
+    """Takes numbers about a step that are no part of its loss."""
+
+    def add(self, sums: Mapping[str, torch.Tensor], count: int) -> None:
+        """Adds sums over `count` positions of a micro-batch; loggers get `monitor/NAME`, the mean over the step."""
+        ...
+
+
 class StepState(Protocol):
     """What a loss and its data policy may know about the current optimiser step."""
 
@@ -65,6 +73,14 @@ class StepState(Protocol):
     @property
     def memory(self) -> Json:
         """What `RememberingLoss.remembered` returned after the step before; None at first, and for other losses."""
+        ...
+
+    @property
+    def monitors(self) -> Monitors | None:
+        """Where a loss may show more about this step; None in a step that no logger sees: compute nothing for it.
+
+        What is added must draw no random number and leave no gradient, since a step's weights may not depend on it.
+        """
         ...
 
     def rng(self, *key: str | int) -> np.random.Generator:

@@ -196,6 +196,10 @@ class Frozen:
         """[k]: per column the sum of the function's values times `factors` [N, k], without gradient."""
         return (self.over_positions(function, hidden, *signals) * factors).sum(0)
 
+    def output_embedding(self) -> torch.Tensor:
+        """[vocabulary, width]: the output embedding of the shared tokens, without gradient."""
+        return self.model.output_embedding()[: self.vocabulary].detach()
+
     def distributions(self, batch: MicroBatch) -> Distributions:
         """[N, vocabulary] natural log-probabilities at each position that predicts a response token, made on demand."""
         from benchmark.student.over_positions import Distributions

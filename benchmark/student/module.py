@@ -10,6 +10,7 @@ import torch
 
 from benchmark.contract import Loss, PositionFunction, RememberingLoss, Signal
 from benchmark.student.batch import MicroBatch, Step
+from benchmark.student.monitors import StepMonitors
 from benchmark.student.settings import Optimization
 from benchmark.student.stream import FitState
 from benchmark.student.student import Student
@@ -77,6 +78,10 @@ class StudentModule(pl.LightningModule):
         vocabulary, compiles = self.vocabulary, self.compiles
         return self.student.weighted_sums(function, hidden, factors, *signals, vocabulary=vocabulary, compiles=compiles)
 
+    def output_embedding(self) -> torch.Tensor:
+        """[vocabulary, width]: the student's own output embedding, over the same vocabulary; it gets gradients."""
+        return self.student.output_embedding()[: self.vocabulary]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW as configured."""
         return self.optimization.optimiser(self.network)
@@ -108,6 +113,9 @@ class StudentModule(pl.LightningModule):
         learning_rate = self.optimization.learning_rate_at(batch.progress)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
+        is_logged = bool(self.trainer.loggers) and self.state.step % self.log_every_n_steps == 0
+        monitors = StepMonitors()
+        self.state.monitors = monitors if is_logged else None
         values: dict[str, float] = {}
         for micro_batch in batch.micro_batches:
             terms = self.loss.values(micro_batch, self, self.state)
@@ -131,9 +139,10 @@ class StudentModule(pl.LightningModule):
         self.steps += 1
         self.tokens += batch.tokens
         self.response_tokens += batch.response_tokens
-        if self.trainer.loggers and self.state.step % self.log_every_n_steps == 0:
+        if is_logged:
             numbers = {f"train/{name}": value for name, value in values.items()}
             numbers |= {"train/loss": total, "train/learning_rate": learning_rate, "round": self.state.round_index}
+            numbers |= monitors.means()
             for logger in self.trainer.loggers:
                 logger.log_metrics(numbers, step=self.state.steps_before + self.state.step)
 

@@ -18,6 +18,7 @@ from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
 from benchmark.student.mixing import Partner
 from benchmark.student.remembered import LossMemory
+from benchmark.student.monitors import StepMonitors
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed
@@ -49,6 +50,8 @@ class FitState:
     """What the loss prepared before this fit; None for a loss that prepares nothing."""
     loss_memory: LossMemory = field(default_factory=LossMemory)
     """What the loss remembers of the steps so far."""
+    monitors: StepMonitors | None = None
+    """Where the loss may show more about the running step; None in a step that is not logged."""
     round_index: int = 0
     """The index of the round that the fit belongs to."""
     steps_before: int = 0

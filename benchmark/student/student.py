@@ -149,10 +149,31 @@ class Student:
         The log-probabilities cover the first `vocabulary` token ids, or all if it is None. With `compiles`, softmax,
         function and gradient are compiled together.
         """
+        matrix = self._output_matrix()
+        if matrix is None:
+            return (self.over_positions(function, hidden, *signals, vocabulary=vocabulary) * factors).sum(0)
+        return weighted_sums(Summand(function, factors, signals, compiles), hidden, matrix[:vocabulary])
+
+    def output_embedding(self) -> torch.Tensor:
+        """[rows, width]: the matrix that makes logits of hidden states.
+
+        Raises ValueError for an output layer that is more than one matrix: with a bias, or an adapter.
+        """
+        matrix = self._output_matrix()
+        if matrix is None:
+            raise ValueError(
+                "the output layer is more than one matrix (it has a bias or an adapter), so that a fused loss cannot "
+                "read it; choose loss=white_box"
+            )
+        return matrix
+
+    def _output_matrix(self) -> torch.Tensor | None:
+        """Its weight if the output layer is a plain product, else None."""
         head: Any = plain(self.network).get_output_embeddings()
         if type(head) is not torch.nn.Linear or head.bias is not None:  # an adapter, for example
-            return (self.over_positions(function, hidden, *signals, vocabulary=vocabulary) * factors).sum(0)
-        return weighted_sums(Summand(function, factors, signals, compiles), hidden, head.weight[:vocabulary])
+            return None
+        weight: torch.Tensor = head.weight
+        return weight
 
     def projected(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary]: logits in the precision of the product, from hidden states [N, width]."""

@@ -86,6 +86,8 @@ def test_an_option_makes_a_cell(group: str, option: str, cell: Run) -> None:
         pytest.importorskip("rouge_score")
     if raw(group, option).get("_target_", "").endswith(".KMeansDiversity"):
         pytest.importorskip("sklearn")
+    if (group, option) == ("loss", "liger_jensen_shannon"):
+        pytest.importorskip("liger_kernel")
     if group == "curriculum" and option != "shuffled":
         pytest.importorskip("rouge_score")
     made = cell(choosing(group, option))
@@ -109,6 +111,8 @@ def test_the_root_holds_one_line_per_group_and_setting() -> None:
 
 @pytest.mark.parametrize("name", files("loss"))
 def test_every_loss_lets_choose_where_its_data_comes_from(name: str, cell: Run) -> None:
+    if name == "liger_jensen_shannon":
+        pytest.importorskip("liger_kernel")
     assert any(set(entry) == {"data_policy"} for entry in raw("loss", name)["defaults"])
     chosen = type(cell((f"loss={name}", "loss/data_policy=teacher_text")).method.loss.data_policy)
     assert chosen.__name__ == "TeacherText"

@@ -134,7 +134,8 @@ class Curves(Logger):
         if "validation/accuracy" in metrics:  # a round has ended
             self.rounds.append({})
         else:
-            self.rounds[-1][step or 0] = {name.removeprefix("train/"): value for name, value in metrics.items()}
+            values = {name.removeprefix("train/"): value for name, value in metrics.items()}
+            self.rounds[-1][step or 0] = {n: value for n, value in values.items() if not n.startswith("monitor/")}
 
     def by_step(self) -> dict[str, dict[str, float]]:
         """`round R step S` -> name -> value."""
