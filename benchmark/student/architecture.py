@@ -83,6 +83,15 @@ def plain(network: Any) -> Any:
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
+def output_matrix(network: Any) -> torch.Tensor | None:
+    """[rows, width]: the matrix that makes logits; None where there is more, such as a bias or an adapter."""
+    head = plain(network).get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.bias is not None:
+        return None
+    weight: torch.Tensor = head.weight
+    return weight
+
+
 # --- decoder-only ----------------------------------------------------------------------------------------------------
 
 

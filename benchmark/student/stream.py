@@ -17,8 +17,8 @@ from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
 from benchmark.student.mixing import Partner
-from benchmark.student.remembered import LossMemory
 from benchmark.student.monitors import StepMonitors
+from benchmark.student.remembered import LossMemory
 from benchmark.student.settings import Optimization
 from benchmark.student.student import Student
 from benchmark.tasks.guard import gold_closed

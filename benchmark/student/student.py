@@ -15,7 +15,7 @@ import torch
 
 from benchmark.contract import PositionFunction, Signal
 from benchmark.random_streams import stream
-from benchmark.student.architecture import architecture_of, plain
+from benchmark.student.architecture import architecture_of, output_matrix, plain
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.compilation import not_compiled
 from benchmark.student.embedding import encode_texts, mean_states
@@ -149,31 +149,19 @@ class Student:
         The log-probabilities cover the first `vocabulary` token ids, or all if it is None. With `compiles`, softmax,
         function and gradient are compiled together.
         """
-        matrix = self._output_matrix()
+        matrix = output_matrix(self.network)
         if matrix is None:
             return (self.over_positions(function, hidden, *signals, vocabulary=vocabulary) * factors).sum(0)
         return weighted_sums(Summand(function, factors, signals, compiles), hidden, matrix[:vocabulary])
 
     def output_embedding(self) -> torch.Tensor:
-        """[rows, width]: the matrix that makes logits of hidden states.
-
-        Raises ValueError for an output layer that is more than one matrix: with a bias, or an adapter.
-        """
-        matrix = self._output_matrix()
+        """[rows, width]: the matrix that makes logits. Raises ValueError for an output layer that is more than one."""
+        matrix = output_matrix(self.network)
         if matrix is None:
             raise ValueError(
-                "the output layer is more than one matrix (it has a bias or an adapter), so that a fused loss cannot "
-                "read it; choose loss=white_box"
+                "the output layer has a bias or an adapter, so that a fused loss cannot read it; choose loss=white_box"
             )
         return matrix
-
-    def _output_matrix(self) -> torch.Tensor | None:
-        """Its weight if the output layer is a plain product, else None."""
-        head: Any = plain(self.network).get_output_embeddings()
-        if type(head) is not torch.nn.Linear or head.bias is not None:  # an adapter, for example
-            return None
-        weight: torch.Tensor = head.weight
-        return weight
 
     def projected(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocabulary]: logits in the precision of the product, from hidden states [N, width]."""
