@@ -71,7 +71,7 @@ def main() -> None:
         set_threads(settings, student.parameters)
         examples = worked_solutions(Path(data), BATCH_SIZE * steps)
         frozen, prepared = (
-            {"teacher": Frozen(teacher, len(student.tokenizer))},
+            {"teacher": Frozen(teacher, len(student.tokenizer), fingerprint=model_dir)},
             Prepared(place=Workplace(Path(scratch))),
         )
         finished: list[float] = []
