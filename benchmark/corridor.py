@@ -17,8 +17,7 @@ from benchmark.cell.context import CellContext, context_of
 from benchmark.cell.round_steps import refuse_short_training, steps_of_round
 from benchmark.cell.sources import covered_pool
 from benchmark.console.progress import Advance, Display
-from benchmark.contract import DataRng, ReadsCrossEntropy
-from benchmark.evaluation.references import CROSS_ENTROPY
+from benchmark.contract import CROSS_ENTROPY, DataRng, ReadsCrossEntropy
 from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder

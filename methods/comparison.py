@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmark.contract import Monitors, StepModel, StepState
+from benchmark.contract import Monitors, Requirements, StepModel, StepState
 from methods.adaptive import progress_of
 from methods.teacher_signals import LiveSignal, Rows, TeacherSignal
 
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
     from benchmark.student.batch import MicroBatch
     from methods.white_box import Divergence
+
+
+class ComparesWithTeacher:
+    """What losses share that read a teacher's distributions; by itself such a loss has no settings."""
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What a stage may change: nothing, unless the loss says otherwise."""
+        return {}
+
+    def requires(self) -> Requirements:
+        """The teacher's distributions."""
+        return Requirements(distributions=frozenset({"teacher"}))
 
 
 @dataclass(frozen=True)

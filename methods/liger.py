@@ -107,14 +107,13 @@ class LigerJensenShannon:
         if not batch.scale:
             return {}
         temperature, teacher = state.settings["temperature"], state.frozen["teacher"]
-        ours, theirs = student.hidden(batch), teacher.hidden(batch)
         weights = student.output_embedding(), teacher.output_embedding()
+        states = student.hidden(batch), teacher.hidden(batch).to(weights[1].dtype)
         chunked = {soft: self._chunked(soft, temperature) for soft in (False, True)}
         found = {}
         for name, factors in batch.scale.items():
             is_soft = name.endswith(SOFT)
             square = temperature**2 if is_soft and self.temperature_squared else 1.0
-            states = ours, theirs.to(weights[1].dtype)
             found[name] = weighted_sum(chunked[is_soft], square * factors, states, weights, batch.tokens)
         return found
 

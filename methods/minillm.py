@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from benchmark.axes.data_policy import OWN, Stateless
-from benchmark.contract import DataPolicy, Requirements, StepModel, StepState
-from benchmark.types import Request, Span, Term, TrainingExample
+from benchmark.axes.data_policy import OWN, Stateless, own_text, requests_for, with_replies
+from benchmark.contract import DataPolicy, StepModel, StepState
+from benchmark.types import Term, TrainingExample
+from methods.comparison import ComparesWithTeacher
 
 if TYPE_CHECKING:
     import torch
@@ -70,16 +71,11 @@ class Rollouts(Stateless):
     def written(self, drawn: Sequence[TrainingExample], state: StepState) -> list[TrainingExample]:
         """One text per different prompt of a group, at temperature 1; task `OWN`, tokens kept as they are."""
         prompts = list({(one.group, one.prompt): one for one in drawn}.values())
-        requests = [Request(OWN, one.prompt, one.group, self.max_new_tokens, 1.0) for one in prompts]
-        key = f"step{state.step}"
-        if self.teacher_share > 0:
-            replies = state.mixed_text(requests, "teacher", self.teacher_share, key)
-        else:
-            replies = [reply for [reply] in state.student.generate(requests, key=key)]
-        return [
-            replace(one, task=OWN, target=(Span(reply.text, name=OWN),), token_ids=reply.token_ids, extra={})
-            for one, reply in zip(prompts, replies, strict=True)
-        ]
+        if self.teacher_share == 0:
+            return own_text(prompts, state, 1.0, self.max_new_tokens)
+        requests = requests_for(prompts, 1.0, self.max_new_tokens)
+        replies = state.mixed_text(requests, "teacher", self.teacher_share, f"step{state.step}")
+        return [replace(one, task=OWN) for one in with_replies(prompts, replies)]
 
     def judged(self, texts: Sequence[TrainingExample], state: StepState) -> list[TrainingExample]:
         """The texts with the advantage of each token, and the nats of the mixture that wrote it."""
@@ -106,9 +102,10 @@ class Rollouts(Stateless):
         """The natural log-probability of a token in the mixture."""
         if self.teacher_share == 0:
             return of_student
-        highest = max(of_teacher, of_student)
-        teacher, student = (math.exp(each - highest) for each in (of_teacher, of_student))
-        return highest + math.log(self.teacher_share * teacher + (1 - self.teacher_share) * student)
+        import numpy as np
+
+        theirs, ours = of_teacher + math.log(self.teacher_share), of_student + math.log(1 - self.teacher_share)
+        return float(np.logaddexp(theirs, ours))
 
 
 def _whitened(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -120,7 +117,7 @@ def _whitened(rows: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 @dataclass(frozen=True)
-class MiniLLM:
+class MiniLLM(ComparesWithTeacher):
     """`mean(-min(ratio A, clipped ratio A)) + single_step_weight * mean(KL(student, teacher))` over all own tokens.
 
     `A` is the token's advantage. The ratio is its probability now over that in the distribution that wrote it, which
@@ -140,15 +137,6 @@ class MiniLLM:
             raise ValueError(f"ratio_clip={self.ratio_clip} must be above 0, or null for no clipping")
         if self.single_step_weight < 0:
             raise ValueError(f"single_step_weight={self.single_step_weight} must be at least 0")
-
-    @property
-    def settings(self) -> Mapping[str, float]:
-        """Empty: a stage can set nothing."""
-        return {}
-
-    def requires(self) -> Requirements:
-        """The teacher's distributions."""
-        return Requirements(distributions=frozenset({"teacher"}))
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
         """The format's terms, for which rollouts supply nothing, and the two parts over own tokens."""

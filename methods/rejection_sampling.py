@@ -1,4 +1,4 @@
-"""Rejection sampling: the student learns from those of its own explanations whose answer is right.
+"""Rejection sampling: the student learns from its own explanations that end in the right answer.
 
 After RFT (Yuan et al., 2023) and best of n; it stands beside on-policy distillation as the arm that asks no teacher.
 """
@@ -55,25 +55,22 @@ class RejectionSampling:
         question, gold = pick.question, context.gold(pick.question)
         asked = context.format.request(question, ROLE, context.task)
         request = replace(asked, temperature=self.temperature, max_new_tokens=self.max_new_tokens)
-        rows = []
-        for sample, reply in enumerate(await ask(STUDENT, request, self.samples)):
-            rationale, stated = context.format.read(reply.text)
-            answer = context.task.parse(question, stated)
-            right = context.task.is_correct(gold, answer)
-            row = Annotation(
+        replies = await ask(STUDENT, request, self.samples)
+        texts = [context.format.read(reply.text) for reply in replies]
+        answers = [context.task.parse(question, stated) for _, stated in texts]
+        right = [context.task.is_correct(gold, answer) for answer in answers]
+        first = right.index(True) if any(right) else None
+        context.note(own_samples=len(right), own_right=sum(right), without_right_sample=first is None)
+        return [
+            Annotation(
                 question=question,
-                kind="sample",
+                kind="rationale" if sample == first else "sample",
                 source=STUDENT,
-                rationale=rationale,
-                answer=answer,
+                rationale=texts[sample][0],
+                answer=answers[sample],
                 sample=sample,
-                evidence={**pick.evidence, "right": right, "finish": reply.finish},
+                evidence={**pick.evidence, "right": right[sample], "finish": reply.finish},
                 exchanges=(Exchange(STUDENT, request, reply),),
             )
-            rows.append(row)
-        verdicts = [bool(row.evidence["right"]) for row in rows]
-        context.note(own_samples=len(rows), own_right=sum(verdicts), without_right_sample=not any(verdicts))
-        if any(verdicts):
-            first = verdicts.index(True)
-            rows[first] = replace(rows[first], kind="rationale")
-        return rows
+            for sample, reply in enumerate(replies)
+        ]

@@ -227,9 +227,13 @@ class TopKSignal:
 
     def entropy_and_likeliest(self, theirs: Sequence[torch.Tensor]) -> Pair:
         """See `TeacherSignal`: the entropy with all other tokens in one class, whatever `tail` says."""
+        import torch
+
+        from methods.divergences import entropy, floored
+
         kept, log_p, log_tail = theirs
-        entropy = -_p_log_p(log_p).sum(-1) - _p_log_p(log_tail)
-        return entropy, kept.gather(-1, log_p.argmax(-1, keepdim=True))[:, 0]
+        classes = torch.cat([log_p, log_tail[:, None]], -1)
+        return entropy(floored(classes)), kept.gather(-1, log_p.argmax(-1, keepdim=True))[:, 0]
 
     def refuse_temperature(self, temperature: float) -> None:
         """The sum over kept tokens of p^(1/T) is known, that over the others is not: only a ratio of kept tokens is."""
@@ -261,17 +265,13 @@ def likeliest(log_p: torch.Tensor, k: int) -> torch.Tensor:
     """
     import torch
 
+    from methods.divergences import entropy, floored
+
     values, tokens = log_p.topk(k)
     rest = log_p.scatter(-1, tokens, -torch.inf)
     log_tail = rest.logsumexp(-1)
-    hidden = _p_log_p(log_tail) - _p_log_p(rest).sum(-1)
+    hidden = entropy(floored(rest)) - entropy(floored(log_tail[:, None]))
     return torch.cat([tokens.to(values.dtype), values, log_tail[:, None], hidden[:, None]], -1)
-
-
-def _p_log_p(log_p: torch.Tensor) -> torch.Tensor:
-    from methods.divergences import floored
-
-    return log_p.exp() * floored(log_p)
 
 
 def _unchanged(log_p: torch.Tensor) -> torch.Tensor:

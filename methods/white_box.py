@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from benchmark.axes.data_policy import OWN, TEACHER_TEXT, ContrastivePairs, FixedData
-from benchmark.contract import DataPolicy, Preparation, Requirements, StepModel, StepState
+from benchmark.contract import DataPolicy, Preparation, StepModel, StepState
 from benchmark.types import Json, Per, Term, TrainingExample
 from methods.adaptive import memory_after
-from methods.comparison import Compared, sums_of_terms
+from methods.comparison import Compared, ComparesWithTeacher, sums_of_terms
 from methods.teacher_signals import LiveSignal, TeacherSignal, refuse_other_text
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ NEED_WHOLE = (ReverseKL, SymmetricKL, SkewReverseKL, AdaptiveKL, Interpolated)
 
 
 @dataclass(frozen=True)
-class WhiteBox:
+class WhiteBox(ComparesWithTeacher):
     """A divergence from the teacher's distribution at every target token, and a cross-entropy with the target.
 
     Every term of the format is there twice, once for each, so that two tasks never become one mean. Own text of the
@@ -268,10 +268,6 @@ class WhiteBox:
         """What a stage may change."""
         return {"distillation_weight": self.distillation_weight, "temperature": self.temperature}
 
-    def requires(self) -> Requirements:
-        """The teacher's distributions."""
-        return Requirements(distributions=frozenset({"teacher"}))
-
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
         """The format's terms, for the target and for the teacher, and one more for own text and the teacher.
 
@@ -310,7 +306,7 @@ class WhiteBox:
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(ComparesWithTeacher):
     """Skew forward KL on the teacher's text and skew reverse KL on the student's (DistiLLM-2, Ko et al., 2025).
 
     Each is a mean over sequences of means over their tokens. Mixtures have no gradient on the student's text, as in the
@@ -328,15 +324,6 @@ class Contrastive:
         _refuse_no_share(skew=self.skew)
         if not 0 <= self.own_weight <= 2:
             raise ValueError(f"own_weight={self.own_weight} must lie in [0, 2]")
-
-    @property
-    def settings(self) -> Mapping[str, float]:
-        """Empty: a stage can set nothing."""
-        return {}
-
-    def requires(self) -> Requirements:
-        """The teacher's distributions."""
-        return Requirements(distributions=frozenset({"teacher"}))
 
     def terms(self, of_format: Mapping[str, Term], settings: Mapping[str, float]) -> Mapping[str, Term]:
         """The format's terms, for which nothing is supplied, and one for each of the two texts."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
-from benchmark.contract import StepState, TextModel
+from benchmark.contract import CROSS_ENTROPY, StepState, TextModel
 from benchmark.records.journal import as_json, from_json
-from benchmark.types import Json, Request, Span, TrainingExample
+from benchmark.types import Json, Reply, Request, Span, TrainingExample
 
 OWN = "own_text"
 """The task of examples whose target the student wrote."""
@@ -170,7 +170,7 @@ class AdaptiveReplay:
 
     def validated(self, metrics: Mapping[str, float]) -> None:
         """Raises the threshold if the cross-entropy of the validation questions has risen by the tolerance."""
-        loss = metrics["cross_entropy"]
+        loss = metrics[CROSS_ENTROPY]
         if self.mark is None:
             self.mark = loss
         elif loss >= self.mark + self.tolerance:
@@ -206,9 +206,18 @@ def written_by(
     The key makes the same prompt get another text at another step. A text that was cut at the cap has no EOS, so that
     nobody learns to stop there.
     """
-    requests = [Request(OWN, example.prompt, example.group, max_new_tokens, temperature) for example in drawn]
-    replies = model.generate(requests, key=f"step{state.step}")
+    replies = model.generate(requests_for(drawn, temperature, max_new_tokens), key=f"step{state.step}")
+    return with_replies(drawn, [reply for [reply] in replies])
+
+
+def requests_for(drawn: Sequence[TrainingExample], temperature: float, max_new_tokens: int | None) -> list[Request]:
+    """A request for new text per example: its own prompt."""
+    return [Request(OWN, example.prompt, example.group, max_new_tokens, temperature) for example in drawn]
+
+
+def with_replies(drawn: Sequence[TrainingExample], replies: Sequence[Reply]) -> list[TrainingExample]:
+    """The examples with one reply each as their target, its tokens kept as they are."""
     return [
         replace(example, target=(Span(reply.text),), token_ids=reply.token_ids, extra={})
-        for example, [reply] in zip(drawn, replies, strict=True)
+        for example, reply in zip(drawn, replies, strict=True)
     ]

@@ -27,6 +27,7 @@ from benchmark.contract.language_models import (
     TextModel,
 )
 from benchmark.contract.loss import (
+    CROSS_ENTROPY,
     Compute,
     DataPolicy,
     KeptSignals,
@@ -43,6 +44,7 @@ from benchmark.contract.task import Task
 
 __all__ = [
     "ASSISTANT",
+    "CROSS_ENTROPY",
     "STUDENT",
     "Annotator",
     "AskModels",

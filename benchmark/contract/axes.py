@@ -1,9 +1,9 @@
 """The contract of a plug-in: the seven parts of a method, and what the engine gives them.
 
-A part is a dataclass that its YAML names by `_target_`. It must not change its fields or keep anything between calls:
-read earlier rounds from `Context.history`, keep values for the next stage in `Stage.memory`, those of a data policy in
-its `state_dict`, and those of a loss in what `RememberingLoss.remembered` returns. Draw random numbers from
-`Context.rng` only; then order, batch size and resume change nothing.
+A part is a dataclass that its YAML names by `_target_`. It must not change its fields or keep anything between calls.
+Read earlier rounds from `Context.history`. A curriculum keeps values for the next stage in `Stage.memory`, a data
+policy keeps its state in `state_dict`, and a loss returns its memory from `RememberingLoss.remembered`. Draw random
+numbers from `Context.rng` only; then order, batch size and resume change nothing.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ class DataPolicy(Protocol):
 
     It alone may have a state, in fields marked `init=False` and `metadata={"identity": False}`; a loss has a memory
     (`RememberingLoss`). The state starts anew with each initial student, and is kept if a round continues training
-    (`Round.restart=False`).
+    (`Round.restart=False`). A policy that only trains on given text says so by a class attribute `writes_text = False`;
+    any other one is taken to write new text, for which nothing can be stored.
     """
 
     def supply(self, drawn: Sequence[TrainingExample], state: StepState) -> Iterable[Sequence[TrainingExample]]:
@@ -116,9 +117,13 @@ class DataPolicy(Protocol):
         ...
 
 
+CROSS_ENTROPY = "cross_entropy"
+"""The name under which `DataPolicy.validated` gets the student's loss on the validation questions."""
+
+
 @runtime_checkable
 class ReadsCrossEntropy(DataPolicy, Protocol):
-    """A data policy whose `validated` also gets `cross_entropy`: the student's loss on the validation questions.
+    """A data policy whose `validated` also gets `CROSS_ENTROPY`: the student's loss on the validation questions.
 
     In nats per token, over what the format would train on if people had annotated these questions. Without such a
     policy it is not computed.

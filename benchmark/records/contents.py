@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.records.schema import FileContent
+from benchmark.types import Json
 
 SMALL = 8 * 2**20
 """Bytes. A larger file is checked by its size only, not by its hash, so that planning stays fast."""
@@ -18,6 +20,11 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_hash(value: Json) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys; 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def contents(folder: Path, *names: str) -> dict[str, FileContent]:

@@ -53,6 +53,18 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def replace_file(path: Path, save: Callable[[Path], Any]) -> None:
+    """Replaces a file; an interruption leaves the old one, or none. `save` writes to the temporary path that it gets.
+
+    One process at a time may replace a file.
+    """
+    partial = path.with_name(f".{path.name}")
+    save(partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 @dataclass(frozen=True)
 class Journal:
     """The journal of one cell; only the process that holds the cell's lock may use it.
@@ -105,12 +117,7 @@ class Journal:
 
     def replace(self, name: str, save: Callable[[Path], Any]) -> None:
         """Replaces a file; an interruption leaves the old file. `save` writes to the temporary path that it gets."""
-        path = self._place(name)
-        partial = path.with_name(f".{path.name}")
-        save(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(self._place(name), save)
 
     def lines(self, name: str) -> list[Json]:
         """The rows of a file of JSON lines; empty if there is none.

@@ -12,13 +12,13 @@ from benchmark.cell.cell import Cell
 from benchmark.console.progress import Display
 from benchmark.contract import DataRng, Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
+from benchmark.evaluation.cross_entropy import cross_entropy, reference_targets
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.faithfulness import faithfulness
 from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_warning
 from benchmark.evaluation.likelihood import choose, written_roles
 from benchmark.evaluation.reasoning import with_reasoning
 from benchmark.evaluation.reference import reference_teacher, teacher_accuracy
-from benchmark.evaluation.references import cross_entropy, reference_targets
 from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import Faithfulness

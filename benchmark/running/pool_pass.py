@@ -7,8 +7,6 @@ the next one, and gives exactly the results of a cell that never stopped.
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchmark.console.progress import Display
 from benchmark.contract import ASSISTANT, STUDENT, TextModel
 from benchmark.interruption import Interrupted, was_asked_to_stop
+from benchmark.records.contents import json_hash
 from benchmark.records.journal import Journal, as_json, from_json
 from benchmark.running.resumable_state import ResumableState, round_folder
 from benchmark.student.student import Student
@@ -130,8 +129,7 @@ class PoolModel:
         """
         passes, phase = self.passes, self.passes.state.phase
         content = [self.name, verb, *settings, self.model.seed, _mark(self.model), [as_json(item) for item in items]]
-        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-        name = f"{_folder(self.round_index)}/{phase}-{digest}.jsonl"
+        name = f"{_folder(self.round_index)}/{phase}-{json_hash(content)[:16]}.jsonl"
         found: dict[int, Result] = {}
         asked_before = was_asked_to_stop()
         shown = f"{WHILE[phase]}: {self.name} {verb}" + (f", round {self.round_index + 1}" if self.round_index else "")

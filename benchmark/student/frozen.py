@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from benchmark.contract import PositionFunction, Signal
 from benchmark.errors import ModelError
+from benchmark.records.contents import json_hash
 from benchmark.student.chat_template import refuse_no_date
 from benchmark.student.settings import Accelerator, Precision, TrainerSettings
 from benchmark.student.source import PretrainedStudent, StudentSource, refuse_small
@@ -114,8 +113,8 @@ class Frozen:
         return {
             "teacher": self.fingerprint,
             "precision": str(self.model.autocast or self.model.network.dtype).removeprefix("torch."),
-            "tokenizer": _hash_of(sorted(tokenizer.get_vocab().items())),
-            "chat_template": _hash_of(template) if template else None,
+            "tokenizer": json_hash(sorted(tokenizer.get_vocab().items())),
+            "chat_template": json_hash(template) if template else None,
             "prompt_apart": self.model.encoder.prompt_apart,
             "vocabulary": self.vocabulary,
         }
@@ -215,10 +214,6 @@ class Frozen:
             if self.model.autocast is not None:
                 around.enter_context(torch.autocast(hidden.device.type, dtype=self.model.autocast))
             return self.model.projected(hidden)[:, : self.vocabulary]
-
-
-def _hash_of(value: Json) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def refuse_other_vocabulary(student: StudentSource, model: PretrainedStudent) -> None:

@@ -91,7 +91,7 @@ def write(
     """Writes every draft in place: `tokens` without EOS, and `end` or `stopped`.
 
     `batch_size` is the most rows in a batch. `advance` is called after each batch with the number of finished drafts.
-    With a `partner`, every draft has a `partner_prompt`, and `nats` are those of the mixture.
+    With a `partner`, every draft has a `partner_prompt`, and `nats` hold the mixture's log-probabilities.
     """
     order = sorted(range(len(drafts)), key=lambda i: (drafts[i].width, drafts[i].limit, i))
     for batch in _batches([drafts[i] for i in order], batch_size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,8 +13,9 @@ import numpy as np
 
 from benchmark.console.progress import Advance, show_nothing
 from benchmark.contract import Compute
+from benchmark.records.contents import json_hash
 from benchmark.student.frozen import Frozen
-from benchmark.student.signal_store import SignalKey, SignalStore, manifest_hash
+from benchmark.student.signal_store import SignalKey, SignalStore
 from benchmark.types import Json, TrainingExample
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def example_id(example: TrainingExample) -> str:
 
 
 def _hash_of(prompt: Sequence[int], target: Sequence[int]) -> str:
-    return hashlib.sha256(f"{list(prompt)} {list(target)}".encode()).hexdigest()[:32]
+    return json_hash([list(prompt), list(target)])[:32]
 
 
 # --- in memory -------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def kept_on_disk(
             "there is no results folder to keep the teacher's signals in; choose loss/signal=dense or live"
         )
     manifest = {"format": 1, **model.identity, **settings}
-    named = manifest_hash([manifest[name] for name in ("format", "teacher", "precision", *settings)])
+    named = json_hash([manifest[name] for name in ("format", "teacher", "precision", *settings)])[:16]
     store = SignalStore.open(place.folder / named, manifest, row, place.maker)
     signals = Signals(store)
     if isinstance(earlier, Signals):
@@ -204,35 +204,35 @@ def kept_on_disk(
     for part in store.work_before():  # its attempt died before it could book them
         model.model.book(part.usage, Counter(part.counts))
     with place.bar("teacher signals", len(wanted)) as advance:
-        advance(len(wanted) - len(_missing(store, wanted)), earlier=True)
-        if _missing(store, wanted):
-            _compute_missing(signals, store, wanted, model, batches, compute, advance)
+        missing = _missing(store, wanted)
+        advance(len(wanted) - len(missing), earlier=True)
+        if missing:
+            _compute_missing(signals, store, missing, model, batches, compute, advance)
     store.check(list(wanted))
     place.note(_notes(store, list(wanted)))
     return signals
 
 
-def _missing(store: SignalStore, wanted: Mapping[SignalKey, TrainingExample]) -> list[TrainingExample]:
-    return [example for key, example in wanted.items() if key not in store]
+def _missing(store: SignalStore, wanted: Mapping[SignalKey, TrainingExample]) -> dict[SignalKey, TrainingExample]:
+    return {key: example for key, example in wanted.items() if key not in store}
 
 
 def _compute_missing(
     signals: Signals,
     store: SignalStore,
-    wanted: Mapping[SignalKey, TrainingExample],
+    missing: Mapping[SignalKey, TrainingExample],
     model: Frozen,
     batches: Batches,
     compute: Compute,
     advance: Advance,
 ) -> None:
     """Computes and writes what is missing, unless another process is doing so: then this one waits for it."""
-    before = len(_missing(store, wanted))
     with store.lock:
         store.refresh()
-        missing = _missing(store, wanted)
-        advance(before - len(missing), earlier=True)
+        still_missing = _missing(store, missing)
+        advance(len(missing) - len(still_missing), earlier=True)
         with store.writing() as writer:
-            for batch in batches(missing):
+            for batch in batches(list(still_missing.values())):
                 usage, counts = model.model.usage, Counter(model.model.counters)
                 found = [(signals.keys[text_of(each)], rows, sums) for each, rows, sums in _computed(batch, compute)]
                 writer.add(found, model.model.usage - usage, model.model.counters - counts)

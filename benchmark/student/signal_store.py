@@ -8,9 +8,7 @@ and nothing that is damaged is removed.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import time
 import uuid
@@ -25,8 +23,8 @@ import numpy as np
 from filelock import FileLock
 
 from benchmark.errors import DataError
-from benchmark.records.contents import file_hash
-from benchmark.records.journal import as_json, from_json
+from benchmark.records.contents import file_hash, json_hash
+from benchmark.records.journal import as_json, from_json, replace_file
 from benchmark.types import Json, Usage
 
 PART_BYTES = 2**25
@@ -132,7 +130,9 @@ class SignalStore:
             raise DataError(
                 f"{self.folder} has lost its {MANIFEST}, so that nobody knows its teacher; {AGAIN.format(self.folder)}"
             )
-        _write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+        replace_file(
+            self.folder / MANIFEST, lambda path: path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        )
 
     @property
     def lock(self) -> FileLock:
@@ -245,16 +245,14 @@ class Writer:
         """Writes what there is, and lets the store know it."""
         if not self.rows:
             return
-        store, names = self.store, json.dumps([as_json(entry.key) for entry in self.entries])
+        store, names = self.store, [as_json(entry.key) for entry in self.entries]
         partial = store.folder / f"{UNFINISHED}{uuid.uuid4().hex}"
         partial.mkdir()
-        with (partial / ROWS).open("wb") as file:
-            np.save(file, np.concatenate(self.rows), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        rows = np.concatenate(self.rows)
+        replace_file(partial / ROWS, lambda path: np.save(path, rows, allow_pickle=False))
         part = Part(store.maker, self.usage, dict(self.counts), file_hash(partial / ROWS), tuple(self.entries))
-        _write_whole(partial / INDEX, json.dumps(as_json(part)).encode())
-        name = hashlib.sha256(names.encode()).hexdigest()[:16]
+        replace_file(partial / INDEX, lambda path: path.write_text(json.dumps(as_json(part)), encoding="utf-8"))
+        name = json_hash(names)[:16]
         try:
             partial.rename(store.folder / name)
         except OSError:
@@ -284,16 +282,6 @@ def _json(path: Path) -> Json:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); {AGAIN.format(where)}") from error
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under another name, and renames it."""
-    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def _refuse_other(folder: Path, known: Json, wanted: Mapping[str, Json]) -> None:
     """Raises DataError that names every value in which the manifest differs."""
     have = known if isinstance(known, Mapping) else {}
@@ -304,8 +292,3 @@ def _refuse_other(folder: Path, known: Json, wanted: Mapping[str, Json]) -> None
             f"the teacher signals in {folder} do not fit this cell: {values}. Use the same teacher, tokenizer and "
             f"chat template, give another results_dir, or {AGAIN.format(folder)}"
         )
-
-
-def manifest_hash(value: Json) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -223,12 +223,10 @@ def test_an_experiment_overrides_and_plans(
     cells = json.loads(manifest.read_text())["cells"]
     waiting = int(first.partition("; ")[2].partition(" start from ")[0] or 0)
     assert int(first.partition(" cells")[0]) == len(cells) + waiting
-    grid = experiment.get("hydra", {}).get("sweeper", {})
-    assert waiting or {row["method"] for row in cells} >= set(
-        filter(None, str(grid["params"].get("method", "")).split(","))
-    )
-    arms = len(grid.get("arms", "1"))
-    assert int(first.partition(" cells")[0]) > arms
+    grid = experiment["hydra"]["sweeper"]
+    for method in str(grid["params"].get("method", "")).split(","):
+        assert not method or waiting or method in {row["method"] for row in cells}
+    assert int(first.partition(" cells")[0]) > len(grid.get("arms") or ["the only one"])
 
 
 @pytest.mark.parametrize("name", OF_LARGE_MODELS)

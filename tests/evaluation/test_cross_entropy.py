@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.axes.format import AnswerOnly, RationaleThenAnswer
-from benchmark.evaluation.references import cross_entropy, reference_targets
+from benchmark.evaluation.cross_entropy import cross_entropy, reference_targets
 from benchmark.random_streams import stream
 from benchmark.types import Example, Span, TrainingExample
 from methods.step_by_step import StepByStepFormat

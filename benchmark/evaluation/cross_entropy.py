@@ -11,8 +11,6 @@ from benchmark.types import Annotation, Example, Span, TrainingExample
 
 KINDS = ("gold", "rationale")
 """The kinds of annotation that formats take their targets from."""
-CROSS_ENTROPY = "cross_entropy"
-"""The name of this measure among the metrics of validation."""
 
 
 def reference_targets(
