@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from benchmark.contract import AskModels, Context, PlanContext, Requirements
 from benchmark.types import Annotation, Contrast, Exchange, Pick, PlannedRequest, Question, Request
@@ -24,10 +24,10 @@ class ContrastiveDecoding:
     """The perturbed answer: a random wrong choice, or an empty text."""
     weight: float = 0.5
     """The weight of the contrast, in [0, 1]; 0 is plain greedy decoding."""
+    counterfactual: bool = False
+    """Whether a random wrong choice is explained too, in contrast to the gold answer."""
     max_new_tokens: int = 128
     """The most tokens of a rationale. The cap is part of the method: a text that it cuts is kept as it is."""
-    kinds: ClassVar[frozenset[str]] = frozenset({"rationale"})
-    """The annotator writes rationales only."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -35,55 +35,73 @@ class ContrastiveDecoding:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens={self.max_new_tokens} must be at least 1")
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """`rationale` explains the gold answer, `counterfactual` a wrong choice."""
+        return frozenset({"rationale", "counterfactual"} if self.counterfactual else {"rationale"})
+
     def requires(self) -> Requirements:
         """Gold answers, a teacher that shows its probabilities, and choices to take a wrong answer from."""
         return Requirements(
             gold=True,
-            choices=self.perturbed_answer == "wrong",
+            choices=self.counterfactual or self.perturbed_answer == "wrong",
             teacher_roles=frozenset({ROLE}),
             teacher_probabilities=True,
         )
 
     def most_requests(self, question: Question, context: PlanContext) -> Sequence[PlannedRequest]:
-        """The one request."""
-        return [PlannedRequest(context.teachers[0], self._request(question, context))]
+        """One request per explanation."""
+        teacher = context.teachers[0]
+        sides = self._sides(question, context).values()
+        return [PlannedRequest(teacher, self._request(question, *side, context)) for side in sides]
 
     async def annotate(self, pick: Pick, context: Context, ask: AskModels) -> Sequence[Annotation]:
-        """One `rationale` annotation with the gold answer; its rationale is None where the teacher wrote nothing."""
-        question, teacher = pick.question, context.teachers[0]
-        request = self._request(question, context)
-        [reply] = await ask(teacher, request)
-        return [
-            Annotation(
-                question=question,
-                kind="rationale",
-                source=teacher,
-                rationale=reply.text.strip() or None,
-                answer=context.gold(question).answer,
-                evidence={
-                    **pick.evidence,
-                    "gold_given": True,
-                    "finish": reply.finish,
-                    "perturbed_answer": self._perturbed(question, context),
-                },
-                exchanges=(Exchange(teacher, request, reply),),
+        """One annotation per explanation, with the answer that it explains; None where the teacher wrote nothing."""
+        question, teacher, found = pick.question, context.teachers[0], []
+        for kind, (answer, perturbed) in self._sides(question, context).items():
+            request = self._request(question, answer, perturbed, context)
+            [reply] = await ask(teacher, request)
+            found.append(
+                Annotation(
+                    question=question,
+                    kind=kind,
+                    source=teacher,
+                    rationale=reply.text.strip() or None,
+                    answer=answer,
+                    evidence={
+                        **pick.evidence,
+                        **({"gold_given": True} if kind == "rationale" else {}),
+                        "finish": reply.finish,
+                        "perturbed_answer": perturbed,
+                    },
+                    exchanges=(Exchange(teacher, request, reply),),
+                )
             )
-        ]
+        return found
 
-    def _request(self, question: Question, context: PlanContext) -> Request:
+    def _sides(self, question: Question, context: PlanContext) -> Mapping[str, tuple[str, str]]:
+        """Kind -> (answer to explain, perturbed answer)."""
+        gold = context.gold(question).answer
+        perturbed = "" if self.perturbed_answer == "empty" else _drawn_wrong("perturbed_answer", question, context)
+        right = {"rationale": (gold, perturbed)}
+        if not self.counterfactual:
+            return right
+        return {**right, "counterfactual": (_drawn_wrong("counterfactual", question, context), gold)}
+
+    def _request(self, question: Question, answer: str, perturbed: str, context: PlanContext) -> Request:
         """One request with both prompts; its cap is part of the method."""
-        told = context.prompt(ROLE, question, answer=context.gold(question).answer)
-        other = context.prompt(ROLE, question, answer=self._perturbed(question, context))
+        shown = context.prompt(ROLE, question, answer=answer)
+        other = context.prompt(ROLE, question, answer=perturbed)
         return replace(
-            told,
+            shown,
             max_new_tokens=self.max_new_tokens,
             cap_is_final=True,
             contrast=Contrast(other.prompt, self.weight, one_line=True),
         )
 
-    def _perturbed(self, question: Question, context: PlanContext) -> str:
-        if self.perturbed_answer == "empty":
-            return ""
-        gold = context.gold(question).answer
-        wrong = [choice for choice in question.choices or () if choice != gold]
-        return wrong[int(context.data_rng("perturbed_answer", question.id).integers(len(wrong)))]
+
+def _drawn_wrong(purpose: str, question: Question, context: PlanContext) -> str:
+    """A random wrong choice, drawn once per question and purpose."""
+    gold = context.gold(question).answer
+    wrong = [choice for choice in question.choices or () if choice != gold]
+    return wrong[int(context.data_rng(purpose, question.id).integers(len(wrong)))]

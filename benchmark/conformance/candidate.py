@@ -19,6 +19,7 @@ from benchmark.conformance.miniature import (
     composed_cell,
     frozen_teacher,
     generated_datasets,
+    text_teacher,
 )
 from benchmark.conformance.observed import Observed, Traces, observe
 from benchmark.errors import ConfigError
@@ -82,7 +83,8 @@ def candidate(conf: Path, method: str, dataset: str, recorded: Sequence[str], fu
     other_method = "answer_only" if method != "answer_only" else "rationale_then_answer"
     other_dataset = next(name for name in generated_datasets(conf) if name != dataset)
     other = (f"dataset={other_dataset}", *GENERATED, f"method={other_method}", *SMALL)
-    return Candidate(conf, (*data, *frozen_teacher(), f"method={method}", *SMALL, *further), other)
+    teachers = (*text_teacher(conf, method), *frozen_teacher())
+    return Candidate(conf, (*data, *teachers, f"method={method}", *SMALL, *further), other)
 
 
 def traces_of_a_new_process(conf: Path, wanted: Mapping[str, Sequence[str]]) -> dict[str, Traces]:

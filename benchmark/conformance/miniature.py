@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from benchmark.cell.cell import Cell
+    from benchmark.contract import Annotator, Format
     from benchmark.student.source import TinyStudent
 
 QUESTIONS = 12
@@ -111,18 +112,49 @@ def teacher_source() -> TinyStudent:
 
 
 @cache
-def frozen_teacher() -> tuple[str, ...]:
-    """The overrides of a tiny distribution teacher with random weights; its folder goes when the process ends.
-
-    It is no part of a cell whose loss reads no distributions.
-    """
+def _teacher_folder() -> Path:
+    """The folder of a tiny teacher with random weights; it goes when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="frozen_teacher_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source = teacher_source()
     source.network(5).save_pretrained(folder)
     source.tokenizer().save_pretrained(folder)
-    slot = "distribution_teacher"
+    return folder
+
+
+def frozen_teacher() -> tuple[str, ...]:
+    """The overrides of a tiny distribution teacher with random weights.
+
+    It is no part of a cell whose loss reads no distributions.
+    """
+    slot, folder = "distribution_teacher", _teacher_folder()
     return (f"{slot}=pretrained", f"{slot}.path='{folder}'", f"{slot}.max_new_tokens=4", f"{slot}.max_length=1024")
+
+
+def text_teacher(conf: Path, method: str) -> tuple[str, ...]:
+    """The overrides of the same teacher as the one that writes, for a preset whose annotation reads probabilities."""
+    if not any(part.requires().teacher_probabilities for part in _chosen(conf, method)):
+        return ()
+    return ("teacher=transformers", f"teacher.path='{_teacher_folder()}'")
+
+
+def needs_choices(conf: Path, method: str) -> bool:
+    """Whether a preset's annotation or format is for multiple-choice questions only."""
+    return any(part.requires().choices for part in _chosen(conf, method))
+
+
+def _chosen(conf: Path, method: str) -> Iterator[Annotator | Format]:
+    """The annotation and the format that a preset chooses, where they are options of the same folder of configs."""
+    from benchmark.config import build
+    from benchmark.contract import Annotator, Format
+
+    preset = conf / "method" / f"{method}.yaml"
+    entries = yaml.safe_load(preset.read_text(encoding="utf-8")).get("defaults", []) if preset.exists() else []
+    for group, protocol in (("annotation", Annotator), ("format", Format)):
+        options = [entry[f"override /{group}"] for entry in entries if f"override /{group}" in entry]
+        for file in (conf / group / f"{option}.yaml" for option in options):
+            if file.exists():
+                yield build(yaml.safe_load(file.read_text(encoding="utf-8")), group, protocol)
 
 
 # --- a dataset in files, with a recorded teacher ---------------------------------------------------------------------

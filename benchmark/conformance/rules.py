@@ -76,8 +76,8 @@ def _lacks_distributions(needs: Requirements, cell: Cell) -> bool:
     return bool(needs.distributions - given)
 
 
-DRAWING_ROLES = frozenset({"few_shot_cot", "rationalise"})
-"""Roles in which the simulated teacher of a miniature cell errs at random; in those that read it makes no mistake."""
+DRAWING_ROLE = "few_shot_cot"
+"""The role in which the simulated teacher of a miniature cell errs at random; in others it makes no mistake."""
 REASONS: Mapping[str, Reason] = {
     "gold": Reason(lambda needs, cell, splits: False, "every dataset has gold answers"),
     "gold_rationale": Reason(
@@ -117,7 +117,11 @@ REASONS: Mapping[str, Reason] = {
         lambda needs, cell, splits: False, "a template that is missing is a mistake of the method"
     ),
     "teacher_probabilities": Reason(
-        lambda needs, cell, splits: needs.teacher_probabilities, "it reads the teacher's probabilities"
+        lambda needs, cell, splits: (
+            needs.teacher_probabilities
+            and not all(teacher.capabilities.shows_probabilities for teacher in cell.teachers.values())
+        ),
+        "it reads the teacher's probabilities",
     ),
     "distributions": Reason(lambda needs, cell, splits: _lacks_distributions(needs, cell), "its loss compares"),
     "explanations": Reason(
@@ -251,7 +255,7 @@ def changes_with_the_data_seed_what_is_bought_at_random(tried: Candidate) -> Non
     """A teacher that draws from it gives other replies; then, and only then, may anything else change."""
     plain, moved = tried.cell, tried.moved("data_seed=123")
     seen, other = tried.run(), observe(moved)
-    asks = any(request.role in DRAWING_ROLES for request, _ in seen.watch.replies)
+    asks = any(request.role == DRAWING_ROLE for request, _ in seen.watch.replies)
     if asks and canonical(plain.teacher) != canonical(moved.teacher):
         same = "with another data_seed the teacher draws other replies, and the annotations are the same"
         _must("annotations" in other.traces.unlike(seen.traces), same)

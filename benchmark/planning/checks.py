@@ -15,7 +15,7 @@ from benchmark.cell.starting_cells import missing_prerequisite
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, SettingCurriculum, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
-from benchmark.planning.format_options import formats_with
+from benchmark.planning.fitting_options import annotations_with, formats_with
 from benchmark.planning.impossible_measures import impossible_measures
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
@@ -183,7 +183,9 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     unwritten = sorted(needs.annotation_kinds - cell.method.annotation.kinds)
     if unwritten:
         written = ", ".join(sorted(cell.method.annotation.kinds))
-        yield f"it needs annotations of kind {', '.join(unwritten)}; this annotation writes {written}"
+        able = annotations_with(needs.annotation_kinds)
+        advice = f"; choose annotation={' or annotation='.join(able)}" if able else ""
+        yield f"it needs annotations of kind {', '.join(unwritten)}; this annotation writes {written}{advice}"
 
 
 def _untrainable(cell: Cell) -> Iterator[str]:

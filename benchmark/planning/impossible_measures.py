@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmark.cell.cell import Cell
 from benchmark.contract import ScorableFormat
 from benchmark.evaluation.early_answers import ROLES
-from benchmark.planning.format_options import formats_with
+from benchmark.planning.fitting_options import formats_with
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.types import Question
 

@@ -69,8 +69,11 @@ class Encoder:
         return [[*prompt, *prefix] for prompt, prefix in self.begun(requests)]
 
     def begun(self, requests: Sequence[Request]) -> list[tuple[list[int], list[int]]]:
-        """For each request: (token ids of its prompt, token ids of its `prefix`)."""
-        begun = [request.prefix for request in requests]
+        """For each request: (token ids of its prompt, token ids of its `prefix` without spaces at its end).
+
+        In training a space is part of the word behind it; alone it would be a token that no target has in this place.
+        """
+        begun = [request.prefix.rstrip(" ") for request in requests]
         prefixes = _ids(self.tokenizer, begun, add=False, split=True) if any(begun) else [[] for _ in requests]
         return list(zip(self.prompts([request.prompt for request in requests]), prefixes, strict=True))
 
@@ -159,6 +162,12 @@ class Encoder:
             spans=tuple(example.target[owner].name for owner in owners[:room]),
             truncated=cut or len(ids) > room,
         )
+
+
+def behind(prefix: str, written: str) -> str:
+    """What was written behind a begun reply, without the spaces at its end: the model wrote these anew."""
+    given = len(prefix) - len(prefix.rstrip(" "))
+    return written[min(given, len(written) - len(written.lstrip(" "))) :]
 
 
 def _refuse_other_lengths(example: TrainingExample, tokens: int) -> None:

@@ -19,7 +19,7 @@ from benchmark.student.architecture import architecture_of, output_matrix, plain
 from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.compilation import not_compiled
 from benchmark.student.embedding import encode_texts, mean_states
-from benchmark.student.encoding import Encoder
+from benchmark.student.encoding import Encoder, behind
 from benchmark.student.fitting import FittedRequest, fit_requests
 from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
@@ -277,7 +277,7 @@ class Student:
         end = () if draft.end is None else (draft.end,)
         rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
-            text=text,
+            text=behind(request.prefix, text),
             finish="stop" if draft.finished else "length",
             prompt_tokens=sum(map(len, rows)),
             completion_tokens=len(rows) * len(draft.tokens),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-import methods.honey
+import methods.honey.annotation
 from benchmark.cell.identity import cell_id, source_hash
 
 Run = Callable[..., Any]
@@ -325,8 +325,8 @@ def test_the_template_beside_a_method_counts(cell: Run, plugin: Run, miniature: 
     assert ids[0] != ids[2]
 
 
-HONEY = Path(methods.honey.__file__)
-HONEY_PROMPTS = HONEY.parent / "prompts" / "honey"
+HONEY = Path(methods.honey.annotation.__file__)
+HONEY_PROMPTS = HONEY.parent / "prompts" / HONEY.stem
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in HONEY_PROMPTS.iterdir()))
@@ -340,12 +340,12 @@ def test_a_papers_templates_and_exemplars_count(
         module = f"plug_honey_{edition}_{name.partition('.')[0]}_{name.partition('.')[2]}"
         folder = tmp_path / edition
         shutil.copytree(HONEY.parent / "prompts", folder / module / "prompts")
-        with (folder / module / "prompts" / "honey" / name).open("a", encoding="utf-8") as file:
+        with (folder / module / "prompts" / HONEY.stem / name).open("a", encoding="utf-8") as file:
             file.write(addition)
-        settings = (HONEY.parents[1] / "conf" / "annotation" / "critique_revision.yaml").read_text(encoding="utf-8")
+        settings = (HONEY.parents[2] / "conf" / "annotation" / "critique_revision.yaml").read_text(encoding="utf-8")
         override = plugin(
-            {f"{module}/__init__.py": "", f"{module}/honey.py": HONEY.read_text(encoding="utf-8")},
-            {f"annotation/{module}": settings.replace("methods.honey", f"{module}.honey")},
+            {f"{module}/__init__.py": "", f"{module}/{HONEY.name}": HONEY.read_text(encoding="utf-8")},
+            {f"annotation/{module}": settings.replace("methods.honey.annotation", f"{module}.{HONEY.stem}")},
             folder,
         )
         who = identity(cell((override, *miniature, "dataset=trait_choice", f"annotation={module}")))

@@ -37,6 +37,7 @@ class Pair(NamedTuple):
 PRESETS = miniature.presets(CONF)
 """Every method on disk, those of the future included."""
 GENERATED = miniature.generated_datasets(CONF)
+WITH_CHOICES = "trait_choice"
 PAIRS = tuple(Pair(method, dataset) for method in PRESETS for dataset in (*GENERATED, RECORDED))
 
 
@@ -100,8 +101,14 @@ USUAL = tuple(method for method in PRESETS if not _is_another_divergence(method)
 
 
 def _pairs() -> list[Any]:
-    """All pairs. By default a method meets the recorded dataset and one generated one, the next method the next one."""
-    default = {Pair(method, GENERATED[i % len(GENERATED)]) for i, method in enumerate(USUAL)}
+    """All pairs. By default a method meets the recorded dataset and one generated one, the next method the next one.
+
+    A method for questions with choices meets one that has them.
+    """
+    default = {
+        Pair(method, WITH_CHOICES if miniature.needs_choices(CONF, method) else GENERATED[i % len(GENERATED)])
+        for i, method in enumerate(USUAL)
+    }
     usual = [pair in default or (pair.dataset == RECORDED and pair.method in USUAL) for pair in PAIRS]
     return [
         pytest.param(pair, marks=() if is_usual else pytest.mark.slow)

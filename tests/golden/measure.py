@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 import benchmark
 from benchmark.app import CONF
 from benchmark.cell.cell import Cell
-from benchmark.conformance.miniature import frozen_teacher
+from benchmark.conformance.miniature import frozen_teacher, text_teacher
 from benchmark.corridor import CellRun
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check
@@ -107,7 +107,8 @@ def dataset_for(method: str) -> str:
 def golden_cell(method: str, dataset: str, *overrides: str) -> Cell:
     """The cell of a preset's golden run, with some of its settings overridden."""
     decay = f"optimization.decay={DECAYS[len(dataset) % len(DECAYS)]}"
-    models = ("assistant=simulated", *frozen_teacher())  # no part of a cell whose method does not use them
+    # Assistant and distribution teacher are no part of a cell whose method does not use them.
+    models = ("assistant=simulated", *text_teacher(CONF, method), *frozen_teacher())
     cell = miniature(f"method={method}", f"dataset={dataset}", *models, decay, *SETTINGS, *overrides)
     return replace(cell, teacher=SIMULATED) if isinstance(cell.teacher, SimulatedTeacher) else cell
 

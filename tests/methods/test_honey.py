@@ -24,7 +24,7 @@ from benchmark.teachers.ledger import Ledger
 from benchmark.teachers.prompts import prompt_library_for
 from benchmark.teachers.teacher import Price
 from benchmark.types import Annotation, Example, Pick, Reply, Request, Round
-from methods.honey import REVISION_EXEMPLARS, Counterfactual, CritiqueRevision, exemplars, phrases
+from methods.honey.annotation import REVISION_EXEMPLARS, Counterfactual, CritiqueRevision, exemplars, phrases
 
 CHOICES = ("kettle", "attic", "river", "desk", "tent")
 ITEMS = [Example(f"q{i}", f"Where does item {i} belong?", CHOICES[i % 5], CHOICES) for i in range(40)]

@@ -15,9 +15,9 @@ from benchmark.contract import ExplainingFormat, Requirements
 from benchmark.errors import ConfigError
 from benchmark.planning.checks import check_without_trace
 from benchmark.types import Term
+from methods.mutual_information import MutualInformation
 from methods.step_by_step import StepByStepFormat
 from tests.corridor.corridor_parts import miniature
-from tests.rehearsals.mutual_information import MutualInformation
 
 
 def test_mutual_information_over_one_task_no_longer_trains_silently_as_cross_entropy() -> None:
@@ -25,8 +25,8 @@ def test_mutual_information_over_one_task_no_longer_trains_silently_as_cross_ent
         check_without_trace(miniature("method=answer_only", loss=MutualInformation()))
     assert str(refused.value) == (
         "answer_only on chain_sum: loss MutualInformation cannot train what format AnswerOnly makes: it couples the "
-        "tasks label and rationale, and the format has no label and no rationale; choose format=step_by_step, or "
-        "loss=cross_entropy"
+        "tasks label and rationale, and the format has no label and no rationale; choose format=step_by_step, "
+        "format=multitask or format=multitask_counterfactual, or loss=cross_entropy"
     )
     check_without_trace(miniature("method=step_by_step", loss=MutualInformation()))
 

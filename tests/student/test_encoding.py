@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from tokenizers.decoders import ByteLevel
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from benchmark.student.encoding import EncodedExample, Encoder
+from benchmark.student.encoding import EncodedExample, Encoder, behind
 from benchmark.types import Request, Span
 from tests.student.student_parts import TINY, characters, example, sharpened, student_of
 
@@ -227,3 +227,31 @@ def test_a_prompt_that_fits_exactly_is_whole_and_one_token_more_is_cut() -> None
     assert encoder.cut_prompt(range(8), room=2) == ([*range(8)], False)
     assert encoder.cut_prompt(range(9), room=2) == ([*range(1, 9)], True)
     assert encoder.cut_prompt(range(9), room=99) == ([8], True)
+
+
+def test_a_begun_reply_ends_where_a_token_of_training_ends(bytes_: PreTrainedTokenizerBase) -> None:
+    """` answer` with its space is one token: a space alone behind `the` would stand where no target has it."""
+    encoder = Encoder(bytes_, 512)
+    target = list(encode(bytes_, Span("the answer is")).target)
+    [(_, begun)] = encoder.begun([Request("answer", "q", "q", prefix="the ")])
+    assert begun == target[: len(begun)] != []
+    assert bytes_.decode(target[len(begun) :][:1]) == " answer"
+    [(_, with_space)] = encoder.begun([Request("answer", "q", "q", prefix="the answer\n")])
+    assert bytes_.decode(with_space) == "the answer\n"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "written", "kept"),
+    [
+        ("is ", " ape", "ape"),
+        ("is ", "ape", "ape"),
+        ("is", " ape", " ape"),
+        ("is ", "  ape", " ape"),
+        ("is  ", " ape", "ape"),
+        ("", " ape", " ape"),
+        ("is ", "", ""),
+        ("is ", " ", ""),
+    ],
+)
+def test_spaces_of_a_begun_reply_are_not_said_twice(prefix: str, written: str, kept: str) -> None:
+    assert behind(prefix, written) == kept

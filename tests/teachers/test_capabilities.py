@@ -16,7 +16,7 @@ from benchmark.planning.checks import check
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.in_process import TransformersTeacher
 from benchmark.teachers.teacher import Capabilities, OpenTeacher, Price, Teacher
-from methods.honey import CritiqueRevision
+from methods.honey.annotation import CritiqueRevision
 from tests.corridor.corridor_parts import run
 from tests.rehearsals.tensor_parts import model_folder
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import methods.elad.revision
-import methods.honey
+import methods.honey.annotation
 from benchmark.conformance.observed import observe
 from benchmark.tasks.generated import GeneratedDataset
 from benchmark.teachers.prompts import PromptLibrary, folder_of
@@ -27,7 +27,7 @@ from tests.teachers.test_simulated import chain_sums, trait_choices, within
 SUMS, CHOICES = chain_sums(600), trait_choices(400)
 SUM_ROWS = SUMS.load().pool
 ELAD = PromptLibrary((folder_of(methods.elad.revision.__file__),))
-HONEY = PromptLibrary((folder_of(methods.honey.__file__),))
+HONEY = PromptLibrary((folder_of(methods.honey.annotation.__file__),))
 PERFECT = SimulatedTeacher()
 
 
@@ -152,7 +152,7 @@ def test_rates_of_misjudged_rejections_are_met() -> None:
 
 
 def justification(row: Example, answer: str, place: str = "reply") -> Request:
-    request = HONEY.render("justify", row.without_gold(), CHOICES, examples=methods.honey.exemplars(),
+    request = HONEY.render("justify", row.without_gold(), CHOICES, examples=methods.honey.annotation.exemplars(),
                            adjectives=["clear", "short"])  # fmt: skip
     begun = f" The answer is {answer}."
     return replace(request, prefix=begun) if place == "reply" else replace(request, prompt=request.prompt + begun)

@@ -1,7 +1,7 @@
-"""Honey, I Shrunk the Language Model (Hendriks et al., 2025, arXiv 2504.16056): how its training data is made.
+"""How Honey's training data is made.
 
 The teacher explains the gold answer, criticises its explanation and revises it (`CritiqueRevision`), or argues for
-every choice, the wrong ones too (`Counterfactual`). Exemplars, adjectives and requests lie in `methods/prompts/honey/`.
+every choice, the wrong ones too (`Counterfactual`). Exemplars, adjectives and requests lie in `prompts/annotation/`.
 """
 
 from __future__ import annotations

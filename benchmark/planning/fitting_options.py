@@ -1,0 +1,43 @@
+"""Which options of a group have what a cell lacks, for the refusal of one that has not. Other folders are left out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import yaml
+
+from benchmark.config import build
+from benchmark.config_folder import CONF
+from benchmark.contract import Annotator
+
+
+def formats_with(roles: Collection[str]) -> list[str]:
+    """The names of the options in `conf/format/` whose class has all the roles.
+
+    A class that sets its roles only as it is made counts as having none.
+    """
+    found = []
+    for option, node in _options("format"):
+        module, _, name = node["_target_"].rpartition(".")
+        known = getattr(getattr(importlib.import_module(module), name), "roles", ())
+        if isinstance(known, Collection) and set(roles) <= set(known):
+            found.append(option)
+    return found
+
+
+def annotations_with(kinds: Collection[str]) -> list[str]:
+    """The names of the options in `conf/annotation/` that write all the kinds."""
+    return [option for option, node in _options("annotation") if set(kinds) <= _annotator(node).kinds]
+
+
+def _annotator(node: Any) -> Annotator:
+    annotator: Annotator = build(node, "annotation", Annotator)
+    return annotator
+
+
+def _options(group: str) -> Iterator[tuple[str, Any]]:
+    """Name and content of each option of a group."""
+    for file in sorted((CONF / group).glob("*.yaml")):
+        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8"))
