@@ -106,6 +106,8 @@ def main() -> int:
     try:
         if sys.argv[1:2] == ["check-method"]:
             return _check_method(sys.argv[2:])
+        if sys.argv[1:2] == ["explain"]:
+            return _explain(sys.argv[2:])
         _refuse_nothing_chosen(sys.argv[1:])
         with stoppable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
@@ -138,6 +140,13 @@ def _check_method(arguments: list[str]) -> int:
     except (KeyboardInterrupt, Interrupted):
         sys.stderr.write("interrupted; checks keep nothing, and the same command begins anew\n")
         return exit_status()
+
+
+def _explain(arguments: list[str]) -> int:
+    """Has students of finished cells explain test questions; a folder that is done stays as it is."""
+    from benchmark.explain_finished import explain_finished
+
+    return explain_finished(arguments)
 
 
 def _with_home(argument: str) -> str:

@@ -216,6 +216,7 @@ class CellRun:
             reference = self.examination.teacher_reference()
         traffic = traffic_since(self.traffic_before, self.cell.teachers)
         faithfulness = self.examination.faithfulness(test)
+        self.examination.explanations(test)
         after = after_the_test(self.cell, self.splits, self.state.annotations, self.state.picks, faithfulness)
         return result(self.cell, self.state, test, leaks, samples, further, reference, traffic, self.meter, after)
 

@@ -28,6 +28,8 @@ class EvaluationSettings:
     """Options of `dataset` whose test splits are answered too; their order does not matter."""
     faithfulness_questions: int = field(default=0, metadata={"left_out_at": 0})
     """How many of the first test questions measure how far explanations decide answers; 0 measures none."""
+    explanation_questions: int = field(default=0, metadata={"left_out_at": 0})
+    """How many of the first test questions the student explains after the test; 0 has none explained."""
     paid_teacher_accuracy: bool = field(default=False, metadata={"identity": False})
     """Whether a teacher whose replies cost money or time answers all test questions too, outside the budget.
 
@@ -44,6 +46,10 @@ class EvaluationSettings:
         if self.faithfulness_questions < 0:
             raise ValueError(
                 f"faithfulness_questions={self.faithfulness_questions} must be at least 1, or 0 to measure none"
+            )
+        if self.explanation_questions < 0:
+            raise ValueError(
+                f"explanation_questions={self.explanation_questions} must be at least 1, or 0 to have none explained"
             )
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature={self.temperature} must be above 0: at 0 all samples are equal")

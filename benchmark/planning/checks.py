@@ -15,7 +15,7 @@ from benchmark.cell.starting_cells import missing_prerequisite
 from benchmark.contract import ASSISTANT, STUDENT, ExplainingFormat, Format, SettingCurriculum, Task
 from benchmark.errors import ConfigError, DataError
 from benchmark.planning.expected_cost import REHEARSED_ROUNDS
-from benchmark.planning.fitting_options import annotations_with, formats_with
+from benchmark.planning.fitting_options import annotations_with, explaining_formats, formats_with
 from benchmark.planning.impossible_measures import impossible_measures
 from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
@@ -171,7 +171,7 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     if needs.explanations and not isinstance(cell.method.format, ExplainingFormat):
         yield (
             f"it asks the student for explanations, and format {type(cell.method.format).__name__} has no "
-            "`explanation_path`; choose format=rationale_then_answer or format=step_by_step"
+            f"`explanation_path`; choose format={' or format='.join(explaining_formats())}"
         )
     yield from _unfit_assistant(cell)
     unasked = sorted(needs.student_roles - cell.method.format.roles)

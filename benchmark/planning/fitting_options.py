@@ -18,13 +18,18 @@ def formats_with(roles: Collection[str]) -> list[str]:
 
     A class that sets its roles only as it is made counts as having none.
     """
-    found = []
-    for option, node in _options("format"):
-        module, _, name = node["_target_"].rpartition(".")
-        known = getattr(getattr(importlib.import_module(module), name), "roles", ())
-        if isinstance(known, Collection) and set(roles) <= set(known):
-            found.append(option)
-    return found
+    known = {option: getattr(_class(node), "roles", ()) for option, node in _options("format")}
+    return [option for option, own in known.items() if isinstance(own, Collection) and set(roles) <= set(own)]
+
+
+def explaining_formats() -> list[str]:
+    """The names of the options in `conf/format/` whose class has an explanation path."""
+    return [option for option, node in _options("format") if hasattr(_class(node), "explanation_path")]
+
+
+def _class(node: Any) -> Any:
+    module, _, name = node["_target_"].rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def annotations_with(kinds: Collection[str]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.cell.cell import Cell
-from benchmark.contract import ScorableFormat
+from benchmark.contract import ExplainingFormat, ScorableFormat
 from benchmark.evaluation.early_answers import ROLES
-from benchmark.planning.fitting_options import formats_with
+from benchmark.planning.fitting_options import explaining_formats, formats_with
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.types import Question
 
@@ -37,6 +37,12 @@ def impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Datase
         yield (
             f"evaluation.samples={settings.samples} asks for a majority of right or wrong answers, but answers of "
             f"task {task.name} are graded; give evaluation.samples=0"
+        )
+    if settings.explanation_questions and not isinstance(cell.method.format, ExplainingFormat):
+        yield (
+            f"evaluation.explanation_questions={settings.explanation_questions} asks the student to explain, and the "
+            f"format {type(cell.method.format).__name__} has no `explanation_path`; choose "
+            f"format={' or format='.join(explaining_formats())}, or give evaluation.explanation_questions=0"
         )
     if settings.faithfulness_questions:
         yield from _unfaithful(cell)

@@ -15,7 +15,7 @@ from benchmark.records.catalog import RECORD
 from benchmark.records.contents import contents
 from benchmark.records.evidence import RankedQuestion, TrainedStage
 from benchmark.records.schema import Record
-from benchmark.types import Annotation, Prediction, SampledAnswer
+from benchmark.types import Annotation, Explanation, Prediction, SampledAnswer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,10 @@ class CellFolder:
     def write_samples(self, answers: Sequence[SampledAnswer]) -> None:
         """One row per sampled answer."""
         self._write_table("samples", [asdict(answer) for answer in answers])
+
+    def write_explanations(self, explanations: Sequence[Explanation]) -> None:
+        """One row per explained test question."""
+        self._write_table("explanations", [asdict(each) for each in explanations])
 
     def write_annotations(self, annotations: Sequence[Annotation]) -> None:
         """One row per annotation; evidence, prompts and replies as JSON text."""

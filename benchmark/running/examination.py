@@ -10,9 +10,10 @@ from typing import Any
 from benchmark.buying.meter import TEACHER
 from benchmark.cell.cell import Cell
 from benchmark.console.progress import Display
-from benchmark.contract import DataRng, Task
+from benchmark.contract import DataRng, ExplainingFormat, Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.cross_entropy import cross_entropy, reference_targets
+from benchmark.evaluation.explanations import explain
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.faithfulness import faithfulness
 from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_warning
@@ -132,12 +133,40 @@ class Examination:
         with self.display.bar("probing explanations", len(questions)) as advance:
             predictions = test.predictions[: len(questions)]
             found = faithfulness(student, form, task, questions, predictions, longest, advance)
-        self.models.usage_since_last_call()  # taken, and not booked
-        cut = student.counters - before
-        student.counters.clear()
-        student.counters.update(before)
-        self.state.counters.update({f"{what}/faithfulness": count for what, count in cut.items()})
+        self._count_apart("faithfulness", before)
         return found
+
+    def _count_apart(self, measure: str, before: Counter[str]) -> None:
+        """Takes what a measure after the test made the student count and cost; it is booked on no ledger."""
+        self.models.usage_since_last_call()
+        counters = self.models.student.counters
+        cut = counters - before
+        counters.clear()
+        counters.update(before)
+        self.state.counters.update({f"{what}/{measure}": count for what, count in cut.items()})
+
+    def explanations(self, test: Evaluation) -> None:
+        """Has the first test questions explained, and writes that; nothing with `evaluation.explanation_questions=0`.
+
+        What is cut there counts as `.../explanations`, apart from the test.
+        """
+        cell, wanted = self.cell, self.cell.evaluation.explanation_questions
+        form = cell.method.format
+        if not wanted or not isinstance(form, ExplainingFormat):
+            return
+        examples, predictions = self.splits.test.open()[:wanted], test.predictions[:wanted]
+        before = Counter(self.models.student.counters)
+        self.state.book_work()
+        turns = len(examples) * len(form.explanation_path)
+        with (
+            self.state.clock.within("explanations"),
+            self.display.bar("explaining test questions", turns) as advance,
+        ):
+            longest = cell.evaluation.max_new_tokens
+            found = explain(self.models.student, examples, predictions, form, cell.dataset.task, longest, advance)
+        self._count_apart("explanations", before)
+        self.state.counters["truncated_answers/explanations"] = sum(each.truncated for each in found)
+        self.folder.write_explanations(found)
 
     def teacher_reference(self) -> dict[str, Any] | None:
         """A teacher's own score on the test questions; None where it is not measured.

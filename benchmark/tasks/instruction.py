@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from benchmark.extras import absence
+from benchmark.tasks.rouge import rouge_absence, rouge_l
 from benchmark.tasks.steps import WrittenSteps
 from benchmark.types import Example, Question
-
-if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
 
 EXTRACTOR_VERSION = 2
 """Goes up whenever the same text is read differently than before."""
@@ -29,11 +24,8 @@ class Instruction(WrittenSteps):
     extractor_version: int = field(default=EXTRACTOR_VERSION, init=False)
 
     def __post_init__(self) -> None:
-        if (why := absence("rouge_score")) is not None:
-            raise ValueError(
-                f"task instruction needs the package rouge-score, which {why}: "
-                "pip install 'distillation-benchmark[rouge]'"
-            )
+        if (why := rouge_absence()) is not None:
+            raise ValueError(f"task instruction needs {why}")
 
     def show(self, question: Question) -> str:
         """The instruction, before its input where it has one."""
@@ -55,11 +47,4 @@ class Instruction(WrittenSteps):
         """The F1 of ROUGE-L, in [0, 1]; 0 for no answer."""
         if answer is None:
             return 0.0
-        return float(_scorer().score(example.answer, answer)["rougeL"].fmeasure)
-
-
-@lru_cache(maxsize=1)
-def _scorer() -> RougeScorer:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rougeL"], use_stemmer=False)
+        return rouge_l(example.answer, answer)

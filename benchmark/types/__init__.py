@@ -1,6 +1,6 @@
 """The values that parts and engine exchange: frozen, plain dataclasses without behaviour of their own."""
 
-from benchmark.types.answers import Prediction, SampledAnswer
+from benchmark.types.answers import Explanation, Prediction, SampledAnswer
 from benchmark.types.questions import Example, Json, Pick, Question
 from benchmark.types.requests import Contrast, Exchange, Finish, PlannedRequest, Reply, Request, Thinking, Usage
 from benchmark.types.rounds import Round, RoundLog
@@ -11,6 +11,7 @@ __all__ = [
     "Contrast",
     "Example",
     "Exchange",
+    "Explanation",
     "Finish",
     "Json",
     "Per",

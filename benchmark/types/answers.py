@@ -73,3 +73,37 @@ class SampledAnswer:
     """True if any generation of the answer was cut at the token cap."""
     completion_tokens: int
     """Tokens that the student wrote, summed over all generations of the answer."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the student wrote when it was asked, after the test, to explain a test question; not part of any score."""
+
+    example_id: str
+    """The id of the test question."""
+    prompt: str
+    """The student's last prompt, before its chat template or line feed is added."""
+    text: str
+    """What the student wrote to that prompt."""
+    explanation: str
+    """The explanation in it."""
+    answer: str | None
+    """The student's answer in the test, which it may or may not explain; None if there is none."""
+    correct: bool
+    """Whether that answer is right."""
+    truncated: bool
+    """True if any generation of the explanation was cut at the token cap."""
+    prompt_tokens: int
+    """Tokens that the student read for the explanation; 0 where the test's own text explains."""
+    completion_tokens: int
+    """Tokens that the student wrote for the explanation; 0 where the test's own text explains."""
+    words: int
+    """Words of letters and digits in the explanation."""
+    sentences: int
+    """Sentences in it, as far as full stops, question and exclamation marks tell."""
+    wrong_choices_named: int | None
+    """Wrong choices that occur in it as whole words; None for a question without choices."""
+    names_own_answer: bool | None
+    """Whether the student's answer occurs in it as whole words; None without an answer."""
+    rouge_l: float | None
+    """F1 of ROUGE-L against the dataset's own rationale; None where there is none, or without the package."""

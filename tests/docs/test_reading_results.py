@@ -30,9 +30,11 @@ METHODS = (
         "schedule=three_rounds_restarted",
         "evaluation.samples=4",
         "evaluation.extra=[chain_sum_long]",
+        "evaluation.explanation_questions=3",
     ),
     ("method=untrained",),
 )
+TABLES = ("predictions", "samples", "explanations", "annotations", "picks", "stages")
 
 
 class Silent:
@@ -209,7 +211,7 @@ def test_the_page_names_every_key_of_the_status(folder: Path) -> None:
     assert list(status["cells"][0]) == re.findall(r"`(\w+)`", rows["cells"])
 
 
-@pytest.mark.parametrize("name", ["predictions", "samples", "annotations", "picks", "stages"])
+@pytest.mark.parametrize("name", TABLES)
 def test_the_page_names_every_column_of_a_parquet_file(name: str, folder: Path, records: list[CompleteRecord]) -> None:
     cell = folder / "results" / records[0].cell_id
     files = sorted(cell.glob(f"{name}*.parquet"))
@@ -217,7 +219,7 @@ def test_the_page_names_every_column_of_a_parquet_file(name: str, folder: Path, 
     for file in files:
         assert list(pd.read_parquet(file).columns) == list(named(f"column of {name}"))
     names = {path.stem.partition("-")[0] for path in cell.glob("*.parquet")}
-    assert names == {"predictions", "samples", "annotations", "picks", "stages"}
+    assert names == set(TABLES)
 
 
 def test_what_lies_in_a_folder_is_named(folder: Path) -> None:
