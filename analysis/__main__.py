@@ -1,8 +1,9 @@
-"""`python -m analysis table`, `curves`, `compare` and `status`."""
+"""`python -m analysis table`, `curves`, `compare`, `anova` and `status`."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from analysis.output.curves import all_rows, curve_table
 from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
 from analysis.output.status import build_status, status_json, status_text
 from analysis.output.tables import Table, build_table
+from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Problem, Records, ResultsError, load_records
 from analysis.statistics.compare import NoBaselineError, blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of
@@ -44,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,status}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,anova,status}")
     table = commands.add_parser("table", help="results per method: accuracy, gap closed, cost, record ids")
     table.add_argument(
         "--format", choices=tuple(FORMATS), default="markdown", help="csv: raw numbers (default: markdown)"
@@ -61,9 +63,14 @@ def _parser() -> argparse.ArgumentParser:
             "--format", choices=("markdown", "csv"), default="markdown", help="csv: raw numbers (default: markdown)"
         )
         command.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
+    anova = commands.add_parser("anova", help="analysis of variance of methods and students, and Tukey's pairs")
+    anova.add_argument(
+        "--drop-outliers", action="store_true", help="leave out runs beyond 1.5 interquartile ranges of their cell"
+    )
+    anova.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
     status = commands.add_parser("status", help="which cells are complete, failed or missing")
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
-    for command in (table, curves, compare, status):
+    for command in (table, curves, compare, anova, status):
         command.add_argument(
             "--results", type=_folder, required=True, metavar="DIR", help="where the cells' folders are"
         )
@@ -103,6 +110,23 @@ def _compare(options: argparse.Namespace) -> Sequence[Problem]:
     return records.problems
 
 
+def _anova(options: argparse.Namespace) -> Sequence[Problem]:
+    if importlib.util.find_spec("statsmodels") is None:
+        raise ResultsError(
+            "an analysis of variance needs the package statsmodels: pip install 'distillation-benchmark[statistics]'"
+        )
+    records = load_records(options.results)
+    runs = runs_of(records)
+    if not runs:
+        raise ResultsError(_nothing_in(options.results))
+    try:
+        text = variance_report(runs, options.drop_outliers)
+    except ValueError as error:
+        raise ResultsError(str(error)) from error
+    _write(text, options.output)
+    return records.problems
+
+
 def _known_curves(results: Path) -> tuple[Records, list[Curves]]:
     records = load_records(results)
     found = curves_of(records)
@@ -126,7 +150,7 @@ def _status(options: argparse.Namespace) -> Sequence[Problem]:
     return status.problems
 
 
-COMMANDS = {"table": _table, "curves": _curves, "compare": _compare, "status": _status}
+COMMANDS = {"table": _table, "curves": _curves, "compare": _compare, "anova": _anova, "status": _status}
 
 
 def _folder(path: str) -> Path:

@@ -10,7 +10,9 @@ from analysis.output.tables import Block, Table, TableRow
 from analysis.records.load import FailedCell
 from benchmark.records.schema import CellNames
 
-TEXT_COLUMNS = frozenset({"method", "gold", "records", "record", "error", "dataset", "student", "teacher"})
+TEXT_COLUMNS = frozenset(
+    {"method", "gold", "records", "record", "error", "dataset", "student", "teacher", "effect", "difference (Tukey)"}
+)
 FAILED_COLUMNS = ("record", "method", "dataset", "student", "teacher", "seed", "error")
 NO_VALUE = "-"
 LATEX_ESCAPES = str.maketrans(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,28 @@ def test_python_m_analysis_ends_with_its_exit_status(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_an_analysis_of_variance_is_printed(results: Path, capsys: Capture) -> None:
+    pytest.importorskip("statsmodels")
+    for method, level in (("elad", 0.6), ("step_by_step", 0.5)):
+        for student in ("small", "large"):
+            for seed in (1, 2, 3, 4):
+                value = level + 0.01 * seed + (0.1 if student == "large" else 0.0)
+                write_record(results, make_record(method, seed=seed, student=student, value=value))
+    write_record(results, make_record("untrained", student="small", value=0.1))
+    write_record(results, make_record("answer_only", student="small", value=0.3))
+    assert main(["anova", "--results", str(results)]) == 0
+    shown = re.sub(" +", " ", capsys.readouterr().out)
+    assert "| elad | large | 72.5 ± 2.1 (4) | 72.5 ± 2.1 (4) |" in shown
+    assert "| method | F(1,12) = 240.00 | < .001 |" in shown  # (16 runs x 0.05^2) / (0.01^2 x 5 / 3 within a cell)
+    assert "| large | step_by_step - elad | -10.0 | -12.2 to -7.8 | < .001 |" in shown, shown
+    assert "0 of 16 runs lie beyond" in shown
+    assert "Left out, without two runs for every student: answer_only." in shown
+
+
+def test_an_analysis_of_variance_without_its_runs_is_one_line(results: Path, capsys: Capture) -> None:
+    pytest.importorskip("statsmodels")
+    write_record(results, make_record("elad"))
+    assert main(["anova", "--results", str(results)]) == 2
+    assert "no method has two runs" in capsys.readouterr().err
