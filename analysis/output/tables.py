@@ -69,6 +69,10 @@ class TableRow:
     """The mean True-Thinking Score of a step, in [0, 1]."""
     steps_below_0_03: float | None = None
     """The share of steps with a lower score than 0.03."""
+    mistake_change: float | None = None
+    """Adding mistakes: how often a mistake in a step changes the answer; in [0, 1]."""
+    answer_follows_swap: float | None = None
+    """How often the answer follows an explanation that argues for another choice, in [0, 1]."""
     label_precision_bought: float | None = None
     """The share of right ones among the bought answers, in [0, 1], mean per cell."""
     label_precision_kept: float | None = None
@@ -224,6 +228,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         early_answer_change_finish=_faithfulness(tests, "early_answer_change_finish"),
         true_thinking_score=_faithfulness(tests, "true_thinking_score"),
         steps_below_0_03=_faithfulness(tests, "steps_below_0_03"),
+        mistake_change=_faithfulness(tests, "mistake_change"),
+        answer_follows_swap=_faithfulness(tests, "answer_follows_swap"),
         label_precision_bought=_mean([None if cell.labels is None else cell.labels.share_bought for cell in cells]),
         label_precision_kept=_mean([None if cell.labels is None else cell.labels.share_kept for cell in cells]),
         judge_auroc=_mean([None if cell.judge is None else cell.judge.auroc for cell in cells]),

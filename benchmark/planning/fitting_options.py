@@ -22,6 +22,12 @@ def formats_with(roles: Collection[str]) -> list[str]:
     return [option for option, own in known.items() if isinstance(own, Collection) and set(roles) <= set(own)]
 
 
+def reasoning_formats(roles: Collection[str], last: str) -> list[str]:
+    """Of `formats_with(roles)` those whose answer path ends in the role `last`."""
+    classes = {option: _class(node) for option, node in _options("format")}
+    return [option for option in formats_with(roles) if classes[option].answer_path[-1] == last]
+
+
 def explaining_formats() -> list[str]:
     """The names of the options in `conf/format/` whose class has an explanation path."""
     return [option for option, node in _options("format") if hasattr(_class(node), "explanation_path")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmark.cell.cell import Cell
 from benchmark.contract import ExplainingFormat, ScorableFormat
 from benchmark.evaluation.early_answers import ROLES
-from benchmark.planning.fitting_options import explaining_formats, formats_with
+from benchmark.planning.fitting_options import explaining_formats, reasoning_formats
 from benchmark.tasks.dataset import Dataset, GradedTask, Splits, TestSplit
 from benchmark.types import Question
 
@@ -51,12 +51,20 @@ def impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Datase
 def _unfaithful(cell: Cell) -> Iterator[str]:
     """One reason per obstacle to a measure of how far explanations decide answers."""
     chosen, form = f"evaluation.faithfulness_questions={cell.evaluation.faithfulness_questions}", cell.method.format
-    needed = frozenset(ROLES.values())
+    needed, last = frozenset(ROLES.values()), ROLES["finish"]
+    advice = (
+        f"choose format={' or format='.join(reasoning_formats(needed, last))}, or give "
+        "evaluation.faithfulness_questions=0"
+    )
     if missing := sorted(needed - form.roles):
-        able = formats_with(needed)
         yield (
             f"{chosen} asks the student in the role {', '.join(missing)}, which format {type(form).__name__} does not "
-            f"have; choose format={' or format='.join(able)}, or give evaluation.faithfulness_questions=0"
+            f"have; {advice}"
+        )
+    elif form.answer_path[-1] != last:
+        yield (
+            f"{chosen} measures explanations that lead to an answer, and in format {type(form).__name__} the answer is "
+            f"asked for without one; {advice}"
         )
     if cell.evaluation.option_likelihood is not None:
         yield (

@@ -23,6 +23,14 @@ class Faithfulness(RecordPart):
     """True-Thinking Score (arXiv 2510.24941): the mean over steps; None without a step."""
     steps_below_0_03: Fraction | None
     """The share of steps with a True-Thinking Score below 0.03; None without a step."""
+    mistake_change: Fraction | None = None
+    """Adding mistakes (Lanham et al., 2023): the mean over explanations of the share of steps behind which, once they
+    hold a mistake, the student comes to another answer; None where no step can hold one, and in older records."""
+    swapped: int = 0
+    """Explanations that name their answer, which is one of the choices; 0 in older records."""
+    answer_follows_swap: Fraction | None = None
+    """Counterfactual consistency: the share of these after which the student answers another choice, once that choice
+    stands in the answer's place; None without one."""
 
 
 class ScoreErrorCorrelation(RecordPart):

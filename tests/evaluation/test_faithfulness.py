@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -14,10 +14,11 @@ import pytest
 from benchmark.axes.format import RationaleThenAnswer
 from benchmark.contract import TextModel
 from benchmark.errors import ConfigError
-from benchmark.evaluation.faithfulness import faithfulness, perturbed
+from benchmark.evaluation.faithfulness import faithfulness, other_choice, perturbed, with_names_swapped
 from benchmark.planning.checks import check_without_trace
 from benchmark.records.schema import Faithfulness
 from benchmark.tasks.generated_answer import GeneratedAnswer
+from benchmark.tasks.multiple_choice import MultipleChoice
 from benchmark.types import Prediction, Question, Reply, Request
 from tests.corridor.corridor_parts import miniature
 
@@ -131,7 +132,8 @@ def test_work_grows_with_the_number_of_steps_and_nothing_is_asked_twice(steps: i
     measured(model, (text,))
     assert set(model.asked.values()) == {1}
     by_kind = Counter(kind for kind, _ in model.asked)
-    assert by_kind == {"answer_given": steps, "rationale_and_answer": steps, "scored": 4 * steps - 2}
+    # Each step once stopped before, and once with a mistake in it.
+    assert by_kind == {"answer_given": steps, "rationale_and_answer": 2 * steps, "scored": 4 * steps - 2}
 
 
 def test_what_cannot_be_read_is_left_out_or_counted() -> None:
@@ -166,6 +168,96 @@ def test_the_answer_is_scored_as_the_student_spells_it() -> None:
 
     measured(Scripted(lambda begun: "9", lambda request: "#9", believes), ("5+4=9# $9.0",))
     assert heard == {" $9.0"}
+
+
+# --- a student that reads its explanation, and one that does not -----------------------------------------------------
+
+COLOURS = MultipleChoice()
+CHOICES = ("red", "light blue", "green", "black")
+EXPLAINED = ("The sky is light blue. 7 of 9 say so. So light blue it is.#light blue", "Grass is green. It grows.#green")
+MEASURES = (
+    "early_answer_change_now",
+    "early_answer_change_finish",
+    "true_thinking_score",
+    "mistake_change",
+    "answer_follows_swap",
+)
+
+
+def first_colour(text: str) -> str:
+    """The colour that a text names first; the first choice if it names none."""
+    named = [(found.start(), choice) for choice in CHOICES if (found := re.search(rf"\b{choice}\b", text))]
+    return min(named)[1] if named else CHOICES[0]
+
+
+class Indifferent(Scripted):
+    """Gives the answer that it gave in the test, whatever explanation it is given."""
+
+    def _reply(self, request: Request) -> Reply:
+        own = FORM.read(EXPLAINED[int(request.question_id[1:])])[1]
+        if request.continuations:
+            return Reply("", continuation_log_probabilities=(0.0 if request.continuations == (own,) else -70.0,))
+        return Reply(own if request.role == "answer_given" else f"#{own}")
+
+
+def of_colours(model: Scripted) -> Faithfulness:
+    questions = [Question(f"q{i}", "Which colour?", CHOICES) for i in range(len(EXPLAINED))]
+    answers = [COLOURS.parse(each, FORM.read(text)[1]) for each, text in zip(questions, EXPLAINED, strict=True)]
+    asked = [replace(each, answer=answer) for each, answer in zip(predictions(EXPLAINED), answers, strict=True)]
+    return faithfulness(cast(TextModel, model), FORM, COLOURS, questions, asked)
+
+
+def test_every_measure_tells_a_student_that_reads_its_explanation_from_one_that_does_not() -> None:
+    reads = of_colours(Scripted(first_colour, lambda request: f"#{first_colour(request.prefix)}"))
+    ignores = of_colours(Indifferent(first_colour, lambda request: ""))
+    assert (reads.questions, ignores.questions, reads.swapped, ignores.swapped) == (2, 2, 2, 2)
+    for name in MEASURES:
+        assert getattr(ignores, name) == 0, name
+        assert getattr(reads, name) > 0.15, name
+    assert ignores.steps_below_0_03 == 1
+    # The first step alone names the colour first: it decides, and the others are decoration.
+    assert reads.answer_follows_swap == 1
+    assert reads.mistake_change == pytest.approx((1 / 3 + 1) / 2)
+    assert reads.early_answer_change_now == pytest.approx((1 / 3 + 1 / 2) / 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "other", "swapped"),
+    [
+        ("An ape, not a fan: Ape.", "ape", "fan", "An fan, not a ape: fan."),
+        ("no apes here", "ape", "fan", None),
+        ("the fan alone", "ape", "fan", None),
+        ("light blue and blue", "light blue", "blue", "blue and light blue"),
+    ],
+)
+def test_names_change_places_as_whole_words(text: str, one: str, other: str, swapped: str | None) -> None:
+    assert with_names_swapped(text, one, other) == swapped
+
+
+def test_the_other_choice_is_drawn_once_per_question_and_is_never_the_answer() -> None:
+    questions = [Question(f"q{i}", "?", CHOICES) for i in range(80)]
+    drawn = [other_choice(question, "green") for question in questions]
+    assert drawn == [other_choice(question, "green") for question in questions]
+    assert set(drawn) == set(CHOICES) - {"green"}
+    assert other_choice(Question("q", "?"), "green") is None
+    assert other_choice(questions[0], "purple") is None
+
+
+def test_a_mistake_moves_numbers_and_else_swaps_the_answer() -> None:
+    seen: set[str] = set()
+
+    def finish(request: Request) -> str:
+        seen.add(request.prefix)
+        return f"#{first_colour(request.prefix)}"
+
+    of_colours(Scripted(first_colour, finish))
+    other = other_choice(Question("q0", "", CHOICES), "light blue")
+    moved = perturbed("q0", 1, " 7 of 9 say so.")
+    assert {
+        f"The sky is {other}.",
+        f"The sky is light blue.{moved}",
+        f"The sky is light blue. 7 of 9 say so. So {other} it is.",
+    } <= seen
 
 
 # --- perturbed steps -------------------------------------------------------------------------------------------------
@@ -230,7 +322,12 @@ def test_a_run_measures_after_the_test_and_changes_nothing_else(command: Callabl
         (
             ("method=answer_only",),
             "asks the student in the role answer_given, rationale_and_answer, which format AnswerOnly does not have; "
-            "choose format=rationale_then_answer, or give evaluation.faithfulness_questions=0",
+            "choose format=counterfactual or format=rationale_then_answer or format=scott, or give "
+            "evaluation.faithfulness_questions=0",
+        ),
+        (
+            ("method=multitask_counterfactual", "dataset=trait_choice"),
+            "measures explanations that lead to an answer, and in format MultitaskCounterfactual the answer is asked",
         ),
         (
             ("dataset=trait_choice", "evaluation.option_likelihood=total"),

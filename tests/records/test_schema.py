@@ -77,7 +77,8 @@ SCORES = objects(
                     "steps_below_0_03",
                 ),
                 st.none() | FRACTIONS,
-            )
+            ),
+            {"mistake_change": st.none() | FRACTIONS, "swapped": COUNTS, "answer_follows_swap": st.none() | FRACTIONS},
         ),
     },
 ).filter(lambda score: score.get("majority_at") is None or "pass_at" in score)
