@@ -32,6 +32,7 @@ class Mistake:
 AT_ONCE = "tests/buying/test_purchase_concurrent.py"
 BATCH = "tests/student/test_batch.py"
 CONTEXT = "tests/cell/test_context.py"
+COUNTERFACTUAL = "tests/methods/test_counterfactual.py"
 DIVERGENCES = "tests/methods/test_divergences.py"
 ENCODING = "tests/student/test_encoding.py"
 ELAD_PAGE, ELAD_ROUNDS = "tests/methods/test_elad_page.py", "tests/methods/test_elad_rounds.py"
@@ -917,6 +918,57 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (Edit("benchmark/axes/data_policy.py", 'key=f"step{state.step}"', 'key="step0"'),),
             (
                 "tests/methods/test_own_text.py::test_text_comes_from_the_weights_at_its_step_and_ends_where_the_student_ended",
+            ),
+        ),
+        Mistake(
+            "the given explanation of a wrong choice is learnt too",
+            (Edit("methods/counterfactual.py", 'span = "answer" if self.learns == "answer" else None', "span = None"),),
+            (f"{COUNTERFACTUAL}::test_of_scotts_reply_the_answer_alone_is_learnt",),
+        ),
+        Mistake(
+            "the explained wrong choice is the first one for all questions",
+            (Edit("methods/counterfactual.py", 'if self.distractor == "first":', 'if self.distractor != "all":'),),
+            (f"{COUNTERFACTUAL}::test_a_random_choice_is_never_the_right_one_and_any_other",),
+        ),
+        Mistake(
+            "the weight between multitask and counterfactual training is the same for both",
+            (
+                Edit(
+                    "methods/honey/format.py",
+                    "(1 - self.gamma, self.counterfactual)",
+                    "(self.gamma, self.counterfactual)",
+                ),
+            ),
+            (f"{COUNTERFACTUAL}::test_all_four_are_gamma_of_two_and_the_rest_of_the_others",),
+        ),
+        Mistake(
+            "the label task learns from the coupling as well",
+            (
+                Edit(
+                    "methods/mutual_information.py",
+                    "self._pooled(logits.detach(), batch, LABEL, groups)",
+                    "self._pooled(logits, batch, LABEL, groups)",
+                ),
+            ),
+            ("tests/methods/test_mutual_information.py::test_the_gradient_reaches_the_rationale_alone",),
+        ),
+        Mistake(
+            "a begun reply ends in a token for its last space, which no target has",
+            (Edit("benchmark/student/encoding.py", 'request.prefix.rstrip(" ")', "request.prefix"),),
+            (f"{ENCODING}::test_a_begun_reply_ends_where_a_token_of_training_ends",),
+        ),
+        Mistake(
+            "an explanation that argues for another choice is held against the old answer",
+            (
+                Edit(
+                    "benchmark/evaluation/faithfulness.py",
+                    "[found[beginning] == other for beginning, other in wanted.items()]",
+                    "[found[beginning] != other for beginning, other in wanted.items()]",
+                ),
+            ),
+            (
+                "tests/evaluation/test_faithfulness.py"
+                "::test_every_measure_tells_a_student_that_reads_its_explanation_from_one_that_does_not",
             ),
         ),
     ),
