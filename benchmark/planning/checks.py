@@ -171,13 +171,13 @@ def _unmet(cell: Cell, splits: Splits) -> Iterator[str]:
     if needs.explanations and not isinstance(cell.method.format, ExplainingFormat):
         yield (
             f"it asks the student for explanations, and format {type(cell.method.format).__name__} has no "
-            f"`explanation_path`; choose format={' or format='.join(explaining_formats())}"
+            f"`explanation_path`; choose format={' or format='.join(explaining_formats(cell, splits))}"
         )
     yield from _unfit_assistant(cell)
     unasked = sorted(needs.student_roles - cell.method.format.roles)
     if unasked:
         known = ", ".join(sorted(cell.method.format.roles))
-        able = formats_with(needs.student_roles)
+        able = formats_with(cell, splits, needs.student_roles)
         advice = f"; choose format={' or format='.join(able)}" if able else ""
         yield f"it asks the student in the role {', '.join(unasked)}; this format knows {known}{advice}"
     unwritten = sorted(needs.annotation_kinds - cell.method.annotation.kinds)

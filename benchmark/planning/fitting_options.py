@@ -1,54 +1,50 @@
-"""Which options of a group have what a cell lacks, for the refusal of one that has not. Other folders are left out."""
+"""Which options of a group a cell could choose instead, for the refusal of its own. Other folders are left out."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
 
+from benchmark.cell.cell import Cell
 from benchmark.config import build
 from benchmark.config_folder import CONF
-from benchmark.contract import Annotator
+from benchmark.contract import Annotator, ExplainingFormat, Format
+from benchmark.tasks.dataset import Splits
 
 
-def formats_with(roles: Collection[str]) -> list[str]:
-    """The names of the options in `conf/format/` whose class has all the roles.
-
-    A class that sets its roles only as it is made counts as having none.
-    """
-    known = {option: getattr(_class(node), "roles", ()) for option, node in _options("format")}
-    return [option for option, own in known.items() if isinstance(own, Collection) and set(roles) <= set(own)]
+def formats_with(cell: Cell, splits: Splits, roles: Collection[str]) -> list[str]:
+    """The names of the options in `conf/format/` that have all the roles, and that suit the cell's data."""
+    return [name for name, form in _suitable_formats(cell, splits) if set(roles) <= set(form.roles)]
 
 
-def reasoning_formats(roles: Collection[str], last: str) -> list[str]:
-    """Of `formats_with(roles)` those whose answer path ends in the role `last`."""
-    classes = {option: _class(node) for option, node in _options("format")}
-    return [option for option in formats_with(roles) if classes[option].answer_path[-1] == last]
+def reasoning_formats(cell: Cell, splits: Splits, roles: Collection[str], last: str) -> list[str]:
+    """Of `formats_with` these roles those whose answer path ends in the role `last`."""
+    able = formats_with(cell, splits, roles)
+    return [name for name, form in _suitable_formats(cell, splits) if name in able and form.answer_path[-1] == last]
 
 
-def explaining_formats() -> list[str]:
-    """The names of the options in `conf/format/` whose class has an explanation path."""
-    return [option for option, node in _options("format") if hasattr(_class(node), "explanation_path")]
-
-
-def _class(node: Any) -> Any:
-    module, _, name = node["_target_"].rpartition(".")
-    return getattr(importlib.import_module(module), name)
+def explaining_formats(cell: Cell, splits: Splits) -> list[str]:
+    """The names of the options in `conf/format/` in which the student can be asked to explain."""
+    return [name for name, form in _suitable_formats(cell, splits) if isinstance(form, ExplainingFormat)]
 
 
 def annotations_with(kinds: Collection[str]) -> list[str]:
     """The names of the options in `conf/annotation/` that write all the kinds."""
-    return [option for option, node in _options("annotation") if set(kinds) <= _annotator(node).kinds]
+    return [name for name, annotator in _built("annotation", Annotator) if set(kinds) <= annotator.kinds]
 
 
-def _annotator(node: Any) -> Annotator:
-    annotator: Annotator = build(node, "annotation", Annotator)
-    return annotator
+def _suitable_formats(cell: Cell, splits: Splits) -> Iterator[tuple[str, Format]]:
+    """The formats that learn from what the cell's annotation writes about the cell's questions."""
+    has_choices = all(example.choices for example in splits.pool)
+    for name, form in _built("format", Format):
+        needs = form.requires()
+        if needs.annotation_kinds <= cell.method.annotation.kinds and (has_choices or not needs.choices):
+            yield name, form
 
 
-def _options(group: str) -> Iterator[tuple[str, Any]]:
-    """Name and content of each option of a group."""
+def _built(group: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    """Name and component of each option of a group."""
     for file in sorted((CONF / group).glob("*.yaml")):
-        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield file.stem, build(yaml.safe_load(file.read_text(encoding="utf-8")), group, kind)

@@ -42,18 +42,18 @@ def impossible_measures(cell: Cell, splits: Splits, extra: Sequence[tuple[Datase
         yield (
             f"evaluation.explanation_questions={settings.explanation_questions} asks the student to explain, and the "
             f"format {type(cell.method.format).__name__} has no `explanation_path`; choose "
-            f"format={' or format='.join(explaining_formats())}, or give evaluation.explanation_questions=0"
+            f"format={' or format='.join(explaining_formats(cell, splits))}, or give evaluation.explanation_questions=0"
         )
     if settings.faithfulness_questions:
-        yield from _unfaithful(cell)
+        yield from _unfaithful(cell, splits)
 
 
-def _unfaithful(cell: Cell) -> Iterator[str]:
+def _unfaithful(cell: Cell, splits: Splits) -> Iterator[str]:
     """One reason per obstacle to a measure of how far explanations decide answers."""
     chosen, form = f"evaluation.faithfulness_questions={cell.evaluation.faithfulness_questions}", cell.method.format
     needed, last = frozenset(ROLES.values()), ROLES["finish"]
     advice = (
-        f"choose format={' or format='.join(reasoning_formats(needed, last))}, or give "
+        f"choose format={' or format='.join(reasoning_formats(cell, splits, needed, last))}, or give "
         "evaluation.faithfulness_questions=0"
     )
     if missing := sorted(needed - form.roles):

@@ -322,8 +322,7 @@ def test_a_run_measures_after_the_test_and_changes_nothing_else(command: Callabl
         (
             ("method=answer_only",),
             "asks the student in the role answer_given, rationale_and_answer, which format AnswerOnly does not have; "
-            "choose format=counterfactual or format=rationale_then_answer or format=scott, or give "
-            "evaluation.faithfulness_questions=0",
+            "choose format=rationale_then_answer, or give evaluation.faithfulness_questions=0",
         ),
         (
             ("method=multitask_counterfactual", "dataset=trait_choice"),

@@ -31,7 +31,7 @@ OPTIONS = sorted(path.stem for path in (CONF / "annotation").glob("*.yaml"))
 TRAITS = ("dataset=trait_choice", "dataset.pool_size=16", "dataset.validation_size=2", "dataset.test_size=2")
 SMALL = ("budget.questions=4",)
 WITHOUT_TEACHER = ("human_labels", "human_rationales")
-OF_PROBABILITIES = ("contrastive_decoding",)
+OF_PROBABILITIES = ("contrastive_decoding", "contrastive_decoding_and_counterfactual")
 """They need a model in this process; its tests buy them."""
 OF_THE_STUDENTS_TEXTS = ("stepwise_revision", "patch_and_continue", "single_call_revision", "rejection_sampling")
 """What they buy depends on what the student wrote; the tests of their methods buy them."""
@@ -185,7 +185,7 @@ def test_all_seeds_are_asked_for_the_same_prompts(option: str) -> None:
     gold = {row.id: row.answer for row in cell.dataset.load().pool}
     plain, *others = (prompts_of(cell, gold, True, seed=seed) for seed in range(1, 7))
     assert all(other == plain for other in others)
-    draws = "critique" in option or option in ("counterfactual", "contrastive_decoding")
+    draws = "critique" in option or option in ("counterfactual", *OF_PROBABILITIES)
     assert (prompts_of(cell, gold, True, data_seed=1) != plain) == draws
 
 

@@ -16,7 +16,6 @@ HERE = "tests.rehearsals"
 CONFIGS = {
     "loss/soft_labels": f"_target_: {HERE}.mentor.SoftLabels\n",
     "loss/consistency": f"_target_: {HERE}.consistency_pairs.Consistency\nalpha: 0.2\n",
-    "loss/mutual_information": f"_target_: {HERE}.mutual_information.MutualInformation\nbeta: 0.1\n",
     "curriculum/by_signs": """
         defaults:
           - selective_reflection
@@ -65,13 +64,6 @@ CONFIGS = {
           - override /weighting: right_answers
           - override /loss: soft_labels
         method: mentor_kd
-        """,
-    "method/mutual_information": """
-        # @package _global_
-        defaults:
-          - override /format: step_by_step
-          - override /loss: mutual_information
-        method: mutual_information
         """,
 }
 METHODS = sorted(name.removeprefix("method/") for name in CONFIGS if name.startswith("method/"))

@@ -70,7 +70,7 @@ def test_only_it_is_graded(task: Instruction) -> None:
 def test_without_the_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmark.config import build
 
-    monkeypatch.setattr("benchmark.tasks.instruction.absence", lambda name: "is not installed")
+    monkeypatch.setattr("benchmark.tasks.rouge.absence", lambda name: "is not installed")
     with pytest.raises(ConfigError, match=r"dataset\.task: .*pip install 'distillation-benchmark\[rouge\]'"):
         build({"_target_": "benchmark.tasks.instruction.Instruction"}, "dataset.task", GradedTask)
 
