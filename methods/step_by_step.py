@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from benchmark.contract import DataRng, Requirements, Task
-from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
+from benchmark.types import Annotation, Question, Request, Span, TrainingExample
+from methods.label_and_rationale import LabelAndRationale
 
 
 @dataclass(frozen=True)
-class StepByStepFormat:
+class StepByStepFormat(LabelAndRationale):
     """Two tasks on every question. At test only the label task runs, so the student writes no reasoning there.
 
     `L = alpha * L_label + (1 - alpha) * L_rationale` (equation 3, in the convex form of the released code). Both losses
@@ -26,18 +27,6 @@ class StepByStepFormat:
     """The text before a question in the label task."""
     rationale_prefix: str = "explain: "
     """The text before a question in the rationale task."""
-    roles: ClassVar[frozenset[str]] = frozenset({"answer", "explain"})
-    """`answer` is the label task, `explain` the rationale task."""
-    answer_path: ClassVar[tuple[str, ...]] = ("answer",)
-    """At test the student is asked for the label only."""
-    explanation_path: ClassVar[tuple[str, ...]] = ("explain",)
-    """Asked for an explanation, the student does the rationale task."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha={self.alpha} is not between 0 (rationales only) and 1 (labels only)")
-        if self.label_prefix == self.rationale_prefix:
-            raise ValueError(f"label_prefix and rationale_prefix are both {self.label_prefix!r}")
 
     def requires(self) -> Requirements:
         """Rationales, and human labels in the fine-tuning setting."""
@@ -52,14 +41,6 @@ class StepByStepFormat:
     def read(self, text: str) -> tuple[str, str]:
         """("", the whole text): the label task writes no rationale."""
         return "", text
-
-    def read_explanation(self, text: str) -> str:
-        """The whole text: the rationale task writes nothing else."""
-        return text
-
-    def before_answer(self, text: str) -> str | None:
-        """None: the label is the whole reply."""
-        return None
 
     def examples(
         self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
@@ -81,10 +62,3 @@ class StepByStepFormat:
     def _example(self, row: Annotation, role: str, name: str, target: str, task: Task) -> TrainingExample:
         prompt = self.request(row.question, role, task).prompt
         return TrainingExample.from_annotation(row, name, prompt, (Span(target, name=name),))
-
-    def terms(self) -> Mapping[str, Term]:
-        """One term per task, each with its own mean, so that long rationales do not outweigh the labels."""
-        return {
-            "label": Term(frozenset({"label"}), self.alpha),
-            "rationale": Term(frozenset({"rationale"}), 1 - self.alpha),
-        }

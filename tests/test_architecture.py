@@ -67,6 +67,7 @@ SHARED_BY_METHODS = {
     "methods.counterfactual",
     "methods.divergences",
     "methods.judges",
+    "methods.label_and_rationale",
     "methods.ranks",
     "methods.tails",
     "methods.teacher_signals",

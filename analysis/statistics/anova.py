@@ -34,7 +34,7 @@ class Effect:
     degrees: int
     """Its degrees of freedom."""
     residual_degrees: int
-    """Those of the residuals."""
+    """The degrees of freedom of the residuals."""
     p: float
     """The probability of such an F value, or a larger one, without an effect."""
 

@@ -42,7 +42,8 @@ def explain(
     else:
         questions = [example.without_gold() for example in examples]
         turns = follow(form.explanation_path, student, questions, form, task, max_new_tokens, advance=advance)
-    return [_explanation(*row, form, task) for row in zip(examples, predictions, turns, strict=True)]
+    has_rouge = rouge_absence() is None
+    return [_explanation(*row, form, task, has_rouge) for row in zip(examples, predictions, turns, strict=True)]
 
 
 def _said_in_the_test(prediction: Prediction) -> Reply:
@@ -50,7 +51,12 @@ def _said_in_the_test(prediction: Prediction) -> Reply:
 
 
 def _explanation(
-    example: Example, prediction: Prediction, replies: Sequence[Reply], form: ExplainingFormat, task: Task
+    example: Example,
+    prediction: Prediction,
+    replies: Sequence[Reply],
+    form: ExplainingFormat,
+    task: Task,
+    has_rouge: bool,
 ) -> Explanation:
     said = last_text(replies[:-1])
     request = form.request(example.without_gold(), form.explanation_path[-1], task, said)
@@ -70,5 +76,5 @@ def _explanation(
         sentences=sentences(text),
         wrong_choices_named=count_named(text, wrong) if example.choices else None,
         names_own_answer=None if prediction.answer is None else names(text, prediction.answer),
-        rouge_l=None if example.rationale is None or rouge_absence() else rouge_l(example.rationale, text),
+        rouge_l=None if example.rationale is None or not has_rouge else rouge_l(example.rationale, text),
     )

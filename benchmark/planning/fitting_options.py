@@ -21,8 +21,8 @@ def formats_with(cell: Cell, splits: Splits, roles: Collection[str]) -> list[str
 
 def reasoning_formats(cell: Cell, splits: Splits, roles: Collection[str], last: str) -> list[str]:
     """Of `formats_with` these roles those whose answer path ends in the role `last`."""
-    able = formats_with(cell, splits, roles)
-    return [name for name, form in _suitable_formats(cell, splits) if name in able and form.answer_path[-1] == last]
+    suitable = _suitable_formats(cell, splits)
+    return [name for name, form in suitable if set(roles) <= set(form.roles) and form.answer_path[-1] == last]
 
 
 def explaining_formats(cell: Cell, splits: Splits) -> list[str]:

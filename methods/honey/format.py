@@ -1,6 +1,6 @@
 """What Honey's students learn: answers and explanations as two tasks, alone or beside counterfactual reasoning.
 
-Counterfactual reasoning alone is `methods.counterfactual`. Tasks and losses are those of the released T5 trainer.
+The module `methods.counterfactual` has counterfactual reasoning alone. Tasks and losses follow the released T5 trainer.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import ClassVar
 from benchmark.contract import DataRng, Requirements, Task
 from benchmark.types import Annotation, Question, Request, Span, Term, TrainingExample
 from methods.counterfactual import CounterfactualFormat
+from methods.label_and_rationale import LabelAndRationale
 
 
 @dataclass(frozen=True)
-class Multitask:
+class Multitask(LabelAndRationale):
     """`L = alpha * L_label + (1 - alpha) * L_rationale`, each a mean over its own tokens.
 
     Both tasks read the question behind a prefix. The label task's reply begins with `answer_lead`, which the student
@@ -30,16 +31,6 @@ class Multitask:
     """The text before a question in the rationale task."""
     answer_lead: str = "The answer is "
     """The beginning of every label; later versions of the released code have `[answer] The answer is `."""
-    roles: ClassVar[frozenset[str]] = frozenset({"answer", "explain"})
-    """`answer` is the label task, `explain` the rationale task."""
-    answer_path: ClassVar[tuple[str, ...]] = ("answer",)
-    explanation_path: ClassVar[tuple[str, ...]] = ("explain",)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha={self.alpha} is not between 0 (rationales only) and 1 (labels only)")
-        if self.label_prefix == self.rationale_prefix:
-            raise ValueError(f"label_prefix and rationale_prefix are both {self.label_prefix!r}")
 
     def requires(self) -> Requirements:
         """Rationales."""
@@ -56,14 +47,6 @@ class Multitask:
         """("", the text without `answer_lead`): the label task writes no rationale."""
         return "", text.removeprefix(self.answer_lead.rstrip()).lstrip()
 
-    def read_explanation(self, text: str) -> str:
-        """The whole text: the rationale task writes nothing else."""
-        return text
-
-    def before_answer(self, text: str) -> str | None:
-        """None: the student writes nothing before the label."""
-        return None
-
     def examples(
         self, annotations: Sequence[Annotation], task: Task, data_rng: DataRng | None = None
     ) -> Sequence[TrainingExample]:
@@ -79,13 +62,6 @@ class Multitask:
                 rationale = (Span(row.rationale, name="rationale"),)
                 found.append(TrainingExample.from_annotation(row, "rationale", asked.prompt, rationale))
         return found
-
-    def terms(self) -> Mapping[str, Term]:
-        """One term per task, each with its own mean, so that long rationales do not outweigh the labels."""
-        return {
-            "label": Term(frozenset({"label"}), self.alpha),
-            "rationale": Term(frozenset({"rationale"}), 1 - self.alpha),
-        }
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "step-by-step has one term for both tasks",
             (
                 Edit(
-                    "methods/step_by_step.py",
+                    "methods/label_and_rationale.py",
                     '        return {\n            "label": Term(',
                     '        return {"label": Term(frozenset({"label", "rationale"}))}\n'
                     '        return {\n            "label": Term(',
