@@ -1,11 +1,10 @@
-"""`python -m analysis table`, `curves`, `compare`, `anova` and `status`."""
+"""`python -m analysis table`, `curves`, `compare`, `anova`, `status` and `study`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +15,12 @@ from analysis.output.curves import all_rows, curve_table
 from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
 from analysis.output.status import build_status, status_json, status_text
 from analysis.output.tables import Table, build_table
+from analysis.output.terminal import home_path, write_text
 from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Problem, Records, ResultsError, load_records
 from analysis.statistics.compare import NoBaselineError, blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of
+from analysis.study.command import add_study, run_study
 
 EPILOG = """\
 exit status: 0 = all records were read; 1 = some files were damaged (named on stderr, the rest is shown);
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,anova,status}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,anova,status,study}")
     table = commands.add_parser("table", help="results per method: accuracy, gap closed, cost, record ids")
     table.add_argument(
         "--format", choices=tuple(FORMATS), default="markdown", help="csv: raw numbers (default: markdown)"
@@ -72,8 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
     for command in (table, curves, compare, anova, status):
         command.add_argument(
-            "--results", type=_folder, required=True, metavar="DIR", help="where the cells' folders are"
+            "--results", type=home_path, required=True, metavar="DIR", help="where the cells' folders are"
         )
+    add_study(commands)
     return parser
 
 
@@ -82,7 +84,7 @@ def _table(options: argparse.Namespace) -> Sequence[Problem]:
     if not records.cell_ids and not records.problems:
         raise ResultsError(_nothing_in(options.results))
     table = build_table(records)
-    _write(render(table, options.format), options.output)
+    write_text(render(table, options.format), options.output)
     if options.format == "csv":
         sys.stderr.write(_beside_csv(table))
     return records.problems
@@ -90,7 +92,7 @@ def _table(options: argparse.Namespace) -> Sequence[Problem]:
 
 def _curves(options: argparse.Namespace) -> Sequence[Problem]:
     records, found = _known_curves(options.results)
-    _write(all_rows(found).to_csv(index=False) if options.format == "csv" else curve_table(found), options.output)
+    write_text(all_rows(found).to_csv(index=False) if options.format == "csv" else curve_table(found), options.output)
     if options.plot is not None:
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         for number, block in enumerate(found):
@@ -106,7 +108,7 @@ def _compare(options: argparse.Namespace) -> Sequence[Problem]:
     found = {block.title: comparisons(block, options.baseline) for block in blocks}
     frame = comparison_frame(blocks, found, options.baseline)
     text = frame.to_csv(index=False) if options.format == "csv" else comparison_table(found, options.baseline)
-    _write(text, options.output)
+    write_text(text, options.output)
     return records.problems
 
 
@@ -123,7 +125,7 @@ def _anova(options: argparse.Namespace) -> Sequence[Problem]:
         text = variance_report(runs, options.drop_outliers)
     except ValueError as error:
         raise ResultsError(str(error)) from error
-    _write(text, options.output)
+    write_text(text, options.output)
     return records.problems
 
 
@@ -146,40 +148,22 @@ def _status(options: argparse.Namespace) -> Sequence[Problem]:
     if not status.states and not status.problems and not status.records.unfinished:
         raise ResultsError(_nothing_in(options.results))
     text = json.dumps(status_json(status), indent=2) + "\n" if options.json else status_text(status)
-    _write(text, None)
+    write_text(text, None)
     return status.problems
 
 
-COMMANDS = {"table": _table, "curves": _curves, "compare": _compare, "anova": _anova, "status": _status}
-
-
-def _folder(path: str) -> Path:
-    """The path with `~` as the home folder, which a shell leaves as it is behind `--results=`."""
-    return Path(path).expanduser()
+COMMANDS = {
+    "table": _table,
+    "curves": _curves,
+    "compare": _compare,
+    "anova": _anova,
+    "status": _status,
+    "study": run_study,
+}
 
 
 def _nothing_in(results: Path) -> str:
     return f"{results} holds no record: {WHAT_TO_RUN}"
-
-
-def _write(text: str, output: Path | None) -> None:
-    """Writes to the terminal, or to a file; a failed write leaves an old file unchanged."""
-    if output is None:
-        sys.stdout.write(_printable(text, sys.stdout.encoding or "ascii"))
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(output)
-
-
-def _printable(text: str, encoding: str) -> str:
-    """The text in the characters that a terminal knows: `+-` for `±`, and escapes for what is left."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.replace("±", "+-").encode(encoding, "backslashreplace").decode(encoding)
-    return text
 
 
 if __name__ == "__main__":

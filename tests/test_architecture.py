@@ -44,7 +44,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.__main__",),
 )
 """The engine from the bottom to the top. A room imports only rooms of lower floors, so that there can be no circle."""
-ANALYSIS_FLOORS = (("analysis",), ("analysis.records",), ("analysis.statistics",), ("analysis.output",))
+ANALYSIS_FLOORS = (
+    ("analysis",),
+    ("analysis.records",),
+    ("analysis.statistics",),
+    ("analysis.output",),
+    ("analysis.study",),
+)
 METHODS_MAY_IMPORT = {
     "benchmark.axes.annotation",
     "benchmark.axes.data_policy",

@@ -11,7 +11,10 @@ from analysis.records.load import FailedCell
 from benchmark.records.schema import CellNames
 
 TEXT_COLUMNS = frozenset(
-    {"method", "gold", "records", "record", "error", "dataset", "student", "teacher", "effect", "difference (Tukey)"}
+    {
+        *("method", "gold", "records", "record", "error", "dataset", "student", "teacher"),
+        *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason"),
+    }
 )
 FAILED_COLUMNS = ("record", "method", "dataset", "student", "teacher", "seed", "error")
 NO_VALUE = "-"

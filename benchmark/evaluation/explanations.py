@@ -64,6 +64,9 @@ def _explanation(
     wrong = [choice for choice in example.choices or () if choice != example.answer]
     return Explanation(
         example_id=example.id,
+        question=example.question,
+        context=example.context,
+        choices=example.choices,
         prompt=request.prompt,
         text=replies[-1].text,
         explanation=text,

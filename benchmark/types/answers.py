@@ -81,6 +81,12 @@ class Explanation:
 
     example_id: str
     """The id of the test question."""
+    question: str
+    """The question as the dataset words it, so that people and other models can judge the row on its own."""
+    context: str | None
+    """A text that the question refers to; None if there is none."""
+    choices: tuple[str, ...] | None
+    """The options of a multiple-choice question; None otherwise."""
     prompt: str
     """The student's last prompt, before its chat template or line feed is added."""
     text: str

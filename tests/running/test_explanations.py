@@ -63,6 +63,7 @@ def test_a_row_holds_what_was_asked_and_written(tmp_path: Path) -> None:
         assert row["explanation"] == row["text"].strip()
         example = examples[row["example_id"]]
         wrong = [choice for choice in example.choices or () if choice != example.answer]
+        assert (row["question"], tuple(row["choices"])) == (example.question, example.choices)
         assert row["wrong_choices_named"] == count_named(row["explanation"], wrong)
         assert row["words"] == words(row["explanation"])
         assert row["rouge_l"] is None or 0 <= row["rouge_l"] <= 1

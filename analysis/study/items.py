@@ -1,0 +1,153 @@
+"""What can be shown to people: explanations that students of finished cells wrote for the same test questions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.records.load import FinishedCell, Records, ResultsError
+from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
+
+EXPLANATIONS = "explanations.parquet"
+HOW_TO_EXPLAIN = "run `python -m benchmark explain RESULTS/CELL` for it first"
+NEEDED = frozenset({"example_id", "question", "choices", "context", "answer", "correct", "explanation"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One explanation, as a participant sees it, and where it comes from, which no participant sees."""
+
+    method: str
+    """The method whose student wrote it."""
+    cell_id: str
+    """The record of that student."""
+    example_id: str
+    """The test question that it explains."""
+    question: str
+    """The question's text."""
+    context: str | None
+    """The text that the question refers to; None if there is none."""
+    choices: tuple[str, ...] | None
+    """The options; None for a question without options."""
+    answer: str | None
+    """The student's answer; None if none could be read."""
+    explanation: str
+    """The student's explanation; may be empty."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """The explanations of several methods for the same questions: one item per method and question."""
+
+    methods: tuple[str, ...]
+    """The methods' names, in a fixed order."""
+    questions: tuple[str, ...]
+    """Ids of the test questions that every method explained."""
+    items: Mapping[tuple[str, str], Item]
+    """(method, question id) -> its item."""
+    left_out: tuple[str, ...]
+    """Cells without explanations, in words."""
+
+
+def material(records: Records, results: Path, student: str | None, seed: int, right_only: bool) -> Material:
+    """One item per method and question; among a method's seeds, `seed` draws the student anew for each question.
+
+    Args:
+        records: the finished cells.
+        results: their folder.
+        student: the student to take; None where there is only one.
+        seed: decides which of a method's students explains a question.
+        right_only: leaves out questions that some method's student did not answer rightly.
+
+    Raises:
+        ResultsError: for no or one method with explanations, several students or datasets, or no shared question.
+    """
+    groups = _methods(records, student)
+    read: dict[str, list[pd.DataFrame]] = {}
+    left_out = []
+    for name, cells in groups.items():
+        frames = []
+        for cell in cells:
+            path = results / cell.names.cell_id / EXPLANATIONS
+            if path.is_file():
+                frames.append(_rows(path, cell.names.cell_id))
+            else:
+                left_out.append(f"{name}, seed {cell.names.seed} ({cell.names.cell_id[:8]}) has no explanations")
+        if frames:
+            read[name] = frames
+    if len(read) < 2:
+        missing = f" ({'; '.join(left_out)}: {HOW_TO_EXPLAIN})" if left_out else ""
+        raise ResultsError(f"a study compares at least two methods with explanations; there are {len(read)}{missing}")
+    questions = _shared(read, right_only)
+    generator = np.random.default_rng([seed, 1])
+    items = {}
+    for name, frames in read.items():
+        for question in questions:
+            frame = frames[generator.integers(len(frames))]
+            items[name, question] = _item(name, question, frame.loc[question])
+    return Material(tuple(read), tuple(questions), items, tuple(left_out))
+
+
+def _methods(records: Records, student: str | None) -> dict[str, list[FinishedCell]]:
+    blocks = {key: scores for key, scores in blocks_of(records.complete).items() if key.test_dataset == key.dataset}
+    students = sorted({key.student for key in blocks})
+    if student is not None and student not in students:
+        raise ResultsError(f"there is no student {student!r}: {', '.join(students) or 'no finished cell'}")
+    chosen = {key: scores for key, scores in blocks.items() if student in (None, key.student)}
+    for what, found in (("student", {key.student for key in chosen}), ("dataset", {key.dataset for key in chosen})):
+        if len(found) > 1:
+            remedy = "choose one with --student" if what == "student" else "name a folder with one of them"
+            raise ResultsError(f"a study shows one {what}, and here are {', '.join(sorted(found))}: {remedy}")
+    methods: dict[str, list[FinishedCell]] = defaultdict(list)
+    for scores in chosen.values():
+        groups = group_scores(scores)
+        names = distinct_names([(group.method, group.settings) for group in groups])
+        for name, group in sorted(zip(names, groups, strict=True), key=lambda pair: natural_order(pair[0])):
+            methods[name].extend(score.cell for score in group.scores if score.cell not in methods[name])
+    return methods
+
+
+def _rows(path: Path, cell_id: str) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    lacking = sorted(NEEDED - set(frame.columns))
+    if lacking:
+        raise ResultsError(
+            f"{path} is from an older version and has no column {lacking[0]!r}: move it away, and {HOW_TO_EXPLAIN}"
+        )
+    frame["cell_id"] = cell_id
+    return frame.set_index("example_id")
+
+
+def _shared(read: Mapping[str, Sequence[pd.DataFrame]], right_only: bool) -> list[str]:
+    """Ids that all students explained, in the order of the first."""
+    frames = [frame for frames in read.values() for frame in frames]
+    kept = [set(frame.index[frame["correct"]] if right_only else frame.index) for frame in frames]
+    shared = set.intersection(*kept)
+    if not shared:
+        why = "answered rightly and explained by" if right_only else "explained by"
+        raise ResultsError(f"no test question was {why} the students of all methods ({', '.join(read)})")
+    return [str(question) for question in frames[0].index if question in shared]
+
+
+def _item(method: str, question: str, row: Any) -> Item:
+    choices = row["choices"]
+    return Item(
+        method=method,
+        cell_id=str(row["cell_id"]),
+        example_id=question,
+        question=str(row["question"]),
+        context=None if _is_missing(row["context"]) else str(row["context"]),
+        choices=None if _is_missing(choices) else tuple(str(choice) for choice in choices),
+        answer=None if _is_missing(row["answer"]) else str(row["answer"]),
+        explanation=str(row["explanation"]),
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
