@@ -1,4 +1,4 @@
-"""`python -m analysis table`, `curves`, `compare`, `anova`, `status` and `study`."""
+"""`python -m analysis table`, `curves`, `compare`, `anova`, `explanations`, `status` and `study`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from analysis.output.comparison import comparison_frame, comparison_table
 from analysis.output.curve_plot import plot_curves
 from analysis.output.curves import all_rows, curve_table
+from analysis.output.explanations import explanation_frame, explanation_table
 from analysis.output.render import FAILED_COLUMNS, FORMATS, failed_rows, markdown_table, render
 from analysis.output.status import build_status, status_json, status_text
 from analysis.output.tables import Table, build_table
@@ -47,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{table,curves,compare,anova,status,study}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{table,curves,compare,anova,explanations,status,study}"
+    )
     table = commands.add_parser("table", help="results per method: accuracy, gap closed, cost, record ids")
     table.add_argument(
         "--format", choices=tuple(FORMATS), default="markdown", help="csv: raw numbers (default: markdown)"
@@ -69,9 +72,17 @@ def _parser() -> argparse.ArgumentParser:
         "--drop-outliers", action="store_true", help="leave out runs beyond 1.5 interquartile ranges of their cell"
     )
     anova.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
+    explanations = commands.add_parser("explanations", help="what students wrote when they explained test questions")
+    explanations.add_argument(
+        "--simulatability", action="store_true", help="also how far explanations help to guess answers; takes seconds"
+    )
+    explanations.add_argument(
+        "--format", choices=("markdown", "csv"), default="markdown", help="csv: a row per cell (default: markdown)"
+    )
+    explanations.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
     status = commands.add_parser("status", help="which cells are complete, failed or missing")
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
-    for command in (table, curves, compare, anova, status):
+    for command in (table, curves, compare, anova, explanations, status):
         command.add_argument(
             "--results", type=home_path, required=True, metavar="DIR", help="where the cells' folders are"
         )
@@ -129,6 +140,18 @@ def _anova(options: argparse.Namespace) -> Sequence[Problem]:
     return records.problems
 
 
+def _explanations(options: argparse.Namespace) -> Sequence[Problem]:
+    if options.simulatability and importlib.util.find_spec("sklearn") is None:
+        raise ResultsError(
+            "simulatability needs the package scikit-learn: pip install 'distillation-benchmark[statistics]'"
+        )
+    records = load_records(options.results)
+    frame, silent = explanation_frame(records, options.results, options.simulatability)
+    is_csv = options.format == "csv"
+    write_text(frame.to_csv(index=False) if is_csv else explanation_table(frame, silent), options.output)
+    return records.problems
+
+
 def _known_curves(results: Path) -> tuple[Records, list[Curves]]:
     records = load_records(results)
     found = curves_of(records)
@@ -157,6 +180,7 @@ COMMANDS = {
     "curves": _curves,
     "compare": _compare,
     "anova": _anova,
+    "explanations": _explanations,
     "status": _status,
     "study": run_study,
 }

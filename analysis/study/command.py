@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from analysis.output.terminal import home_path, write_text
+from analysis.records.explained import HOW_TO_EXPLAIN
 from analysis.records.load import Problem, ResultsError, load_records
 from analysis.study.assignment import AssignmentError, Design
 from analysis.study.constructs import ANCHORS
-from analysis.study.items import HOW_TO_EXPLAIN, material
+from analysis.study.items import material
 from analysis.study.plan_file import PLAN_FILE, new_study, read_study, write_study
 from analysis.study.questionnaire import INTRODUCTION, write_questionnaires
 from analysis.study.submissions import read_ratings

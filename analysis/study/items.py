@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.records.explained import HOW_TO_EXPLAIN, explained_rows, is_missing
 from analysis.records.load import FinishedCell, Records, ResultsError
 from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
-
-EXPLANATIONS = "explanations.parquet"
-HOW_TO_EXPLAIN = "run `python -m benchmark explain RESULTS/CELL` for it first"
-NEEDED = frozenset({"example_id", "question", "choices", "context", "answer", "correct", "explanation"})
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,9 @@ def material(records: Records, results: Path, student: str | None, seed: int, ri
     for name, cells in groups.items():
         frames = []
         for cell in cells:
-            path = results / cell.names.cell_id / EXPLANATIONS
-            if path.is_file():
-                frames.append(_rows(path, cell.names.cell_id))
+            frame = explained_rows(results, cell.names.cell_id)
+            if frame is not None:
+                frames.append(frame.assign(cell_id=cell.names.cell_id))
             else:
                 left_out.append(f"{name}, seed {cell.names.seed} ({cell.names.cell_id[:8]}) has no explanations")
         if frames:
@@ -113,17 +110,6 @@ def _methods(records: Records, student: str | None) -> dict[str, list[FinishedCe
     return methods
 
 
-def _rows(path: Path, cell_id: str) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    lacking = sorted(NEEDED - set(frame.columns))
-    if lacking:
-        raise ResultsError(
-            f"{path} is from an older version and has no column {lacking[0]!r}: move it away, and {HOW_TO_EXPLAIN}"
-        )
-    frame["cell_id"] = cell_id
-    return frame.set_index("example_id")
-
-
 def _shared(read: Mapping[str, Sequence[pd.DataFrame]], right_only: bool) -> list[str]:
     """Ids that all students explained, in the order of the first."""
     frames = [frame for frames in read.values() for frame in frames]
@@ -142,12 +128,8 @@ def _item(method: str, question: str, row: Any) -> Item:
         cell_id=str(row["cell_id"]),
         example_id=question,
         question=str(row["question"]),
-        context=None if _is_missing(row["context"]) else str(row["context"]),
-        choices=None if _is_missing(choices) else tuple(str(choice) for choice in choices),
-        answer=None if _is_missing(row["answer"]) else str(row["answer"]),
+        context=None if is_missing(row["context"]) else str(row["context"]),
+        choices=None if is_missing(choices) else tuple(str(choice) for choice in choices),
+        answer=None if is_missing(row["answer"]) else str(row["answer"]),
         explanation=str(row["explanation"]),
     )
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)

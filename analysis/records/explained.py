@@ -1,0 +1,35 @@
+"""Reads `explanations.parquet`: what a finished cell's student wrote when it was asked to explain test questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.records.load import ResultsError
+
+EXPLANATIONS = "explanations.parquet"
+HOW_TO_EXPLAIN = "run `python -m benchmark explain RESULTS/CELL` for it first"
+NEEDED = ("example_id", "question", "context", "choices", "answer", "correct", "explanation")
+
+
+def explained_rows(results: Path, cell_id: str) -> pd.DataFrame | None:
+    """One row per explained test question, with the ids of questions as index; None if the cell explained nothing.
+
+    Raises ResultsError for a file of an older version, which lacks columns.
+    """
+    path = results / cell_id / EXPLANATIONS
+    if not path.is_file():
+        return None
+    frame = pd.read_parquet(path)
+    lacking = [name for name in NEEDED if name not in frame.columns]
+    if lacking:
+        raise ResultsError(
+            f"{path} is from an older version and has no column {lacking[0]!r}: move it away, and {HOW_TO_EXPLAIN}"
+        )
+    return frame.set_index("example_id")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value of the table stands for nothing."""
+    return value is None or (isinstance(value, float) and value != value)
