@@ -190,6 +190,8 @@ def test_a_preset_overrides_axes_and_names_itself(name: str) -> None:
 
 OF_LARGE_MODELS = ("srd_small", "srd_gpt2_dolly")
 """Experiments with models from the hub, and with the files of Dolly."""
+OF_REAL_DATA = ("honey_cqa", "step_by_step_table")
+"""Experiments with models from the hub, and with whole datasets (tests/realdata/test_experiments.py)."""
 
 
 def experiment_of(name: str) -> Any:
@@ -203,7 +205,7 @@ def experiment_of(name: str) -> Any:
     return experiment
 
 
-@pytest.mark.parametrize("name", sorted({*files("experiment")}.difference(OF_LARGE_MODELS)))
+@pytest.mark.parametrize("name", sorted({*files("experiment")}.difference(OF_LARGE_MODELS, OF_REAL_DATA)))
 def test_an_experiment_overrides_and_plans(
     name: str, command: Run, write_svamp: Run, results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +247,11 @@ def test_an_experiment_of_large_models_plans(
     assert done.out.count("| to run first |") == 1
     assert done.out.count("| to run  ") >= len(arms)
     assert not results.path.exists()
+
+
+@pytest.mark.parametrize("name", OF_REAL_DATA)
+def test_an_experiment_of_real_data_holds_choices_alone(name: str) -> None:
+    assert experiment_of(name)["hydra"]["sweeper"]["arms"]
 
 
 def changes_loss_alone(method: str) -> bool:
