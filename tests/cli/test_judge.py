@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("openai")
 
+from tests.judging.conftest import finished
 from tests.teachers.fault_server import FaultServer, Step, error, serving
 
 Run = Callable[..., Any]
@@ -22,17 +25,24 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two finished cells whose students have explained test questions. Tests copy them."""
+    folder = tmp_path_factory.mktemp("explained")
+    settings = ("dataset=trait_choice", f"evaluation.explanation_questions={QUESTIONS}")
+    first = finished(folder, *settings, "method=rationale_then_answer")
+    return first, finished(folder, *settings, "method=multitask")
+
+
 @pytest.fixture
-def judge(command: Run, miniature: tuple[str, ...], results: Any, server: FaultServer) -> Callable[..., Any]:
-    """The command for two cells whose students have explained test questions."""
-    explained = (*miniature, "dataset=trait_choice", f"evaluation.explanation_questions={QUESTIONS}")
-    done = command("-m", *explained, f"results_dir={results.path}", "method=rationale_then_answer,multitask")
-    assert done.status == 0, done.err
-    first, second = sorted(results.cells() - {each["cell_id"] for each in results.records() if not each["rounds"]})
+def judge(command: Run, explained: tuple[Path, Path], results: Any, server: FaultServer) -> Callable[..., Any]:
+    """The command for these two cells, with the server as the judge."""
+    for cell in explained:
+        shutil.copytree(cell, results.path / cell.name)
+    cells = [str(results.path / cell.name) for cell in explained]
     live = ("teacher=openai_compatible", "teacher.model=small", f"teacher.base_url={server.url}")
 
     def run(*settings: str) -> Any:
-        cells = (str(results.path / first), str(results.path / second))
         return command("judge", *cells, *live, "teacher.max_retries=0", *settings)
 
     return run
