@@ -108,6 +108,8 @@ def main() -> int:
             return _check_method(sys.argv[2:])
         if sys.argv[1:2] == ["explain"]:
             return _explain(sys.argv[2:])
+        if sys.argv[1:2] == ["judge"]:
+            return _judge(sys.argv[2:])
         _refuse_nothing_chosen(sys.argv[1:])
         with stoppable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
@@ -147,6 +149,17 @@ def _explain(arguments: list[str]) -> int:
     from benchmark.explain_finished import explain_finished
 
     return explain_finished(arguments)
+
+
+def _judge(arguments: list[str]) -> int:
+    """Has a teacher compare the explanations of two finished cells; judgements that are there stay as they are."""
+    from benchmark.errors import TeacherError
+    from benchmark.judging.command import judge_finished
+
+    try:
+        return judge_finished(arguments)
+    except TeacherError as error:
+        return _complain(f"{error}; replies so far are kept, and the same command goes on from there", 1)
 
 
 def _with_home(argument: str) -> str:

@@ -15,7 +15,7 @@ from benchmark.console.progress import Bars, Display
 from benchmark.contract import ExplainingFormat, Format
 from benchmark.errors import ConfigError, DataError
 from benchmark.evaluation.explanations import explain
-from benchmark.records.catalog import cell_on_disk
+from benchmark.records.catalog import finished_record
 from benchmark.records.journal import replace_file
 from benchmark.records.schema import CompleteRecord
 from benchmark.student.load import load_student
@@ -45,16 +45,14 @@ class FinishedCell:
     @classmethod
     def of(cls, folder: Path) -> FinishedCell:
         """Reads a cell's folder. Raises ConfigError for a folder without a finished cell that can explain."""
-        found = cell_on_disk(folder.parent, folder.name)
-        if not isinstance(found.record, CompleteRecord):
-            raise ConfigError(f"{folder} holds no finished cell ({found.problem or found.status})")
-        config = found.record.config
+        record = finished_record(folder)
+        config = record.config
         form = build(config["format"], "format", Format)
         if not isinstance(form, ExplainingFormat):
             raise ConfigError(f"{folder}: format {type(form).__name__} has no `explanation_path`: nothing to ask for")
         if not (folder / "student").is_dir():
             raise ConfigError(f"{folder} has no student: it was run with trainer.save_student=false, or trains nothing")
-        return cls(folder, found.record, form, build(config["dataset"], "dataset", Dataset))
+        return cls(folder, record, form, build(config["dataset"], "dataset", Dataset))
 
     def predictions(self) -> list[Prediction]:
         """The student's answers in the test."""

@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.buying",),
     ("benchmark.planning", "benchmark.running"),
     ("benchmark.corridor",),
-    ("benchmark.conformance", "benchmark.explain_finished", "benchmark.run_cell"),
+    ("benchmark.conformance", "benchmark.explain_finished", "benchmark.judging", "benchmark.run_cell"),
     ("benchmark.grid",),
     ("benchmark.sweep_progress",),
     ("benchmark.sweep",),

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.study.constructs import ANCHORS, CONSTRUCTS, HIGHEST, LOWEST, NAMES
+from analysis.study.constructs import ANCHORS, HIGHEST, LOWEST, NAMES
 from analysis.study.plan_file import Page, Study
+from benchmark.records.schema import CONSTRUCTS
 
 TEMPLATE = "questionnaire.html.j2"
 SECONDS_PER_PAGE = 45
@@ -36,7 +37,7 @@ def page_of(study: Study, participant: str, introduction: str = INTRODUCTION) ->
         "study": study.id,
         "participant": participant,
         "pages": [_shown(study, page) for page in pages],
-        "constructs": [{"name": each.name, "statement": each.statement} for each in CONSTRUCTS],
+        "constructs": [{"name": name, "statement": statement} for name, statement in CONSTRUCTS.items()],
         "scale": list(range(LOWEST, HIGHEST + 1)),
         "anchors": list(ANCHORS),
     }

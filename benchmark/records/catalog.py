@@ -65,6 +65,14 @@ def _is_finished(folder: Path, content: Mapping[str, Any]) -> bool:
     return bool(files) and changed(folder, files) is None
 
 
+def finished_record(folder: Path) -> CompleteRecord:
+    """The record of the finished cell in a folder. Raises ConfigError if there is none."""
+    found = cell_on_disk(folder.parent, folder.name)
+    if not isinstance(found.record, CompleteRecord):
+        raise ConfigError(f"{folder} holds no finished cell ({found.problem or found.status})")
+    return found.record
+
+
 def complete_records(results: Path) -> Iterator[CompleteRecord]:
     """The records of all complete cells of a results folder; none where there is no such folder."""
     for path in sorted(results.glob(f"[!.]*/{RECORD}")):

@@ -2,7 +2,8 @@
 
 A field that this version does not know is kept, so that a newer record is read and written again without a loss. A
 field that an older record lacks has its default; `as_json` leaves out what was never set. Nothing is converted: a truth
-value or a text is never taken for a number, and neither NaN nor infinity is a number. Imports pydantic alone.
+value or a text is never taken for a number, and neither NaN nor infinity is a number. Imports pydantic alone. It also
+hands on `CONSTRUCTS`, so that the analysis shows people the statements that judges read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
+from benchmark.records.constructs import CONSTRUCTS
 from benchmark.records.measured_after import (
     Calibration,
     CalibrationBin,
@@ -44,6 +46,7 @@ from benchmark.records.record_values import Number, RecordPart, Rows
 from benchmark.records.schema_errors import explained, refused
 
 __all__ = [
+    "CONSTRUCTS",
     "NOTHING",
     "BudgetLimits",
     "Calibration",

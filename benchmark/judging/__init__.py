@@ -1,0 +1,1 @@
+"""`python -m benchmark judge`: a teacher compares the explanations of two finished cells, question by question."""
