@@ -1,4 +1,4 @@
-"""`python -m benchmark.pretraining`: makes the base of `student=tiny_warm` anew, in a few minutes on one core."""
+"""`python -m benchmark.pretraining`: makes the base of a tiny warm student anew, in a few minutes on one core."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.student.warm import WEIGHTS
+from benchmark.student.warm import SHAPES, WIDE, weights_of
 
 REPORT_EVERY = 500
 """Steps between two lines of progress."""
@@ -16,9 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes weights and card into the folder; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.pretraining", description=__doc__)
     parser.add_argument(
-        "--folder", type=Path, default=WEIGHTS.parent, help="where weights and card go; default: the package's own"
+        "--width", type=int, choices=sorted(SHAPES), default=WIDE.hidden_size, help="of the network; default: 64"
     )
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument("--folder", type=Path, help="where weights and card go; default: the package's own")
+    options = parser.parse_args(arguments)
+    shape = SHAPES[options.width]
+    folder: Path = options.folder or weights_of(shape).parent
 
     from safetensors.torch import save_model
 
@@ -30,11 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         if step % REPORT_EVERY == 0:
             sys.stderr.write(f"step {step:,} of {SETTINGS.max_steps:,}: loss {loss:.3f} nats\n")
 
-    student = pretrained(report=report)
+    student = pretrained(shape, report=report)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / WEIGHTS.name
+    weights = folder / weights_of(shape).name
     save_model(student.network, str(weights))
-    (folder / "README.md").write_text(card_of(file_hash(weights)), encoding="utf-8")
+    (folder / "README.md").write_text(card_of(shape, file_hash(weights)), encoding="utf-8")
     sys.stdout.write(f"{weights}: {weights.stat().st_size:,} bytes, sha256 {file_hash(weights)}\n")
     return 0
 

@@ -15,34 +15,35 @@ from benchmark.pretraining.texts import (
     draw,
 )
 from benchmark.pretraining.train import BARE_WEIGHT, SEED, SETTINGS
-from benchmark.student.warm import SHAPE
+from benchmark.student.source import TinyStudent
+from benchmark.student.warm import NARROW, WIDE
 from benchmark.tasks.trait_choice import THINGS
 
 SHOWN = 8
 """How many texts the card shows."""
-MADE_ON = "Made on an AMD EPYC with AVX512-BF16, with torch 2.13.0."
+MADE_ON = {WIDE.name: "an AMD EPYC with AVX512-BF16", NARROW.name: "an AMD EPYC with AVX2"}
 LINE_FEED = "\n"
 
 
-def card_of(sha256: str) -> str:
-    """The card, as Markdown, of weights with this hash."""
+def card_of(shape: TinyStudent, sha256: str) -> str:
+    """The card, as Markdown, of a network's weights with this hash."""
     settings = "\n".join(f"| `{field.name}` | {getattr(SETTINGS, field.name)} |" for field in fields(SETTINGS))
     formats = "\n".join(f"| {name} | `{prompt}` | `{reply}` |" for name, (prompt, reply) in FORMATS.items())
     return f"""---
 license: apache-2.0
 ---
 
-# tiny_warm
+# {shape.name}
 
-The base of `student=tiny_warm`: a Llama-shaped decoder on characters, float32, {SHAPE.layers} layers of width
-{SHAPE.hidden_size}. This command makes it anew, on one thread and without a network:
+The base of `student={shape.name}`: a Llama-shaped decoder on characters, float32, {shape.layers} layers of width
+{shape.hidden_size}. This command makes it anew, on one thread and without a network:
 
 ```bash
-python -m benchmark.pretraining
+python -m benchmark.pretraining{"" if shape is WIDE else f" --width {shape.hidden_size}"}
 ```
 
 SHA-256 of `model.safetensors`: `{sha256}`.
-{MADE_ON} Another kind of processor rounds otherwise, and so makes other bytes.
+Made on {MADE_ON[shape.name]}, with torch 2.13.0. Another kind of processor rounds otherwise, and so makes other bytes.
 
 ## What it was trained on
 

@@ -1,4 +1,4 @@
-"""Trains the base of `tiny_warm`: a fixed seed, one thread and float32, so that the code fixes the weights."""
+"""Trains the base of a tiny warm student: a fixed seed, one thread and float32, so that the code fixes the weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from benchmark.random_streams import stream_seed
 from benchmark.student.batch import Step, collate
 from benchmark.student.load import load_student
 from benchmark.student.settings import Optimization, TrainerSettings
+from benchmark.student.source import TinyStudent
 from benchmark.student.student import Student
-from benchmark.student.warm import SHAPE
+from benchmark.student.warm import WIDE
 from benchmark.types import Span, Term, TrainingExample
 
 SEED = 0
@@ -33,18 +34,22 @@ BARE_WEIGHT = 4.0
 MEAN_PER_TOKEN = {"text": Term(frozenset({"text"}))}
 
 
-def pretrained(settings: Optimization = SETTINGS, report: Callable[[int, float], None] = lambda *_: None) -> Student:
+def pretrained(
+    shape: TinyStudent = WIDE,
+    settings: Optimization = SETTINGS,
+    report: Callable[[int, float], None] = lambda *_: None,
+) -> Student:
     """The base after `settings.max_steps` steps. `report` is called after each with its number and its loss."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the order of additions, and so the last bits, depend on it
     try:
-        return _trained(settings, report)
+        return _trained(shape, settings, report)
     finally:
         torch.set_num_threads(threads)
 
 
-def _trained(settings: Optimization, report: Callable[[int, float], None]) -> Student:
-    student = load_student(SHAPE, SEED, TrainerSettings(accelerator="cpu"), "32-true")
+def _trained(shape: TinyStudent, settings: Optimization, report: Callable[[int, float], None]) -> Student:
+    student = load_student(shape, SEED, TrainerSettings(accelerator="cpu"), "32-true")
     optimiser = settings.optimiser(student.network)
     generator = random.Random(stream_seed("pretraining", SEED))
     for step in range(settings.max_steps):

@@ -1,8 +1,8 @@
-"""The tiny student with weights that we pretrained, and that come with the package."""
+"""Tiny students with weights that we pretrained, and that come with the package."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,7 @@ from benchmark.student.source import FromScratch, Overlong, TinyStudent, refuse_
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WEIGHTS = Path(__file__).with_name("tiny_warm") / "model.safetensors"
-"""Made by `python -m benchmark.pretraining`; the card beside it says from what."""
-SHAPE = TinyStudent(
+WIDE = TinyStudent(
     name="tiny_warm",
     hidden_size=64,
     intermediate_size=128,
@@ -25,7 +23,17 @@ SHAPE = TinyStudent(
     max_length=192,
     max_new_tokens=96,
 )
-"""The network that the weights belong to: that of `student=tiny`."""
+"""The network of `student=tiny_warm`: that of `student=tiny`."""
+NARROW = replace(WIDE, name="tiny_warm_narrow", hidden_size=32, intermediate_size=64, attention_heads=2)
+"""Half as wide, with heads of the same width: the smaller student where sizes are compared."""
+SHAPES = {shape.hidden_size: shape for shape in (WIDE, NARROW)}
+"""Width -> the network that weights of this width belong to."""
+FOLDER = Path(__file__).parent
+
+
+def weights_of(shape: TinyStudent) -> Path:
+    """The file of a network's weights, made by `python -m benchmark.pretraining`; the card beside it says from what."""
+    return FOLDER / shape.name / "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class WarmStudent(FromScratch):
     """The window in tokens: prompt and response together."""
     max_new_tokens: int
     """The most tokens of a reply whose request sets no cap."""
+    hidden_size: int = field(default=64, metadata={"identity": False})  # the hash of the weights identifies it
+    """The network's width, 64 or 32: for these there are weights."""
     overlong: Overlong = "refuse"
     """What happens to prompts and targets that do not fit: the cell is refused, or they are cut and counted."""
     licence: str = field(default="unknown", metadata={"identity": False})
@@ -45,19 +55,27 @@ class WarmStudent(FromScratch):
 
     def __post_init__(self) -> None:
         refuse_window(self.max_length, self.max_new_tokens)
+        if self.hidden_size not in SHAPES:
+            widths = ", ".join(map(str, sorted(SHAPES)))
+            raise ValueError(f"hidden_size={self.hidden_size}: there are pretrained weights of width {widths} only")
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return weights_of(SHAPES[self.hidden_size])
 
     def check(self) -> None:
         """Raises ModelError if the package came without the weights."""
-        if not WEIGHTS.is_file():
+        if not self.weights.is_file():
             raise ModelError(
-                f"student={self.name} needs {WEIGHTS}, which is missing; install the package again, or make the file "
-                "with python -m benchmark.pretraining"
+                f"student={self.name} needs {self.weights}, which is missing; install the package again, or make the "
+                f"file with python -m benchmark.pretraining --width {self.hidden_size}"
             )
 
     def fingerprint(self) -> str:
         """A hash of the weights."""
         self.check()
-        return _hash(WEIGHTS, WEIGHTS.stat().st_mtime_ns)
+        return _hash(self.weights, self.weights.stat().st_mtime_ns)
 
     def has_encoder(self) -> bool:
         """False: prompt and response are one sequence."""
@@ -65,13 +83,12 @@ class WarmStudent(FromScratch):
 
     def network(self, seed: int) -> PreTrainedModel:
         """The pretrained decoder; `seed` changes nothing."""
-        from dataclasses import replace
-
         from safetensors.torch import load_model
 
         self.check()
-        network = replace(SHAPE, max_length=self.max_length, max_new_tokens=self.max_new_tokens).network(seed)
-        load_model(network, str(WEIGHTS))
+        shape = SHAPES[self.hidden_size]
+        network = replace(shape, max_length=self.max_length, max_new_tokens=self.max_new_tokens).network(seed)
+        load_model(network, str(self.weights))
         return network
 
 
