@@ -15,9 +15,11 @@ class FittedRequest:
     """A request as tokens that fit the window."""
 
     prompt: list[int]
-    """The tokens to read: the prompt, then the begun reply."""
+    """The tokens to read: the prompt and, where one network reads both as one text, the begun reply behind it."""
+    begun: list[int]
+    """The begun reply where an encoder reads the prompt, so that the decoder reads it before it writes; else empty."""
     opponent: list[int] | None
-    """The same for the second prompt of a contrast; None without one."""
+    """The tokens to read of the second prompt of a contrast; None without one."""
     room: int
     """The most tokens that may be written; 0 if prompt and begun reply fill the window."""
     counts: Counter[str]
@@ -54,11 +56,12 @@ def _fit_plain(encoder: Encoder, requests: Sequence[Request], max_new_tokens: in
             counts["shortened_replies"] = 1
         if unknown is not None:
             counts["unknown_prompt_tokens"] = read.count(unknown)
-        fits.append(FittedRequest(read, None, room, counts))
+        apart = encoder.prompt_apart
+        fits.append(FittedRequest(kept if apart else read, prefix if apart else [], None, room, counts))
     return fits
 
 
 def _joined(own: FittedRequest, other: FittedRequest) -> FittedRequest:
     counts = Counter(own.counts)
     counts.update(other.counts)
-    return FittedRequest(own.prompt, other.prompt, min(own.room, other.room), counts)
+    return FittedRequest(own.prompt, own.begun, other.prompt, min(own.room, other.room), counts)

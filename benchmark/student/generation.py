@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,8 @@ class Draft:
     """Gets all tokens after each new one and says whether they contain a stop text; None if there is no stop text."""
     stopped: bool = False
     """Whether a stop text ended the draft."""
+    begun: Sequence[int] = ()
+    """Tokens of a begun reply that a decoder reads behind its start token, where `prompt` is the encoder's alone."""
 
     @property
     def finished(self) -> bool:
@@ -77,6 +80,12 @@ class Draft:
     def width(self) -> int:
         """Number of tokens of its longest prompt."""
         return max(len(self.prompt), len(self.opponent.prompt) if self.opponent else 0)
+
+    @property
+    def tokens_read(self) -> int:
+        """Number of tokens of its prompts, with the begun reply in each row."""
+        prompts = len(self.prompt) + (len(self.opponent.prompt) if self.opponent else 0)
+        return prompts + self.rows * len(self.begun)
 
 
 def write(
@@ -123,15 +132,20 @@ def _write_batch(
     text = architecture_of(network).continuation(network, prompts, padding_id)
     if partner is not None:
         text = partner.beside(text, [draft.partner_prompt or [] for draft in drafts])
-    while True:
+    for step in count():
         logits = text.next_logits().float()
         own, against = logits[: len(drafts)], logits[len(drafts) :]
         chosen = _ended(own, _choose(_contrasted(own, against, drafts), drafts), drafts, eos_ids)
         nats = _log_probabilities(own, chosen, drafts)
-        writing = [_append(*each, eos_ids) for each in zip(drafts, chosen, nats, strict=True)]
+        given = [draft.begun[step] if step < len(draft.begun) else None for draft in drafts]
+        writing = [
+            begun is not None or _append(draft, token, nat, eos_ids)
+            for begun, draft, token, nat in zip(given, drafts, chosen, nats, strict=True)
+        ]
         if not any(writing):
             return
-        text.extend([*chosen, *(token for token, draft in zip(chosen, drafts, strict=True) if draft.opponent)])
+        read = [token if begun is None else begun for begun, token in zip(given, chosen, strict=True)]
+        text.extend([*read, *(token for token, draft in zip(read, drafts, strict=True) if draft.opponent)])
         if sum(writing) <= COMPACT_BELOW * len(drafts):
             text.keep(torch.tensor(_rows_of(drafts, writing), device=network.device))
             drafts = [draft for draft, more in zip(drafts, writing, strict=True) if more]

@@ -36,9 +36,14 @@ class Partner:
             raise ValueError(f"share={self.share} of the mixture must lie in [0, 1]")
 
     def joins(self, drafts: Sequence[Draft], requests: Sequence[Request], max_new_tokens: int) -> None:
-        """Gives the drafts of these requests its prompts, and makes each fit its window too; cuts are counted."""
+        """Gives the drafts of these requests its prompts, and makes each fit its window too; cuts are counted.
+
+        Raises ValueError for a begun reply that only one of the models reads in a decoder of its own.
+        """
         fits = fit_requests(self.model.encoder, requests, max_new_tokens)
         for draft, fitted in zip(drafts, fits, strict=True):
+            if fitted.begun != draft.begun:
+                raise ValueError("a begun reply is mixed only by two encoder-decoders, or by two decoders alone")
             self.model.counters.update(fitted.counts)
             draft.partner_prompt, draft.limit = fitted.prompt, min(draft.limit, fitted.room)
 
@@ -60,7 +65,7 @@ class Partner:
         """Counts what it read and wrote."""
         self.model.usage += Usage(
             calls=len(drafts),
-            prompt_tokens=sum(len(draft.partner_prompt or []) for draft in drafts),
+            prompt_tokens=sum(len(draft.partner_prompt or []) + len(draft.begun) for draft in drafts),
             completion_tokens=sum(len(draft.tokens) for draft in drafts),
         )
 

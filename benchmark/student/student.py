@@ -275,12 +275,11 @@ class Student:
         """The reply that a draft holds; a contrasted draft counts the tokens of both rows."""
         text = kept(request, written)
         end = () if draft.end is None else (draft.end,)
-        rows = [draft.prompt, *([draft.opponent.prompt] if draft.opponent else [])]
         return Reply(
             text=behind(request.prefix, text),
             finish="stop" if draft.finished else "length",
-            prompt_tokens=sum(map(len, rows)),
-            completion_tokens=len(rows) * len(draft.tokens),
+            prompt_tokens=draft.tokens_read,
+            completion_tokens=draft.rows * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
             log_probability=self._log_probability(text, draft) if written.startswith(text) else None,
         )
@@ -302,6 +301,7 @@ class Student:
         words = (request.role, request.prompt, request.prefix, key, sample)
         return Draft(
             fitted.prompt,
+            begun=fitted.begun,
             limit=fitted.room,
             temperature=request.temperature,
             chance=stream("generation", self.seed, *words) if request.temperature > 0 else None,

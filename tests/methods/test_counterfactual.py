@@ -219,11 +219,13 @@ def whole(alpha: float = 0.5, beta: float = 0.5, gamma: float = 0.5) -> Multitas
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_four_are_gamma_of_two_and_the_rest_of_the_others(kind: str) -> None:
-    _, of_tasks = step_of(kind, Multitask(0.3))
-    _, of_reasoning = step_of(kind, CounterfactualFormat(0.8))
+    tasks, of_tasks = step_of(kind, Multitask(0.3))
+    reasoning, of_reasoning = step_of(kind, CounterfactualFormat(0.8))
     for gamma in (0.0, 0.3, 1.0):
         values, found = step_of(kind, whole(0.3, 0.8, gamma))
         assert close(found, gamma * of_tasks + (1 - gamma) * of_reasoning)
+        loss = gamma * sum(map(float, tasks.values())) + (1 - gamma) * sum(map(float, reasoning.values()))
+        assert sum(map(float, values.values())) == pytest.approx(loss, rel=1e-5)
         assert set(values) == {"label", "rationale", "factual", "counterfactual"}
     assert not close(of_tasks, of_reasoning)
 

@@ -958,6 +958,32 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             (f"{ENCODING}::test_a_begun_reply_ends_where_a_token_of_training_ends",),
         ),
         Mistake(
+            "an encoder reads the begun reply, which the decoder wrote in training",
+            (
+                Edit(
+                    "benchmark/student/fitting.py",
+                    "FittedRequest(kept if apart else read, prefix if apart else [], None, room, counts)",
+                    "FittedRequest(read, [], None, room, counts)",
+                ),
+            ),
+            ("tests/student/test_architectures.py::test_a_begun_reply_is_read_by_the_decoder",),
+            needs="peft",
+        ),
+        Mistake(
+            "the counterfactual task is not shown its explanation",
+            (Edit("methods/counterfactual.py", 'f"{prompt}{self.rationale_lead}{explanation}"', "prompt"),),
+            (
+                "tests/methods/test_golden_batch.py::test_the_texts_of_a_question_letter_by_letter",
+                "tests/methods/test_explanations_decide.py"
+                "::test_after_counterfactual_training_the_answer_is_what_the_given_explanation_argues_for",
+            ),
+        ),
+        Mistake(
+            "both tasks of multitask are asked behind one prefix",
+            (Edit("methods/honey/format.py", 'if role == "explain":', "if False:"),),
+            ("tests/methods/test_learnt_by_heart.py::test_all_four_tasks_of_honey_are_learnt_by_heart",),
+        ),
+        Mistake(
             "an explanation that argues for another choice is held against the old answer",
             (
                 Edit(

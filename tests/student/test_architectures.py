@@ -16,13 +16,14 @@ from benchmark.axes.loss import CrossEntropy
 from benchmark.conformance.observed import observe_after_death, observe_bare
 from benchmark.errors import ConfigError
 from benchmark.student.batch import collate
+from benchmark.student.encoding import behind
 from benchmark.student.export import export
 from benchmark.student.fit import fit
 from benchmark.student.load import load_student
 from benchmark.student.lora import Lora
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.student import EVERY_TOKEN, Student
-from benchmark.types import Request, Span, TrainingExample
+from benchmark.types import Contrast, Request, Span, TrainingExample
 from tests.corridor.corridor_parts import fingerprint, miniature, run
 from tests.student.student_parts import CPU, T5, TINY, characters, context_of, method_of, optimization_of, sums
 
@@ -87,6 +88,36 @@ def test_rows_that_end_early_leave_the_others_as_they_are(t5: PretrainedStudent)
     together = [reply for [reply] in student.generate(requests)]
     alone = [student.generate([request])[0][0] for request in requests]
     assert together == alone
+
+
+def test_a_begun_reply_is_read_by_the_decoder(t5: PretrainedStudent) -> None:
+    """As in training, where it is part of the target: the encoder reads the prompt alone. Lengths differ in a batch."""
+    student = load(t5)
+    begun = ["", "4", "the answer", "is 12 and so", "a b "]
+    requests = [Request("answer", f"{i}+1", str(i), prefix=prefix) for i, prefix in enumerate(begun)]
+    network = AutoModelForSeq2SeqLM.from_pretrained(str(t5.path))
+    texts = []
+    for request, [reply] in zip(requests, student.generate(requests), strict=True):
+        prompt = student.tokenizer(request.prompt, return_tensors="pt").input_ids
+        ids = student.tokenizer(request.prefix.rstrip(" "), add_special_tokens=False).input_ids
+        inputs = torch.tensor([[network.config.decoder_start_token_id, *ids]])
+        output = network.generate(prompt, decoder_input_ids=inputs, do_sample=False, max_new_tokens=16)
+        texts.append(student.tokenizer.decode(output[0, inputs.shape[1] :], skip_special_tokens=True))
+        assert reply.text == behind(request.prefix, texts[-1])
+        assert reply.prompt_tokens == prompt.shape[1] + len(ids)
+    plain = student.generate([replace(request, prefix="") for request in requests])
+    assert [text == reply.text for text, [reply] in zip(texts, plain, strict=True)] == [True] + [False] * 4
+
+
+def test_a_begun_reply_is_contrasted_behind_both_prompts(t5: PretrainedStudent) -> None:
+    student = load(t5)
+    plain = [Request("answer", f"{i}+1", str(i), prefix="so " * i) for i in range(4)]
+    against = [replace(request, contrast=Contrast("9", 0.0)) for request in plain]
+    for [one], [other] in zip(student.generate(plain), student.generate(against), strict=True):
+        assert one.text == other.text
+        assert other.completion_tokens == 2 * one.completion_tokens
+    [[strong]] = student.generate([replace(plain[3], contrast=Contrast("9", 1.0))])
+    assert strong.text != student.generate(plain[3:])[0][0].text
 
 
 def test_scores_are_those_of_transformers_own_loss(t5: PretrainedStudent) -> None:
