@@ -62,11 +62,6 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="each method against one, seed by seed, at equal questions and tokens"
     )
     compare.add_argument("--baseline", required=True, metavar="METHOD", help="the method that others are compared with")
-    for command in (curves, compare):
-        command.add_argument(
-            "--format", choices=("markdown", "csv"), default="markdown", help="csv: raw numbers (default: markdown)"
-        )
-        command.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
     anova = commands.add_parser("anova", help="analysis of variance of methods and students, and Tukey's pairs")
     anova.add_argument(
         "--drop-outliers", action="store_true", help="leave out runs beyond 1.5 interquartile ranges of their cell"
@@ -76,10 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     explanations.add_argument(
         "--simulatability", action="store_true", help="also how far explanations help to guess answers; takes seconds"
     )
-    explanations.add_argument(
-        "--format", choices=("markdown", "csv"), default="markdown", help="csv: a row per cell (default: markdown)"
-    )
-    explanations.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
+    for command in (curves, compare, explanations):
+        command.add_argument(
+            "--format", choices=("markdown", "csv"), default="markdown", help="csv: raw numbers (default: markdown)"
+        )
+        command.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
     status = commands.add_parser("status", help="which cells are complete, failed or missing")
     status.add_argument("--json", action="store_true", help="the same as JSON, for scripts")
     for command in (table, curves, compare, anova, explanations, status):

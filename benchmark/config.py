@@ -36,6 +36,13 @@ def _closest(name: str, names: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def count_of(name: str, value: str) -> int:
+    """The number that an argument `name=value` gives. Raises ConfigError if it is no whole number from 1 on."""
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{name}={value} must be a whole number from 1 on")
+    return int(value)
+
+
 def build(node: Any, at: str, expected: Any) -> Any:
     """The component that a config node describes.
 

@@ -10,22 +10,21 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from benchmark.config import build
+from benchmark.config import build, count_of
 from benchmark.console.progress import Bars, Display
 from benchmark.contract import ExplainingFormat, Format
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import ConfigError
 from benchmark.evaluation.explanations import explain
-from benchmark.records.catalog import finished_record
+from benchmark.records.catalog import EXPLANATIONS, finished_record
 from benchmark.records.journal import replace_file
 from benchmark.records.schema import CompleteRecord
 from benchmark.student.load import load_student
 from benchmark.student.memory import keep_freed_memory
 from benchmark.student.settings import Precision, TrainerSettings
 from benchmark.student.source import PretrainedStudent
-from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.dataset import Dataset, tested_examples
 from benchmark.types import Example, Prediction
 
-EXPLANATIONS = "explanations.parquet"
 HOW = "python -m benchmark explain RESULTS/CELL [RESULTS/CELL ...] [questions=N] [batch_size=N]"
 
 
@@ -62,13 +61,7 @@ class FinishedCell:
 
     def examples(self, predictions: Sequence[Prediction]) -> list[Example]:
         """The test questions of the predictions. Raises DataError if the dataset has lost one of them."""
-        test = self.dataset.load().test
-        test.unseal()
-        rows = {row.id: row for row in test.open()}
-        lost = [each.example_id for each in predictions if each.example_id not in rows]
-        if lost:
-            raise DataError(f"{self.folder}: {self.dataset.name} no longer has the test question {lost[0]!r}")
-        return [rows[each.example_id] for each in predictions]
+        return tested_examples(self.dataset, [each.example_id for each in predictions], self.folder)
 
 
 def explain_finished(arguments: Sequence[str], display: Display | None = None) -> int:
@@ -98,9 +91,7 @@ def _read(arguments: Sequence[str]) -> tuple[list[Path], Mapping[str, int]]:
         name, _, value = argument.partition("=")
         if name not in ("questions", "batch_size"):
             raise ConfigError(f"{name}: there is no such setting; {HOW}")
-        if not value.isdecimal() or int(value) < 1:
-            raise ConfigError(f"{argument} must be a whole number from 1 on")
-        settings[name] = int(value)
+        settings[name] = count_of(name, value)
     folders = [Path(each).expanduser() for each in arguments if "=" not in each]
     if not folders:
         raise ConfigError(f"no cell is given: {HOW}")

@@ -12,7 +12,7 @@ from analysis.output.render import markdown_table
 from analysis.records.explained import HOW_TO_EXPLAIN, explained_rows
 from analysis.records.load import Records, ResultsError
 from analysis.statistics.explanation_measures import MEASURES, Measure, measured
-from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
+from analysis.statistics.grouping import blocks_of, named_groups
 from analysis.statistics.intervals import mean_with_t_interval
 
 KEYS = ("block", "dataset", "student", "teacher", "method", "seed", "cell_id", "questions")
@@ -32,27 +32,34 @@ def explanation_frame(records: Records, results: Path, simulate: bool) -> tuple[
 
     Raises ResultsError if no cell explained anything.
     """
-    rows, silent = [], []
+    of_cell = _measured_cells(records, results, simulate)
+    rows, silent = [], dict[str, None]()
     for key, scores in blocks_of(records.complete).items():
         if key.test_dataset != key.dataset:
             continue
-        groups = group_scores(scores)
-        names = distinct_names([(group.method, group.settings) for group in groups])
-        for name, group in sorted(zip(names, groups, strict=True), key=lambda pair: natural_order(pair[0])):
-            for score in group.scores:
-                who = score.cell.names
-                explained = explained_rows(results, who.cell_id)
-                if explained is None:
-                    silent.append(f"{name}, seed {who.seed} ({who.cell_id[:8]})")
+        for name, group in named_groups(scores):
+            for who in (score.cell.names for score in group.scores):
+                if who.cell_id not in of_cell:
+                    silent[f"{name}, seed {who.seed} ({who.cell_id[:8]})"] = None
                     continue
-                shared = (title_of(key), key.dataset, key.student, key.teacher, name, who.seed, who.cell_id)
-                values = measured(score.cell, explained, simulate)
-                rows.append(dict(zip(KEYS, (*shared, len(explained)), strict=True)) | values)
+                questions, values = of_cell[who.cell_id]
+                shared = (title_of(key), key.dataset, key.student, key.teacher, name, who.seed, who.cell_id, questions)
+                rows.append(dict(zip(KEYS, shared, strict=True)) | values)
     if not rows:
         raise ResultsError(f"no cell in {results} has explanations: {HOW_TO_EXPLAIN}")
     frame = pd.DataFrame(rows)
     known = [measure.name for measure in MEASURES if measure.name in frame.columns]
-    return frame[[*KEYS, *known]], silent
+    return frame[[*KEYS, *known]], list(silent)
+
+
+def _measured_cells(records: Records, results: Path, simulate: bool) -> dict[str, tuple[int, dict[str, float]]]:
+    """Id of a cell that explained -> (explained questions, its measures): once, in however many blocks it is shown."""
+    found = {}
+    for cell in records.complete:
+        rows = explained_rows(results, cell.names.cell_id)
+        if rows is not None:
+            found[cell.names.cell_id] = (len(rows), measured(cell, rows, simulate))
+    return found
 
 
 def explanation_table(frame: pd.DataFrame, silent: Sequence[str]) -> str:

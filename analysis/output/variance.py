@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.output.render import markdown_table
-from analysis.records.load import Records
+from analysis.records.load import UNTRAINED_METHOD, Records
 from analysis.statistics.anova import (
     METHOD,
     STUDENT,
@@ -20,10 +20,9 @@ from analysis.statistics.anova import (
     whole_grid,
     without_outliers,
 )
-from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
+from analysis.statistics.grouping import blocks_of, named_groups
 from analysis.statistics.intervals import MeanInterval
 
-UNTRAINED = "untrained"
 COLUMNS = ("dataset", "teacher", STUDENT, METHOD, "seed", "value", "cell_id")
 
 
@@ -36,12 +35,10 @@ def runs_of(records: Records) -> dict[str, pd.DataFrame]:
     for key, scores in blocks_of(records.complete).items():
         if key.test_dataset != key.dataset:
             continue
-        groups = group_scores(scores)
-        names = distinct_names([(group.method, group.settings) for group in groups])
         rows = [
             (key.dataset, key.teacher, key.student, name, who.seed, score.test.value, who.cell_id)
-            for name, group in sorted(zip(names, groups, strict=True), key=lambda pair: natural_order(pair[0]))
-            if group.method != UNTRAINED  # its runs are one student, measured again
+            for name, group in named_groups(scores)
+            if group.method != UNTRAINED_METHOD  # its runs are one student, measured again
             for score in group.scores
             for who in [score.cell.names]
         ]

@@ -107,6 +107,13 @@ def distinct_names(labelled: Sequence[tuple[str, Settings]]) -> list[str]:
     return [f"{label} [{describe(s, keys[label])}]" if keys[label] else label for label, s in labelled]
 
 
+def named_groups(scores: Sequence[Score]) -> list[tuple[str, Group]]:
+    """(a name that no other group has, group), ordered by name."""
+    groups = group_scores(scores)
+    names = distinct_names([(group.method, group.settings) for group in groups])
+    return sorted(zip(names, groups, strict=True), key=lambda pair: natural_order(pair[0]))
+
+
 def natural_order(name: str) -> list[tuple[int, int, str]]:
     """A sort key that puts `budget=100` before `budget=1000` and `seed 2` before `seed 10`."""
     parts = re.split(r"(\d+)", name)

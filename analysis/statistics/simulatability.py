@@ -10,7 +10,7 @@ trained within seconds on the cell's other explanations, so that numbers of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,35 +60,38 @@ def simulatability(rows: Sequence[Explained]) -> Simulatability | None:
     """
     if len(rows) < 2 * FOLDS:
         return None
-    both = _right(rows, lambda row, choice: [*_question_words(row, choice), *_explanation_words(row, choice)])
-    question = _right(rows, _question_words)
-    leaks = _right(rows, _explanation_words)
+    options = [(row, choice) for row in rows for choice in row.choices]
+    asked = [_question_words(row, choice) for row, choice in options]
+    explained = [_explanation_words(row, choice) for row, choice in options]
+    both = _right(rows, [[*words, *more] for words, more in zip(asked, explained, strict=True)])
+    question = _right(rows, asked)
+    leaks = _right(rows, explained)
     gain = both.astype(float) - question.astype(float)
     groups = [gain[leaks], gain[~leaks]]
     score = float(np.mean([group.mean() for group in groups if group.size]))
     return Simulatability(score, float(both.mean()), float(question.mean()), float(leaks.mean()), len(rows))
 
 
-def _right(rows: Sequence[Explained], words_of: Callable[[Explained, str], Sequence[str]]) -> np.ndarray:
-    """Which answers are guessed: the choice that a logistic regression, trained on the other folds, finds likeliest."""
+def _right(rows: Sequence[Explained], words: Sequence[Sequence[str]]) -> np.ndarray:
+    """Which answers are guessed: the choice that a logistic regression, trained on the other folds, finds likeliest.
+
+    `words` has the words of each choice, row by row.
+    """
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    options = [(number, choice) for number, row in enumerate(rows) for choice in row.choices]
-    words = [words_of(rows[number], choice) for number, choice in options]
     hashed = HashingVectorizer(analyzer=lambda found: found, n_features=FEATURES, binary=True, norm="l2")
     features = hashed.transform(words)
-    chosen = np.array([choice == rows[number].answer for number, choice in options])
-    owner = np.array([number for number, _ in options])
-    right = np.zeros(len(rows), dtype=bool)
+    chosen = np.array([choice == row.answer for row in rows for choice in row.choices])
+    ends = np.cumsum([len(row.choices) for row in rows])
+    fold_of = np.repeat(np.arange(len(rows)) % FOLDS, np.diff(ends, prepend=0))
+    scores = np.empty(len(chosen))
     for fold in range(FOLDS):
-        tested = owner % FOLDS == fold
+        tested = fold_of == fold
         model = LogisticRegression(C=10.0, solver="liblinear").fit(features[~tested], chosen[~tested])
-        scores = model.decision_function(features[tested])
-        for number in np.unique(owner[tested]):
-            of_row = owner[tested] == number
-            right[number] = chosen[tested][of_row][np.argmax(scores[of_row])]
-    return right
+        scores[tested] = model.decision_function(features[tested])
+    of_rows = zip(np.split(chosen, ends[:-1]), np.split(scores, ends[:-1]), strict=True)
+    return np.array([is_answer[np.argmax(score)] for is_answer, score in of_rows])
 
 
 def _question_words(row: Explained, choice: str) -> list[str]:

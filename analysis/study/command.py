@@ -23,7 +23,7 @@ DEFAULTS = Design(participants=0)
 
 
 def add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to those of the analysis."""
+    """Adds the command `study`, with its parts `create` and `analyse`."""
     study = commands.add_parser("study", help="people rate explanations: make the questionnaires, analyse the ratings")
     parts = study.add_subparsers(dest="part", required=True, metavar="{create,analyse}")
     create = parts.add_parser(
@@ -115,9 +115,10 @@ def _analyse(options: argparse.Namespace) -> Sequence[Problem]:
         place = f"{row.file}, row {row.row}" if row.row else row.file
         sys.stderr.write(f"kept aside: {place}: {row.reason}\n")
     found = findings(study, ratings.used)
-    write_text(report(study, ratings, found), None)
+    text = report(study, ratings, found)
+    write_text(text, None)
     if options.output is not None:
-        written = write_findings(study, ratings, found, options.output)
+        written = write_findings(text, ratings, found, options.output)
         written += plot_ratings(found.means, found.methods, options.output / "ratings")
         for path in written:
             sys.stderr.write(f"wrote {path}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 
 from analysis.records.explained import HOW_TO_EXPLAIN, explained_rows, is_missing
 from analysis.records.load import FinishedCell, Records, ResultsError
-from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
+from analysis.statistics.grouping import Score, named_groups
 
 
 @dataclass(frozen=True)
@@ -92,22 +91,19 @@ def material(records: Records, results: Path, student: str | None, seed: int, ri
 
 
 def _methods(records: Records, student: str | None) -> dict[str, list[FinishedCell]]:
-    blocks = {key: scores for key, scores in blocks_of(records.complete).items() if key.test_dataset == key.dataset}
-    students = sorted({key.student for key in blocks})
+    students = sorted({cell.names.student for cell in records.complete})
     if student is not None and student not in students:
         raise ResultsError(f"there is no student {student!r}: {', '.join(students) or 'no finished cell'}")
-    chosen = {key: scores for key, scores in blocks.items() if student in (None, key.student)}
-    for what, found in (("student", {key.student for key in chosen}), ("dataset", {key.dataset for key in chosen})):
-        if len(found) > 1:
-            remedy = "choose one with --student" if what == "student" else "name a folder with one of them"
-            raise ResultsError(f"a study shows one {what}, and here are {', '.join(sorted(found))}: {remedy}")
-    methods: dict[str, list[FinishedCell]] = defaultdict(list)
-    for scores in chosen.values():
-        groups = group_scores(scores)
-        names = distinct_names([(group.method, group.settings) for group in groups])
-        for name, group in sorted(zip(names, groups, strict=True), key=lambda pair: natural_order(pair[0])):
-            methods[name].extend(score.cell for score in group.scores if score.cell not in methods[name])
-    return methods
+    cells = [cell for cell in records.complete if student in (None, cell.names.student)]
+    _refuse_several("student", {cell.names.student for cell in cells}, "choose one with --student")
+    _refuse_several("dataset", {cell.names.dataset for cell in cells}, "name a folder with one of them")
+    groups = named_groups([Score(cell, cell.tests[0]) for cell in cells])
+    return {name: [score.cell for score in group.scores] for name, group in groups}
+
+
+def _refuse_several(what: str, found: set[str], remedy: str) -> None:
+    if len(found) > 1:
+        raise ResultsError(f"a study shows one {what}, and here are {', '.join(sorted(found))}: {remedy}")
 
 
 def _shared(read: Mapping[str, Sequence[pd.DataFrame]], right_only: bool) -> list[str]:

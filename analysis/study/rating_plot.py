@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.output.curve_plot import MARKERS
+from analysis.output.curve_plot import FORMATS, MARKERS
 from analysis.study.constructs import HIGHEST, LOWEST, NAMES, QUALITY
 from analysis.study.measures import MeanRating
 
-FORMATS = (".png", ".pdf")
 INCHES = (9.0, 4.2)
 SPREAD = 0.5
 """How far the methods of one construct lie apart, of the distance between constructs."""

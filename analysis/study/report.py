@@ -94,8 +94,8 @@ def report(study: Study, ratings: Ratings, found: Findings) -> str:
     ) + "\n"  # fmt: skip
 
 
-def write_findings(study: Study, ratings: Ratings, found: Findings, folder: Path) -> list[Path]:
-    """Writes report and tables into a folder, in place of those of an earlier call, and returns their paths."""
+def write_findings(text: str, ratings: Ratings, found: Findings, folder: Path) -> list[Path]:
+    """Writes the report's text and the tables into a folder; returns their paths. Older files are replaced."""
     tables = {
         "ratings": ratings.used,
         "aside": pd.DataFrame([asdict(row) for row in ratings.aside], columns=list(ASIDE_COLUMNS)),
@@ -108,7 +108,7 @@ def write_findings(study: Study, ratings: Ratings, found: Findings, folder: Path
     for name, table in tables.items():
         write_text(table.to_csv(index=False), folder / f"{name}.csv")
         written.append(folder / f"{name}.csv")
-    write_text(report(study, ratings, found), folder / "report.md")
+    write_text(text, folder / "report.md")
     return [folder / "report.md", *written]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.cell.nested_groups import root_group
-from benchmark.config import nearest
+from benchmark.config import count_of, nearest
 from benchmark.errors import ConfigError
-from benchmark.records.constructs import CONSTRUCTS
+from benchmark.records.schema import CONSTRUCTS
 
 HOW = (
     "python -m benchmark judge RESULTS/FIRST RESULTS/SECOND teacher=NAME [teacher.KEY=VALUE ...] [questions=N] "
@@ -72,11 +72,7 @@ def _constructs(settings: dict[str, str]) -> tuple[str, ...]:
 
 def _questions(settings: dict[str, str]) -> int | None:
     value = settings.get("questions")
-    if value is None:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise ConfigError(f"questions={value} must be a whole number from 1 on")
-    return int(value)
+    return None if value is None else count_of("questions", value)
 
 
 def _store_path(settings: dict[str, str]) -> Path | None:

@@ -10,13 +10,11 @@ from typing import Self
 import pyarrow.parquet
 
 from benchmark.config import build
-from benchmark.errors import ConfigError, DataError
-from benchmark.records.catalog import finished_record
+from benchmark.errors import ConfigError
+from benchmark.records.catalog import EXPLANATIONS, finished_record
 from benchmark.records.schema import CompleteRecord
-from benchmark.tasks.dataset import Dataset
+from benchmark.tasks.dataset import Dataset, tested_examples
 from benchmark.types import Question
-
-EXPLANATIONS = "explanations.parquet"
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,7 @@ class ExplainedCell:
 
     def questions(self, ids: Sequence[str]) -> list[Question]:
         """The test questions with these ids, without gold. Raises DataError if the dataset has lost one of them."""
-        test = self.dataset.load().test
-        test.unseal()
-        rows = {row.id: row.without_gold() for row in test.open()}
-        lost = [each for each in ids if each not in rows]
-        if lost:
-            raise DataError(f"{self.folder}: {self.dataset.name} no longer has the test question {lost[0]!r}")
-        return [rows[each] for each in ids]
+        return [row.without_gold() for row in tested_examples(self.dataset, ids, self.folder)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import get_args
 
 from benchmark.judging.cells import Explained, Pair, SharedQuestion
 from benchmark.judging.verdicts import Cell
-from benchmark.records.constructs import CONSTRUCTS
+from benchmark.records.schema import CONSTRUCTS
 from benchmark.tasks.dataset import Dataset
 from benchmark.teachers.prompts import PromptLibrary
 from benchmark.types import Json, Request

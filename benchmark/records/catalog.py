@@ -16,6 +16,7 @@ from benchmark.records.contents import changed
 from benchmark.records.schema import CompleteRecord, FileContent, Record, RecordError, parse_record, read_json_object
 
 RECORD = "record.json"
+EXPLANATIONS = "explanations.parquet"
 
 
 @dataclass(frozen=True)

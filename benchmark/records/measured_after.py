@@ -1,8 +1,24 @@
-"""What a record holds of measures that are taken after the test: they decide nothing and are charged to nobody."""
+"""Measures that are taken after the test: what a record holds of them, and by what explanations are judged.
+
+They decide nothing and are charged to nobody.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmark.records.record_values import Fraction, Number, RecordPart, Rows
+
+CONSTRUCTS: Mapping[str, str] = {
+    "plausibility": "The explanation is logical and sound, and does not contradict itself.",
+    "understandability": "The explanation is easy to understand, read together with the question.",
+    "completeness": "The explanation names all that matters, precisely and in enough detail.",
+    "satisfaction": "The explanation is a satisfying reason for the answer.",
+    "contrastiveness": "The explanation says why this answer is chosen and not another one.",
+}
+"""Construct -> a statement about one explanation, with which a reader agrees more or less: what people rate and judges
+compare. The human study of "Honey, I Shrunk the Language Model" has these constructs (docs/methods/honey.md); the
+statements are ours."""
 
 
 class Faithfulness(RecordPart):

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
-from benchmark.records.constructs import CONSTRUCTS
 from benchmark.records.measured_after import (
+    CONSTRUCTS,
     Calibration,
     CalibrationBin,
     Faithfulness,

@@ -139,6 +139,20 @@ class Dataset(Protocol):
         ...
 
 
+def tested_examples(dataset: Dataset, ids: Sequence[str], cell: object) -> list[Example]:
+    """The test examples with these ids, in their order, for a cell that is finished; `cell` names it in an error.
+
+    Raises DataError if the dataset has lost one of them.
+    """
+    test = dataset.load().test
+    test.unseal()
+    rows = {row.id: row for row in test.open()}
+    for each in ids:
+        if each not in rows:
+            raise DataError(f"{cell}: {dataset.name} no longer has the test question {each!r}")
+    return [rows[each] for each in ids]
+
+
 def folded(text: str) -> str:
     """The text for comparison, in lower case and with single spaces between words."""
     return " ".join(text.split()).casefold()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.records.constructs import CONSTRUCTS
+from benchmark.records.schema import CONSTRUCTS
 from benchmark.records.schema import CONSTRUCTS as HANDED_ON
 from benchmark.teachers.teacher import Price
 from benchmark.types import Usage

@@ -117,7 +117,8 @@ def test_what_cannot_be_explained_is_refused_before_any_work(tmp_path: Path) -> 
 def test_the_plan_refuses_a_format_that_explains_nothing() -> None:
     with pytest.raises(
         ConfigError,
-        match="no `explanation_path`; choose format=multitask or format=rationale_then_answer or ",
+        match="no `explanation_path`; choose format=multitask or format=multitask_short or "
+        "format=rationale_then_answer or ",
     ):
         check_without_trace(miniature("method=answer_only", EXPLAINED))
     check_without_trace(miniature(EXPLAINED))
