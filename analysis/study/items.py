@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.records.explained import HOW_TO_EXPLAIN, explained_rows, is_missing
-from analysis.records.load import FinishedCell, Records, ResultsError
+from analysis.records.load import UNTRAINED_METHOD, FinishedCell, Records, ResultsError
 from analysis.statistics.grouping import Score, named_groups
 
 
@@ -94,7 +94,8 @@ def _methods(records: Records, student: str | None) -> dict[str, list[FinishedCe
     students = sorted({cell.names.student for cell in records.complete})
     if student is not None and student not in students:
         raise ResultsError(f"there is no student {student!r}: {', '.join(students) or 'no finished cell'}")
-    cells = [cell for cell in records.complete if student in (None, cell.names.student)]
+    trained = [cell for cell in records.complete if cell.names.method != UNTRAINED_METHOD]  # a reference, no method
+    cells = [cell for cell in trained if student in (None, cell.names.student)]
     _refuse_several("student", {cell.names.student for cell in cells}, "choose one with --student")
     _refuse_several("dataset", {cell.names.dataset for cell in cells}, "name a folder with one of them")
     groups = named_groups([Score(cell, cell.tests[0]) for cell in cells])

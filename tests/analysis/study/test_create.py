@@ -105,6 +105,11 @@ def test_the_same_seed_makes_the_same_study_and_another_does_not(results: Path) 
     assert one.pages != other.pages
 
 
+def test_nobody_reads_what_an_untrained_student_wrote(results: Path) -> None:
+    write_explained(results, methods=(*METHODS, "untrained"))
+    assert make_study(results).methods == METHODS
+
+
 def test_explanations_come_from_all_seeds_of_a_method(results: Path) -> None:
     write_explained(results, seeds=(1, 2, 3))
     study = make_study(results, people=30)
