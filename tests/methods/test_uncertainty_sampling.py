@@ -149,7 +149,8 @@ def test_formats_without_the_roles_are_refused_with_those_that_have_them() -> No
     for form in ("answer_only", "step_by_step"):
         with pytest.raises(ConfigError, match=r"asks the student in the role .*; choose format=rationale_then_answer$"):
             check_without_trace(miniature(f"method={form}", selection=RationaleDifficulty()))
-    with pytest.raises(ConfigError, match="choose format=multitask or format=rationale_then_answer or format=step"):
+    able = "multitask or format=multitask_short or format=rationale_then_answer or format=step"
+    with pytest.raises(ConfigError, match=f"choose format={able}"):
         check_without_trace(miniature(selection=ExplanationLength(), format=AnswerOnly()))
 
 
