@@ -70,6 +70,31 @@ def identity(cell: Cell) -> dict[str, Any]:
     }
 
 
+def reference_id(cell: Cell) -> str:
+    """The id of all that decides what the cell's own distribution teacher scores on the test questions.
+
+    The student, its training and its seed decide nothing of it. Raises ValueError for a cell without such a teacher.
+    """
+    teacher = cell.own_distribution_teacher
+    if teacher is None:
+        raise ValueError("this cell has no distribution teacher of its own")
+    asked = {
+        "distribution_teacher": teacher.settled(),
+        "format": cell.method.format,
+        "dataset": cell.dataset,
+        "evaluation": cell.evaluation,
+    }
+    return id_of(
+        {
+            "engine": ENGINE_VERSION,
+            "precision": cell.optimization.precision,
+            **{name: canonical(part) for name, part in asked.items()},
+            "sources": _sources(list(asked.values())),
+            "content": {"dataset": cell.dataset.fingerprint(), "distribution_teacher": teacher.fingerprint()},
+        }
+    )
+
+
 def precision_in(identity: Mapping[str, Any]) -> str | None:
     """What an identity says the student computes in; None in one that does not say."""
     of_untrained, of_trained = identity.get("precision"), identity.get("optimization") or {}

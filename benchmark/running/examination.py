@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmark.buying.meter import TEACHER
 from benchmark.cell.cell import Cell
+from benchmark.cell.identity import reference_id
 from benchmark.console.progress import Display
 from benchmark.contract import DataRng, ExplainingFormat, Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
@@ -24,11 +26,12 @@ from benchmark.evaluation.sampling import SampledAnswers, draw
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import Faithfulness
 from benchmark.running.cell_models import CellModels
+from benchmark.running.kept_reference import MeasuredReference, kept_or_measured
 from benchmark.running.resumable_state import ResumableState
 from benchmark.student.student import Student
 from benchmark.tasks.dataset import Dataset, Splits
 from benchmark.teachers.prompts import PromptLibrary
-from benchmark.types import Example
+from benchmark.types import Example, Usage
 
 
 @dataclass(frozen=True)
@@ -186,15 +189,25 @@ class Examination:
     def _distribution_teacher_reference(self) -> dict[str, Any] | None:
         """The score of the model whose distributions the loss reads, as the student is tested.
 
-        A model of `teacher` answers only with `evaluation.paid_teacher_accuracy`, as it does for texts.
+        A model of its own is tested once for all cells of the results folder. A model of `teacher` answers only with
+        `evaluation.paid_teacher_accuracy`, as it does for texts.
         """
         own = self.cell.own_distribution_teacher
-        if own is None and not self.cell.evaluation.paid_teacher_accuracy:
-            return None
-        name = next(iter(self.cell.teachers)) if own is None else own.name
-        examples = self.splits.test.open()
-        measured = self._measure(examples, self.cell.dataset.task, lambda _: None, self.models.frozen[TEACHER].model)
-        return {
+        if own is None:
+            paid = self.cell.evaluation.paid_teacher_accuracy
+            return dict(self._tested(next(iter(self.cell.teachers))).reference) if paid else None
+        measure = partial(self._tested, own.name)
+        found, was_kept = kept_or_measured(self.folder.results, reference_id(self.cell), measure)
+        if was_kept:
+            self.models.frozen[TEACHER].model.book(Usage(), Counter(found.counts))
+        return dict(found.reference)
+
+    def _tested(self, name: str) -> MeasuredReference:
+        """The model whose distributions the loss reads, on the test questions."""
+        model, examples = self.models.frozen[TEACHER].model, self.splits.test.open()
+        before = Counter(model.counters)
+        measured = self._measure(examples, self.cell.dataset.task, lambda _: None, model)
+        reference = {
             "split": "test",
             "metric": measured.metric,
             "value": measured.value,
@@ -203,6 +216,8 @@ class Examination:
             "of": len(examples),
             "distributions_of": name,
         }
+        counts = {what: count - before[what] for what, count in model.counters.items()}  # zeros stand in a record too
+        return MeasuredReference(reference, counts)
 
     def _test(self, dataset: Dataset, splits: Splits, shown: str) -> Evaluation:
         """Opens a test split: from here on nothing is decided any more."""

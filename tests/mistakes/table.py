@@ -890,6 +890,22 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             ),
         ),
         Mistake(
+            "a teacher's kept score is taken for another format",
+            (Edit("benchmark/cell/identity.py", '        "format": cell.method.format,\n', ""),),
+            ("tests/running/test_kept_reference.py::test_what_decides_the_score_asks_for_a_test_of_its_own",),
+        ),
+        Mistake(
+            "what the teacher's test had to cut is missing in cells that share it",
+            (
+                Edit(
+                    "benchmark/running/examination.py",
+                    "book(Usage(), Counter(found.counts))",
+                    "book(Usage(), Counter())",
+                ),
+            ),
+            ("tests/running/test_kept_reference.py::test_cells_with_other_students_and_losses_share_one_test",),
+        ),
+        Mistake(
             "the bucket of a top-k signal is left out",
             (
                 Edit(
