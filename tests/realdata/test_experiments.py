@@ -1,4 +1,4 @@
-"""Experiments at the papers' size, which only a larger machine runs, are possible as they are written."""
+"""Experiments on real data are possible as they are written, without the models that they need."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ LIVE = ("teacher.base_url=http://localhost:1", "teacher.model=none")
     ("name", "overrides", "cells"),
     [
         ("honey_cqa", ("seed=0", "student=t5_v1_1_base", *LIVE), 5),
+        ("step_by_step_cqa_small", ("seed=1", "student=t5_v1_1_base", "optimization=t5_v1_1_base"), 5),
         ("step_by_step_table", ("seed=1", "method=step_by_step,mutual_information"), 6),
     ],
 )
-def test_an_experiment_at_paper_scale_plans(
+def test_an_experiment_on_real_data_plans(
     name: str, overrides: tuple[str, ...], cells: int, command: Callable[..., Any]
 ) -> None:
     done = command(f"experiment={name}", f"data_dir={DATA}", *overrides, "mode=plan")
