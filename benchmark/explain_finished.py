@@ -14,7 +14,7 @@ from benchmark.config import build, count_of
 from benchmark.console.progress import Bars, Display
 from benchmark.contract import ExplainingFormat, Format
 from benchmark.errors import ConfigError
-from benchmark.evaluation.explanations import explain
+from benchmark.evaluation.explanations import explain, rouge_warning
 from benchmark.records.catalog import EXPLANATIONS, finished_record
 from benchmark.records.journal import replace_file
 from benchmark.records.schema import CompleteRecord
@@ -108,6 +108,8 @@ def _explain(cell: FinishedCell, settings: Mapping[str, int], display: Display) 
             return
         predictions = cell.predictions()[: settings.get("questions")]
         examples = cell.examples(predictions)
+        if line := rouge_warning(examples):
+            display.say(line)
         student = _student(cell, settings.get("batch_size"))
         turns = len(examples) * len(cell.form.explanation_path)
         with display.bar(f"explaining test questions, {cell.folder.name}", turns) as advance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,8 @@ def new_study(material: Material, design: Design, seed: int) -> Study:
     generator = np.random.default_rng([seed, 3])
     questions = generator.permutation(list(material.questions)).tolist()[:count]
     methods = generator.permutation(list(material.methods)).tolist()  # so that no method is always the first
-    codes = _codes(generator, count * len(methods) + design.participants * design.attention_checks)
-    code_of = {(method, question): codes.pop() for question in questions for method in methods}
+    codes = iter(_codes(generator, count * len(methods) + design.participants * design.attention_checks))
+    code_of = {(method, question): next(codes) for question in questions for method in methods}
     width = len(str(design.participants))
     pages = {
         f"p{person + 1:0{width}d}": tuple(_page(number, slot, methods, questions, code_of, codes) for number, slot in
@@ -114,10 +114,10 @@ def _page(
     methods: Sequence[str],
     questions: Sequence[str],
     code_of: Mapping[tuple[str, str], str],
-    spare_codes: list[str],
+    spare_codes: Iterator[str],
 ) -> Page:
     if slot.asked_for is not None:
-        return Page(number, spare_codes.pop(), slot.asked_for)
+        return Page(number, next(spare_codes), slot.asked_for)
     return Page(number, code_of[methods[slot.method], questions[slot.question]], None)
 
 

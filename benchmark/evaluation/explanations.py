@@ -46,6 +46,14 @@ def explain(
     return [_explanation(*row, form, task, has_rouge) for row in zip(examples, predictions, turns, strict=True)]
 
 
+def rouge_warning(examples: Sequence[Example]) -> str | None:
+    """A line for the user where ROUGE-L will be missing though people explained these questions; None otherwise."""
+    why = rouge_absence()
+    if why is None or all(example.rationale is None for example in examples):
+        return None
+    return f"warning: people's explanations are not compared with the student's, as rouge_l needs {why}"
+
+
 def _said_in_the_test(prediction: Prediction) -> Reply:
     return Reply(prediction.text, finish="length" if prediction.truncated else "stop")
 

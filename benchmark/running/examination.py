@@ -15,7 +15,7 @@ from benchmark.console.progress import Display
 from benchmark.contract import DataRng, ExplainingFormat, Task
 from benchmark.evaluation.accuracy import Evaluation, evaluate
 from benchmark.evaluation.cross_entropy import cross_entropy, reference_targets
-from benchmark.evaluation.explanations import explain
+from benchmark.evaluation.explanations import explain, rouge_warning
 from benchmark.evaluation.extra import ExtraTest
 from benchmark.evaluation.faithfulness import faithfulness
 from benchmark.evaluation.leaks import Leaks, bought_warning, leaks_of, pool_warning
@@ -158,6 +158,8 @@ class Examination:
         if not wanted or not isinstance(form, ExplainingFormat):
             return
         examples, predictions = self.splits.test.open()[:wanted], test.predictions[:wanted]
+        if line := rouge_warning(examples):
+            self.display.say(line)
         before = Counter(self.models.student.counters)
         self.state.book_work()
         turns = len(examples) * len(form.explanation_path)

@@ -13,9 +13,11 @@ import pytest
 from benchmark.console.progress import Silent
 from benchmark.errors import ConfigError
 from benchmark.evaluation.explanation_text import count_named, names, sentences, words
+from benchmark.evaluation.explanations import rouge_warning
 from benchmark.explain_finished import explain_finished
 from benchmark.planning.checks import check_without_trace
 from benchmark.run_cell import run_cell
+from benchmark.types import Example
 from tests.corridor.corridor_parts import miniature, run
 
 TRAITS = ("method=multitask", "dataset=trait_choice", "student.max_new_tokens=24", "optimization.max_steps=20")
@@ -69,6 +71,16 @@ def test_a_row_holds_what_was_asked_and_written(tmp_path: Path) -> None:
         assert row["rouge_l"] is None or 0 <= row["rouge_l"] <= 1
     cut = sum(row["truncated"] for row in rows)
     assert ran.result["counters"]["truncated_answers/explanations"] == cut
+
+
+def test_a_missing_package_is_named_where_people_explained_the_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_people = Example("q1", "What is it?", "fox", ("fox", "hen"), rationale="It is red.")
+    assert rouge_warning([by_people]) is None
+    monkeypatch.setattr("benchmark.evaluation.explanations.rouge_absence", lambda: "a package")
+    assert "rouge_l needs a package" in str(rouge_warning([replace(by_people, rationale=None), by_people]))
+    assert rouge_warning([replace(by_people, rationale=None)]) is None
 
 
 def test_reasoning_of_the_test_is_not_written_again(tmp_path: Path) -> None:
