@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from benchmark.records.journal import as_json, from_json, replace_file
+from benchmark.records.record_parts import TeacherReference
 
 FOLDER = ".teacher_references"
 """Below the results folder; one file per score. It can be deleted while nothing runs."""
@@ -21,7 +22,7 @@ class MeasuredReference:
     """A teacher's score, and what its test adds to a record beside it."""
 
     reference: Mapping[str, Any]
-    """The fields of `records.schema.TeacherReference`."""
+    """The fields of `TeacherReference`."""
     counts: Mapping[str, int]
     """What the teacher had to cut, by the names of `Student.counters`."""
 
@@ -48,6 +49,7 @@ def kept_or_measured(
 def _read(path: Path) -> MeasuredReference | None:
     try:
         known: MeasuredReference = from_json(MeasuredReference, json.loads(path.read_text(encoding="utf-8")))
+        TeacherReference.model_validate(known.reference)
     except (OSError, ValueError):
         return None
     return known

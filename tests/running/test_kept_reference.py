@@ -15,7 +15,18 @@ from tests.corridor.corridor_parts import Ran, run
 from tests.rehearsals.tensor_parts import model_folder
 from tests.running.test_distribution_teacher import cell_of
 
-REFERENCE = MeasuredReference({"value": 0.5}, {"truncated_prompts": 2})
+REFERENCE = MeasuredReference(
+    {
+        "split": "test",
+        "metric": "accuracy",
+        "value": 0.5,
+        "flexible_value": 0.5,
+        "n": 6,
+        "of": 6,
+        "distributions_of": "white_box",
+    },
+    {"truncated_prompts": 2},
+)
 CUTTING = (
     "method=gold_answers",
     "format=answer_only",
@@ -89,7 +100,7 @@ def test_what_is_the_students_asks_for_none(folder: Path, override: str) -> None
     assert reference_id(cell_of(folder)) == reference_id(cell_of(folder, override))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"reference": {}}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"reference": {}}', '{"reference": {}, "counts": {}}'])
 def test_a_damaged_file_is_measured_and_written_anew(tmp_path: Path, damage: str) -> None:
     assert kept_or_measured(tmp_path, "id", lambda: REFERENCE) == (REFERENCE, False)
     assert kept_or_measured(tmp_path, "id", lambda: pytest.fail("it is kept")) == (REFERENCE, True)
