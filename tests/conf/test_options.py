@@ -252,7 +252,9 @@ def test_an_experiment_of_large_models_plans(
 
 @pytest.mark.parametrize("name", OF_REAL_DATA)
 def test_an_experiment_of_real_data_holds_choices_alone(name: str) -> None:
-    assert experiment_of(name)["hydra"]["sweeper"]["params"]
+    sweeper = experiment_of(name)["hydra"]["sweeper"]
+    assert sweeper["params"]
+    assert bool(sweeper.get("arms")) == (name != "step_by_step_cqa_small")  # which crosses methods and seeds alone
 
 
 def changes_loss_alone(method: str) -> bool:
