@@ -57,15 +57,18 @@ def unchanged(_: int, example: Example) -> Example:
 
 @dataclass(frozen=True)
 class WatchedDataset:
-    """A dataset with changed rows and a watched test split; it offers the protocol and none of the dataset's extras."""
+    """A dataset with changed rows and a watched test split; it offers the protocol and none of the dataset's extras.
+
+    The watch and the changes stand in no id: each watched run has a results folder of its own.
+    """
 
     real: Dataset
     """Where the rows come from."""
-    watch: Watch
+    watch: Watch = field(metadata={"identity": False})
     """Where the opening of the test split is noted."""
-    pool: Change = unchanged
+    pool: Change = field(default=unchanged, metadata={"identity": False})
     """Changes the rows of the pool."""
-    test: Change = unchanged
+    test: Change = field(default=unchanged, metadata={"identity": False})
     """Changes the rows of the test split."""
 
     @property
