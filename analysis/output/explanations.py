@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from analysis.output.notes import title_of
 from analysis.output.render import markdown_table
 from analysis.records.explained import HOW_TO_EXPLAIN, explained_rows
-from analysis.records.load import Records, ResultsError
+from analysis.records.load import Records, ResultsError, places
 from analysis.statistics.explanation_measures import MEASURES, Measure, measured
 from analysis.statistics.grouping import blocks_of, named_groups
 from analysis.statistics.intervals import mean_with_t_interval
@@ -27,12 +26,12 @@ NOTE_OF_LAS = (
 )
 
 
-def explanation_frame(records: Records, results: Path, simulate: bool) -> tuple[pd.DataFrame, list[str]]:
+def explanation_frame(records: Records, simulate: bool) -> tuple[pd.DataFrame, list[str]]:
     """(one row per cell that explained, with `KEYS` and a column per measure that any cell has; cells that did not).
 
     Raises ResultsError if no cell explained anything.
     """
-    of_cell = _measured_cells(records, results, simulate)
+    of_cell = _measured_cells(records, simulate)
     rows, silent = [], dict[str, None]()
     for key, scores in blocks_of(records.complete).items():
         if key.test_dataset != key.dataset:
@@ -46,17 +45,17 @@ def explanation_frame(records: Records, results: Path, simulate: bool) -> tuple[
                 shared = (title_of(key), key.dataset, key.student, key.teacher, name, who.seed, who.cell_id, questions)
                 rows.append(dict(zip(KEYS, shared, strict=True)) | values)
     if not rows:
-        raise ResultsError(f"no cell in {results} has explanations: {HOW_TO_EXPLAIN}")
+        raise ResultsError(f"no cell in {places(records)} has explanations: {HOW_TO_EXPLAIN}")
     frame = pd.DataFrame(rows)
     known = [measure.name for measure in MEASURES if measure.name in frame.columns]
     return frame[[*KEYS, *known]], list(silent)
 
 
-def _measured_cells(records: Records, results: Path, simulate: bool) -> dict[str, tuple[int, dict[str, float]]]:
+def _measured_cells(records: Records, simulate: bool) -> dict[str, tuple[int, dict[str, float]]]:
     """Id of a cell that explained -> (explained questions, its measures): once, in however many blocks it is shown."""
     found = {}
     for cell in records.complete:
-        rows = explained_rows(results, cell.names.cell_id)
+        rows = explained_rows(cell.folder)
         if rows is not None:
             found[cell.names.cell_id] = (len(rows), measured(cell, rows, simulate))
     return found

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from analysis.output.machine_texts import machine_lines, machines_json
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, names_row
-from analysis.records.load import Problem, Records
+from analysis.records.load import Problem, Records, places
 from analysis.records.manifests import StartedSweep, load_sweeps
 from analysis.records.record_ids import short_ids
 from benchmark.records.schema import CellNames
@@ -22,11 +21,14 @@ STATES = ("complete", "failed", "damaged", "missing")
 class Status:
     """Every known cell's state, from the records and the manifests."""
 
-    results: Path
     records: Records
+    """What was read."""
     sweeps: tuple[StartedSweep, ...]
+    """The sweeps that were started."""
     states: Mapping[str, str]
+    """Id of a cell -> `complete`, `failed`, `damaged` or `missing`."""
     problems: tuple[Problem, ...]
+    """The files that were skipped."""
 
     @property
     def known(self) -> dict[str, CellNames]:
@@ -44,20 +46,20 @@ def _reading_order(cell: CellNames) -> tuple[str, str, str, str, int, str]:
     return cell.dataset, cell.student, cell.teacher or "", cell.method, cell.seed, cell.cell_id
 
 
-def build_status(results: Path, records: Records) -> Status:
-    """The state of every cell that a record or a manifest names."""
-    sweeps, problems = load_sweeps(results)
+def build_status(records: Records) -> Status:
+    """The state of every cell that a record or a manifest of its folders names."""
+    sweeps, problems = load_sweeps(*records.folders)
     states = {cell.cell_id: "missing" for sweep in sweeps for cell in sweep.cells}
     states |= {problem.path.parent.name: "damaged" for problem in records.problems}
     states |= {cell.names.cell_id: "failed" for cell in records.failed}
     states |= {cell.names.cell_id: "complete" for cell in records.complete}
-    return Status(results, records, tuple(sweeps), states, (*records.problems, *problems))
+    return Status(records, tuple(sweeps), states, (*records.problems, *problems))
 
 
 def status_text(status: Status) -> str:
     """The state as text for a terminal."""
     ids = short_ids([*status.known, *status.states])
-    parts = [f"{status.results}: {_counts(status.states.values())}"]
+    parts = [f"{places(status.records)}: {_counts(status.states.values())}"]
     parts += [_sweep_line(sweep, status) for sweep in status.sweeps]
     if not status.sweeps:
         parts.append("No sweep manifest: cells that were never started cannot be known.")

@@ -13,12 +13,12 @@ HOW_TO_EXPLAIN = "run `python -m benchmark explain RESULTS/CELL` for it first"
 NEEDED = ("example_id", "question", "context", "choices", "answer", "correct", "explanation")
 
 
-def explained_rows(results: Path, cell_id: str) -> pd.DataFrame | None:
-    """One row per explained test question, with the ids of questions as index; None if the cell explained nothing.
+def explained_rows(cell: Path) -> pd.DataFrame | None:
+    """One row per explained test question, by its id, from a cell's folder; None if the cell explained nothing.
 
     Raises ResultsError for a file of an older version, which lacks columns.
     """
-    path = results / cell_id / EXPLANATIONS
+    path = cell / EXPLANATIONS
     if not path.is_file():
         return None
     frame = pd.read_parquet(path)

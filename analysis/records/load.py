@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from analysis.records.machines import Machine, machine_of
 from analysis.records.settings import Settings, settings_of
@@ -21,6 +22,7 @@ from benchmark.records.schema import (
     RoundRecord,
     TeacherReference,
     TestScore,
+    TrainingRecord,
     read_record,
 )
 
@@ -53,43 +55,60 @@ class FailedCell:
 
 @dataclass(frozen=True)
 class FinishedCell:
-    """A finished cell, reduced to what tables need.
+    """A finished cell, reduced to what tables need."""
 
-    `settings` are those that must be equal before cells are averaged. `charged` and `spent` hold the whole cell's cost
-    by source (teacher, human, ...). `student_steps` are the optimiser steps behind the tested weights, None in older
-    records; `all_steps` count all rounds. `labels` and `judge` say what the bought answers and the confidence behind
-    their weights were worth; None where the record does not. `rounds` are the finished rounds, in order.
-    """
-
+    folder: Path
+    """Where its record and its tables are."""
     names: CellNames
+    """Its id, method, dataset, student, teacher and seed."""
     data_seed: int
+    """The seed of the purchases."""
     budget: BudgetLimits
+    """The limits of its purchases."""
     settings: Settings
+    """What must be equal before cells are averaged."""
     uses_gold: bool
+    """Whether the method read gold answers before training."""
     cost_estimated: bool
+    """Whether some tokens were estimated."""
     charged: Mapping[str, LedgerEntry]
+    """By source (teacher, human, ...): what the whole cell was charged."""
     spent: Mapping[str, LedgerEntry]
-    student_steps: int | None
-    all_steps: int
+    """By source: what was really paid for the whole cell."""
+    train: TrainingRecord
+    """Steps, tokens and time of training; `final_student_steps` is None in older records."""
     tests: tuple[TestScore, ...]
+    """The cell's own test set first."""
     teacher_reference: TeacherReference | None
+    """The teacher's own score; None where it was not measured."""
     machine: Machine
+    """What the cell ran on."""
     labels: LabelPrecision | None
+    """What the bought answers were worth; None where the record does not tell."""
     judge: Calibration | None
+    """What the confidence behind the weights was worth; None where weights rest on none."""
     rounds: tuple[RoundRecord, ...] = ()
+    """The finished rounds, in order."""
+    seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
+    """By phase: seconds on the clock; empty in older records."""
+    counters: Mapping[str, float] = field(default_factory=dict)
+    """What was cut, dropped, left out or could not be read, by name."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Everything found under one results folder, in the order of the cell ids.
+    """Everything found under the results folders: folder by folder, and in each one in the order of the cell ids."""
 
-    `unfinished` are cell folders without a record (running now, or cut off).
-    """
-
+    folders: tuple[Path, ...] = ()
+    """The results folders that were read."""
     complete: tuple[FinishedCell, ...] = ()
+    """The finished cells, each once."""
     failed: tuple[FailedCell, ...] = ()
+    """The cells that were tried and did not finish."""
     problems: tuple[Problem, ...] = ()
+    """The files that were skipped."""
     unfinished: tuple[Path, ...] = ()
+    """Folders of cells without a record (running now, or cut off)."""
 
     @property
     def names(self) -> list[CellNames]:
@@ -102,17 +121,20 @@ class Records:
         return [names.cell_id for names in self.names]
 
 
-def load_records(results: Path) -> Records:
-    """All records under `results`; damaged ones are in `problems`.
+def load_records(*results: Path) -> Records:
+    """All records under the results folders; damaged ones are in `problems`.
+
+    A cell that finished in two folders with the same results counts once; one that failed in one folder and finished in
+    another is finished.
 
     Raises:
-        ResultsError: `results` is not a folder.
+        ResultsError: one of `results` is not a folder, or one cell has different results in two of them.
     """
-    complete: list[FinishedCell] = []
-    failed: list[FailedCell] = []
+    complete: dict[str, FinishedCell] = {}
+    failed: dict[str, FailedCell] = {}
     problems: list[Problem] = []
     unfinished: list[Path] = []
-    for folder in cell_folders(results):
+    for folder in (cell for each in dict.fromkeys(results) for cell in cell_folders(each)):
         path = folder / "record.json"
         if not path.exists():
             unfinished.append(folder)
@@ -122,11 +144,52 @@ def load_records(results: Path) -> Records:
         except RecordError as error:
             problems.append(Problem(path, str(error)))
             continue
-        if isinstance(record, CompleteRecord):
-            complete.append(_finished_cell(record))
-        else:
-            failed.append(_failed_cell(record))
-    return Records(tuple(complete), tuple(failed), tuple(problems), tuple(unfinished))
+        if isinstance(record, FailedRecord):
+            failed[record.cell_id] = _failed_cell(record)
+            continue
+        cell = _finished_cell(folder, record)
+        require_same_results(complete.setdefault(record.cell_id, cell), cell)
+    left = tuple(cell for cell_id, cell in failed.items() if cell_id not in complete)
+    return Records(tuple(dict.fromkeys(results)), tuple(complete.values()), left, tuple(problems), tuple(unfinished))
+
+
+def require_same_results(one: FinishedCell, other: FinishedCell) -> None:
+    """Raises ResultsError, which names both folders, if one cell has two different results.
+
+    Its scores, rounds and costs count; what time it took and on which machine does not.
+    """
+    if one is other:
+        return
+    for what, first, second in zip(RESULTS, _results(one), _results(other), strict=True):
+        if first != second:
+            raise ResultsError(
+                f"{one.folder} and {other.folder} are one cell, with different {what} "
+                f"({_first_difference(first, second)}): leave one of the two results folders out"
+            )
+
+
+RESULTS = ("test scores", "rounds")
+
+
+def _results(cell: FinishedCell) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What must be equal in two copies of a cell: all that is no time and depends on no store."""
+    tests = [_rounded(test.model_dump(exclude={"seconds_per_answer"})) for test in cell.tests]
+    return tests, [_rounded(log.model_dump(include={"annotated", "charged", "validation"})) for log in cell.rounds]
+
+
+def _rounded(values: Any) -> Any:
+    """The values with numbers of six decimals: processors differ in the last bits."""
+    if isinstance(values, dict):
+        return {name: _rounded(value) for name, value in values.items()}
+    return round(values, 6) if isinstance(values, float) else values
+
+
+def _first_difference(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> str:
+    if len(one) != len(other):
+        return f"{len(one)} against {len(other)}"
+    pairs = [(name, a[name], b[name]) for a, b in zip(one, other, strict=True) for name in a if a[name] != b[name]]
+    name, first, second = pairs[0]
+    return f"{name}: {first} against {second}"
 
 
 def cell_folders(results: Path) -> list[Path]:
@@ -152,8 +215,9 @@ def _record_of(folder: Path) -> Record:
     return record
 
 
-def _finished_cell(record: CompleteRecord) -> FinishedCell:
+def _finished_cell(folder: Path, record: CompleteRecord) -> FinishedCell:
     return FinishedCell(
+        folder=folder,
         names=record.names,
         data_seed=record.data_seed,
         budget=record.budget,
@@ -162,16 +226,22 @@ def _finished_cell(record: CompleteRecord) -> FinishedCell:
         cost_estimated=record.cost_estimated,
         charged=record.charged,
         spent=record.spent,
-        student_steps=record.train.final_student_steps,
-        all_steps=record.train.optimiser_steps,
+        train=record.train,
         tests=record.test,
         teacher_reference=record.teacher_reference,
         machine=machine_of(record.provenance),
-        rounds=tuple(record.rounds),
         labels=record.label_precision,
         judge=record.weight_calibration,
+        rounds=tuple(record.rounds),
+        seconds_by_phase=record.seconds_by_phase,
+        counters=record.counters,
     )
 
 
 def _failed_cell(record: FailedRecord) -> FailedCell:
     return FailedCell(record.names, " ".join((record.error or "").split()) or "no error text in the record")
+
+
+def places(records: Records) -> str:
+    """The results folders as text for a message."""
+    return ", ".join(map(str, records.folders))

@@ -24,10 +24,10 @@ class StartedSweep:
         return list(dict.fromkeys(cell.cell_id for cell in self.cells))
 
 
-def load_sweeps(results: Path) -> tuple[list[StartedSweep], list[Problem]]:
-    """The sweeps of a results folder, oldest first, and the manifests that could not be used."""
+def load_sweeps(*results: Path) -> tuple[list[StartedSweep], list[Problem]]:
+    """The sweeps of the results folders, oldest first, and the manifests that could not be used."""
     sweeps, problems = [], []
-    for path in sorted((results / ".manifests").glob("*.json")):
+    for path in (path for folder in results for path in sorted((folder / ".manifests").glob("*.json"))):
         try:
             manifest = parse_manifest(read_json_object(path))
         except RecordError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,12 +50,11 @@ class Material:
     """Cells without explanations, in words."""
 
 
-def material(records: Records, results: Path, student: str | None, seed: int, right_only: bool) -> Material:
+def material(records: Records, student: str | None, seed: int, right_only: bool) -> Material:
     """One item per method and question; among a method's seeds, `seed` draws the student anew for each question.
 
     Args:
         records: the finished cells.
-        results: their folder.
         student: the student to take; None where there is only one.
         seed: decides which of a method's students explains a question.
         right_only: leaves out questions that some method's student did not answer rightly.
@@ -70,7 +68,7 @@ def material(records: Records, results: Path, student: str | None, seed: int, ri
     for name, cells in groups.items():
         frames = []
         for cell in cells:
-            frame = explained_rows(results, cell.names.cell_id)
+            frame = explained_rows(cell.folder)
             if frame is not None:
                 frames.append(frame.assign(cell_id=cell.names.cell_id))
             else:

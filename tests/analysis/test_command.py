@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import main
+from analysis.commands.app import main
 from tests.analysis.record_files import make_record, write_record, write_small_sweep
 
 Capture = pytest.CaptureFixture[str]
@@ -74,7 +74,7 @@ def test_nothing_heavy_is_imported(results: Path) -> None:
     """Of the engine only the schema of records is there, and nothing that it does not need."""
     write_small_sweep(results)
     code = (
-        "import sys; from analysis.__main__ import main; import analysis.output.status, analysis.output.page\n"
+        "import sys; from analysis.commands.app import main; import analysis.output.status, analysis.output.page\n"
         f"assert main(['table', '--results', {str(results)!r}]) == 0\n"
         "heavy = {'torch', 'transformers', 'pytorch_lightning', 'hydra', 'omegaconf', 'methods'}\n"
         "heavy &= {name.split('.')[0] for name in sys.modules}\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.__main__ import main
+from analysis.commands.app import main
 from analysis.output.curve_plot import short_names
 from tests.analysis.record_files import cost, make_record, write_record
 
@@ -103,7 +103,7 @@ def test_records_without_counted_rounds_are_said_and_a_block_without_the_baselin
     bare = [{key: value for key, value in log.items() if key != "annotated"} for log in rounds(1, 0.0, {})]
     write_record(tmp_path / "old", make_record("m", rounds=bare))
     assert main(["curves", "--results", str(tmp_path / "old")]) == 2
-    assert "holds no record" in capsys.readouterr().err
+    assert "holds no finished cell with rounds" in capsys.readouterr().err
     config = {"dataset": {"name": "trait_choice"}, "format": {"name": "same"}}
     alone = make_record("alone", seed=9, rounds=rounds(9, 0.0, {}), dataset="trait_choice", config=config)
     write_record(results, alone)

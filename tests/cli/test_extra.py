@@ -17,7 +17,7 @@ SMALL = {"dataset/few": "defaults: [/dataset/chain_sum_long@_here_, _self_]\nnam
 
 
 def tabulated(results: Any, capsys: pytest.CaptureFixture[str], form: str) -> str:
-    from analysis.__main__ import main
+    from analysis.commands.app import main
 
     assert main(["table", "--results", str(results.path), "--format", form]) == 0
     return capsys.readouterr().out

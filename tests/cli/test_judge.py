@@ -87,7 +87,7 @@ def test_a_judge_that_falls_silent_is_taken_up_again(judge: Run, server: FaultSe
 
 
 def test_analysis_passes_judgements_by(judge: Run, results: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from analysis.__main__ import main
+    from analysis.commands.app import main
 
     assert main(["table", "--results", str(results.path)]) == 0
     before = capsys.readouterr().out

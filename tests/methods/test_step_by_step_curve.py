@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.__main__ import main as analyse
+from analysis.commands.app import main as analyse
 
 GRID = ("budget.questions=25,100", "seed=1,2", "optimization.max_steps=50", "dataset.test_size=100")
 

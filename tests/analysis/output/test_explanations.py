@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.__main__ import main
+from analysis.commands.app import main
 from tests.analysis.record_files import make_record, write_record
 from tests.analysis.study.study_files import explanations
 

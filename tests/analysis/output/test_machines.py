@@ -39,7 +39,7 @@ def mixing(results: Path) -> list[str]:
 
 
 def machines(results: Path) -> list[str]:
-    text = status_text(build_status(results, load_records(results)))
+    text = status_text(build_status(load_records(results)))
     return [line for line in text.splitlines() if line.startswith("machines:")]
 
 
@@ -147,7 +147,7 @@ def test_a_note_names_three_machines_and_status_all(results: Path) -> None:
 def test_scripts_get_every_machine_with_its_cells(results: Path) -> None:
     write(results, MINE, MINE, {"device": "mps:0"})
     write_record(results, make_record("srd", status="failed", error="no"))
-    content = json.loads(json.dumps(status_json(build_status(results, load_records(results)))))
+    content = json.loads(json.dumps(status_json(build_status(load_records(results)))))
     unknown = {"processor": None, "device": "mps", "threads": None, "torch": None, "transformers": None, "cells": 1}
     known = {"processor": "Old Xeon (avx2; AVX2 kernels)", "device": "cpu", "threads": 1, "torch": "2.13.0"}
     assert content["machines"] == [known | {"transformers": "5", "cells": 2}, unknown]
@@ -157,4 +157,4 @@ def test_scripts_get_every_machine_with_its_cells(results: Path) -> None:
 def test_a_folder_without_a_finished_cell_has_no_machine(results: Path) -> None:
     write_record(results, make_record("srd", status="failed", error="no"))
     assert machines(results) == []
-    assert status_json(build_status(results, load_records(results)))["machines"] == []
+    assert status_json(build_status(load_records(results)))["machines"] == []

@@ -11,7 +11,7 @@ from tests.analysis.record_files import make_record, write_manifest, write_recor
 
 
 def status_of(results: Path) -> Status:
-    return build_status(results, load_records(results))
+    return build_status(load_records(results))
 
 
 def test_planned_cells_without_a_record_are_missing(results: Path) -> None:

@@ -44,7 +44,7 @@ def explanations(writer: str, questions: int) -> pd.DataFrame:
 
 
 def make_study(results: Path, people: int = 20, seed: int = 0, **design: int) -> Study:
-    found = material(load_records(results), results, None, seed, right_only=False)
+    found = material(load_records(results), None, seed, right_only=False)
     return new_study(found, Design(people, **design), seed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import main
+from analysis.commands.app import main
 from analysis.study.constructs import NAMES
 from analysis.study.measures import (
     cronbach_alpha,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.__main__ import main
+from analysis.commands.app import main
 from analysis.study.assignment import AssignmentError, Design, assign, questions_for
 from analysis.study.plan_file import read_study
 from tests.analysis.study.study_files import METHODS, explanations, make_study, write_explained

@@ -1,0 +1,1 @@
+"""The command line of the analysis: one file per kind of command."""

@@ -1,0 +1,164 @@
+"""Commands that compare methods: `table`, `curves`, `compare`, `anova`, `explanations`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands.options import (
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    ResultsOption,
+    TextFormat,
+    finish,
+    json_rows,
+    readable,
+    require,
+    say,
+    show,
+    wrote,
+)
+from analysis.output.comparison import comparison_frame, comparison_table
+from analysis.output.curve_plot import plot_curves
+from analysis.output.curves import all_rows, curve_table
+from analysis.output.explanations import explanation_frame, explanation_table
+from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, render
+from analysis.output.tables import Table, build_table
+from analysis.output.terminal import home_path, write_text
+from analysis.output.variance import runs_of, variance_report
+from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
+from analysis.statistics.compare import blocks_with, comparisons
+from analysis.statistics.curves import Curves, curves_of
+
+
+class TableFormat(StrEnum):
+    """How `table` can be written."""
+
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+    HTML = "html"
+
+
+def table(
+    results: ResultsOption,
+    kind: Annotated[TableFormat, typer.Option("--format", help="csv: raw numbers.")] = TableFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Results per method: accuracy, gap closed, cost, record ids.
+
+    Example: python -m analysis table --results results/quickstart --format latex
+    """
+    records = readable(results)
+    built = build_table(records)
+    write_text(json_rows(built.frame) if as_json else render(built, kind), output)
+    if kind is TableFormat.CSV or as_json:
+        say(_beside_rows(built))
+    finish(records.problems)
+
+
+def curves(
+    results: ResultsOption,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw them: FILE.png, FILE.pdf and FILE.csv.", parser=home_path),
+    ] = None,
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """After every round: questions, costs, validation, what revisions kept.
+
+    Example: python -m analysis curves --results results/elad_small --plot curves
+    """
+    records, found = _known_curves(results)
+    show(all_rows(found), lambda: curve_table(found), kind, as_json, output)
+    if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        for number, block in enumerate(found):
+            wrote(plot_curves(block, plot if len(found) == 1 else plot.with_stem(f"{plot.stem}-{number + 1}")))
+    finish(records.problems)
+
+
+def compare(
+    results: ResultsOption,
+    baseline: Annotated[str, typer.Option(metavar="METHOD", help="The method that others are compared with.")],
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Each method against one, seed by seed, at equal questions and tokens.
+
+    Example: python -m analysis compare --results results/quickstart --baseline answer_only
+    """
+    records, blocks = _known_curves(results)
+    blocks = blocks_with(blocks, baseline)
+    found = {block.title: comparisons(block, baseline) for block in blocks}
+    frame = comparison_frame(blocks, found, baseline)
+    show(frame, lambda: comparison_table(found, baseline), kind, as_json, output)
+    finish(records.problems)
+
+
+def anova(
+    results: ResultsOption,
+    drop_outliers: Annotated[
+        bool, typer.Option("--drop-outliers", help="Leave out runs beyond 1.5 interquartile ranges of their cell.")
+    ] = False,
+    output: OutputOption = None,
+) -> None:
+    """Analysis of variance of methods and students, and Tukey's pairs.
+
+    Example: python -m analysis anova --results results/honey_small
+    """
+    require({"statsmodels": "statsmodels"}, "an analysis of variance", "statistics")
+    records = readable(results)
+    runs = runs_of(records)
+    if not runs:
+        raise ResultsError(f"{places(records)} holds no finished cell: {WHAT_TO_RUN}")
+    try:
+        text = variance_report(runs, drop_outliers)
+    except ValueError as error:
+        raise ResultsError(str(error)) from error
+    write_text(text, output)
+    finish(records.problems)
+
+
+def explanations(
+    results: ResultsOption,
+    simulatability: Annotated[
+        bool, typer.Option("--simulatability", help="Also how far explanations help to guess answers; takes seconds.")
+    ] = False,
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """What students wrote when they explained test questions.
+
+    Example: python -m analysis explanations --results results/honey_small --simulatability
+    """
+    if simulatability:
+        require({"sklearn": "scikit-learn"}, "simulatability", "statistics")
+    records = readable(results)
+    frame, silent = explanation_frame(records, simulatability)
+    show(frame, lambda: explanation_table(frame, silent), kind, as_json, output)
+    finish(records.problems)
+
+
+def _known_curves(results: Sequence[Path]) -> tuple[Records, list[Curves]]:
+    records = readable(results)
+    found = curves_of(records)
+    if not found:
+        raise ResultsError(f"{places(records)} holds no finished cell with rounds: {WHAT_TO_RUN}")
+    return records, found
+
+
+def _beside_rows(built: Table) -> list[str]:
+    """Failed cells and notes, which raw rows cannot hold."""
+    failed = [markdown_table(FAILED_COLUMNS, failed_rows(built.failed, built.short_ids))] if built.failed else []
+    return [*failed, *(f"- {note}" for note in built.notes)]
