@@ -23,6 +23,7 @@ from analysis.commands.options import (
     show,
     wrote,
 )
+from analysis.output.columns import DECIDING
 from analysis.output.comparison import comparison_frame, comparison_table
 from analysis.output.curve_plot import plot_curves
 from analysis.output.curves import all_rows, curve_table
@@ -30,6 +31,7 @@ from analysis.output.explanations import explanation_frame, explanation_table
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, render
 from analysis.output.tables import Table, build_table
 from analysis.output.terminal import home_path, write_text
+from analysis.output.trace import trace_text
 from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
 from analysis.statistics.compare import blocks_with, comparisons
@@ -48,16 +50,24 @@ class TableFormat(StrEnum):
 def table(
     results: ResultsOption,
     kind: Annotated[TableFormat, typer.Option("--format", help="csv: raw numbers.")] = TableFormat.MARKDOWN,
+    columns: Annotated[
+        str, typer.Option(metavar="all|NAME,NAME", help="Which columns; all but csv and JSON, which have every one.")
+    ] = ",".join(DECIDING),
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also which records each number comes from, seed by seed.")
+    ] = False,
     as_json: JsonOption = False,
     output: OutputOption = None,
 ) -> None:
-    """Results per method: accuracy, gap closed, cost, record ids.
+    """Results per method: accuracy, gap closed, cost.
 
-    Example: python -m analysis table --results results/quickstart --format latex
+    Example: python -m analysis table --results results/quickstart --columns all --trace
     """
     records = readable(results)
     built = build_table(records)
-    write_text(json_rows(built.frame) if as_json else render(built, kind), output)
+    chosen = tuple(name.strip() for name in columns.split(","))
+    text = json_rows(built.frame) if as_json else render(built, kind, chosen)
+    write_text(text + (f"\n{trace_text(built, records)}" if trace else ""), output)
     if kind is TableFormat.CSV or as_json:
         say(_beside_rows(built))
     finish(records.problems)

@@ -44,6 +44,8 @@ CUT_NOTE = (
     "where a record does not tell."
 )
 GOLD_NOTE = "gold: yes = the method read gold answers before training."
+NOTED_COLUMNS = {REASONING_NOTE: "right reasoning %", CUT_NOTE: "cut %", GOLD_NOTE: "gold"}
+"""Note -> the column without which it says nothing."""
 
 
 @dataclass(frozen=True)

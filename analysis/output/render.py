@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from analysis.output.notes import title_of
+from analysis.output.columns import ALL, headings, shown_columns, shown_rows
+from analysis.output.notes import NOTED_COLUMNS, title_of
 from analysis.output.page import html_page
-from analysis.output.tables import Block, Table, TableRow
+from analysis.output.tables import Block, Table
 from analysis.records.load import FailedCell
 from benchmark.records.schema import CellNames
 
 TEXT_COLUMNS = frozenset(
     {
         *("method", "gold", "records", "record", "error", "dataset", "student", "teacher"),
-        *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason"),
+        *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason", "commit"),
     }
 )
+TERMINAL_CHARACTERS = 120
+"""A table with chosen columns fits into as many; names of rows are cut for it, and stand whole in notes."""
+SHORTEST_NAME = 24
+"""No name is cut below this length."""
 FAILED_COLUMNS = ("record", "method", "dataset", "student", "teacher", "seed", "error")
-NO_VALUE = "-"
 LATEX_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -33,132 +37,12 @@ LATEX_ESCAPES = str.maketrans(
 )
 
 
-def render(table: Table, format_name: str) -> str:
-    """The table in one of `FORMATS`, ending in a newline; csv holds the raw rows alone, without notes."""
-    return FORMATS[format_name](table)
+def render(table: Table, format_name: str, chosen: Sequence[str] = ALL) -> str:
+    """The table in one of `FORMATS`, ending in a newline; csv holds the raw rows alone, without notes.
 
-
-def columns_of(block: Block) -> list[str]:
-    """The block's column headings.
-
-    Those for sampled and cut answers and reasoning exist only if some row has any, those for steps only if some cell
-    trained more steps than its tested student.
+    Raises ResultsError for a chosen column that there is not.
     """
-    sampled = ["majority@k %", "pass@k %", "k"] if _shows_samples(block) else []
-    cut = ["cut %"] if _shows_cuts(block) else []
-    reasoning = ["right reasoning %", "wrong behind right %"] if _shows_reasoning(block) else []
-    score = [f"{block.key.metric} %", *sampled, "gap closed %", *cut, *reasoning]
-    cost = ["questions", "calls", "tokens", "USD", "human labels"]
-    steps = ["student steps", "all steps"] if _shows_steps(block) else []
-    return ["method", *score, *cost, *steps, "tokens/answer", "seeds", "gold", "records"]
-
-
-def shown_rows(block: Block, short_ids: Mapping[str, str]) -> list[list[str]]:
-    """The block's rows as text, in the order of `columns_of`."""
-    sampled, cut, reasoning = _shows_samples(block), _shows_cuts(block), _shows_reasoning(block)
-    with_steps = _shows_steps(block)
-    rows = []
-    for row in block.rows:
-        samples = _shown_samples(row) if sampled else []
-        cuts = [_shown_share(row.cut_share)] if cut else []
-        checked = _shown_reasoning(row) if reasoning else []
-        trained = [_shown_number(row.student_steps), _shown_number(row.all_steps)] if with_steps else []
-        rows.append(_shown_row(row, short_ids, samples, [*cuts, *checked], trained))
-    return rows
-
-
-def _shows_steps(block: Block) -> bool:
-    return any(row.student_steps is not None and row.student_steps != row.all_steps for row in block.rows)
-
-
-def _shows_reasoning(block: Block) -> bool:
-    return any(row.reasoning_accuracy is not None for row in block.rows)
-
-
-def _shows_cuts(block: Block) -> bool:
-    return any(row.cut_share for row in block.rows)
-
-
-def _shows_samples(block: Block) -> bool:
-    return any(row.samples_per_question is not None for row in block.rows)
-
-
-def _shown_reasoning(row: TableRow) -> list[str]:
-    return [_shown_share(row.reasoning_accuracy), _shown_share(row.right_answer_wrong_reasoning)]
-
-
-def _shown_samples(row: TableRow) -> list[str]:
-    return [_shown_share(row.majority_at_k), _shown_share(row.pass_at_k), _shown_number(row.samples_per_question)]
-
-
-def _shown_row(
-    row: TableRow,
-    short_ids: Mapping[str, str],
-    sampled: Sequence[str],
-    behind_gap: Sequence[str],
-    steps: Sequence[str],
-) -> list[str]:
-    tilde = "~" if row.cost_estimated else ""
-    seeds = NO_VALUE if row.num_seeds is None else str(row.num_seeds)
-    gold = NO_VALUE if row.uses_gold is None else "yes" if row.uses_gold else "no"
-    return [
-        row.name,
-        _shown_result(row),
-        *sampled,
-        _shown_share(row.gap_closed),
-        *behind_gap,
-        _shown_number(row.teacher_questions),
-        _shown_number(row.teacher_calls),
-        _shown_number(_total_tokens(row), tilde),
-        _shown_usd(row, row.teacher_usd, tilde),
-        _shown_number(row.human_questions) + (f" ({row.human_usd:,.2f} USD)" if row.human_usd else ""),
-        *steps,
-        NO_VALUE if row.completion_tokens_per_answer is None else f"{row.completion_tokens_per_answer:.1f}",
-        seeds,
-        gold,
-        _shown_ids(row, short_ids),
-    ]
-
-
-def _shown_result(row: TableRow) -> str:
-    if row.mean is None:
-        return "not run"
-    half_width = "" if row.high is None else f" ± {100 * (row.high - row.mean):.1f}"
-    return f"{100 * row.mean:.1f}{half_width}"
-
-
-def _shown_share(share: float | None) -> str:
-    """A share in percent."""
-    return NO_VALUE if share is None else f"{100 * share:.1f}"
-
-
-def _shown_number(value: float | None, mark: str = "") -> str:
-    """A whole number with thousands separated; a zero is never an estimate."""
-    if value is None:
-        return NO_VALUE
-    return f"{mark if value else ''}{value:,.1f}".removesuffix(".0")
-
-
-def _shown_usd(row: TableRow, usd: float | None, mark: str) -> str:
-    if usd is None:
-        return NO_VALUE if row.role == "teacher" or row.mean is None else "unknown"
-    if 0 < usd < 0.01:
-        return f"{mark}{usd:.2g}"
-    return f"{mark if usd else ''}{usd:,.2f}"
-
-
-def _total_tokens(row: TableRow) -> float | None:
-    if row.teacher_prompt_tokens is None or row.teacher_completion_tokens is None:
-        return None
-    return round(row.teacher_prompt_tokens + row.teacher_completion_tokens)
-
-
-def _shown_ids(row: TableRow, short_ids: Mapping[str, str]) -> str:
-    """The short ids of the row's records; for the teacher's row, which many records repeat, only the first id."""
-    ids = [short_ids[cell_id] for cell_id in row.record_ids.split()]
-    if row.role == "teacher" and len(ids) > 1:
-        return f"{ids[0]} and {len(ids) - 1} more"
-    return " ".join(ids) or NO_VALUE
+    return FORMATS[format_name](table, chosen)
 
 
 def failed_rows(failed: Sequence[FailedCell], short_ids: Mapping[str, str]) -> list[list[str]]:
@@ -192,30 +76,60 @@ def block_title(block: Block) -> str:
     return f"{title_of(block.key)} ({' or '.join(f'{size:,}' for size in sizes)} test questions)"
 
 
-def to_markdown(table: Table) -> str:
+def notes_for(table: Table, chosen: Sequence[str]) -> list[str]:
+    """The notes, without those of columns that no block shows."""
+    shown = {column.name for block in table.blocks for column in shown_columns(block, chosen)}
+    return [note for note in table.notes if NOTED_COLUMNS.get(note) in {None, *shown}]
+
+
+def to_markdown(table: Table, chosen: Sequence[str] = ALL) -> str:
     """All blocks, the failed cells and the notes as markdown that reads well in a terminal."""
-    parts = []
+    parts: list[str] = []
+    names: list[str] = []
     for block in table.blocks:
-        shown = markdown_table(columns_of(block), shown_rows(block, table.short_ids))
-        parts.append(f"### {block_title(block)}\n\n{shown}")
+        columns, rows = headings(block, chosen), shown_rows(block, table.short_ids, chosen)
+        if "all" not in chosen:
+            rows, cut = _fitted(columns, rows, len(names) + 1)
+            names += cut
+        parts.append(f"### {block_title(block)}\n\n{markdown_table(columns, rows)}")
     if not table.blocks:
         parts.append("No cell is complete yet.")
     if table.failed:
         rows = failed_rows(table.failed, table.short_ids)
         parts.append(f"### Failed cells ({len(rows)})\n\n{markdown_table(FAILED_COLUMNS, rows)}")
-    if table.notes:
-        parts.append("\n".join(f"- {note}" for note in table.notes))
+    if notes := [*notes_for(table, chosen), *names]:
+        parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(table: Table) -> str:
+def _fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> tuple[list[list[str]], list[str]]:
+    """(the rows with names so short that a terminal holds the lines, a note for each name that was cut).
+
+    `first` is the number of the first note.
+    """
+    others = [max(3, *map(len, cells)) for cells in zip(columns, *rows, strict=True)][1:]
+    longest = max(SHORTEST_NAME, TERMINAL_CHARACTERS - sum(width + 3 for width in others) - 4)
+    shown: list[list[str]] = []
+    notes: list[str] = []
+    for name, *cells in rows:
+        short = name
+        if len(name) > longest:
+            mark = f"… [{first + len(notes)}]"
+            notes.append(f"{mark[2:]} {name}")
+            short = name[: longest - len(mark)] + mark
+        shown.append([short, *cells])
+    return shown, notes
+
+
+def to_latex(table: Table, chosen: Sequence[str] = ALL) -> str:
     """One booktabs tabular per block, then the failed cells and the notes; needs booktabs and graphicx."""
     parts = ["% \\usepackage{booktabs,graphicx}"]
     for block in table.blocks:
-        parts.append(_latex_block(block_title(block), columns_of(block), shown_rows(block, table.short_ids)))
+        shown = shown_rows(block, table.short_ids, chosen)
+        parts.append(_latex_block(block_title(block), headings(block, chosen), shown))
     if table.failed:
         parts.append(_latex_block("Failed cells", FAILED_COLUMNS, failed_rows(table.failed, table.short_ids)))
-    notes = [f"\\par\\noindent {latex_escaped(note)}" for note in table.notes]
+    notes = [f"\\par\\noindent {latex_escaped(note)}" for note in notes_for(table, chosen)]
     return "\n\n".join([*parts, "\n".join(notes)]).rstrip() + "\n"
 
 
@@ -232,21 +146,24 @@ def latex_escaped(text: str) -> str:
     return text.translate(LATEX_ESCAPES)
 
 
-def to_csv(table: Table) -> str:
-    """The raw rows as csv, with fractions in [0, 1] and full ids."""
+def to_csv(table: Table, chosen: Sequence[str] = ALL) -> str:
+    """The raw rows as csv, with fractions in [0, 1] and full ids; it always has all columns."""
     return str(table.frame.to_csv(index=False, lineterminator="\n"))
 
 
-def to_html(table: Table) -> str:
+def to_html(table: Table, chosen: Sequence[str] = ALL) -> str:
     """An HTML page that needs no other file."""
-    blocks = [(block_title(block), columns_of(block), shown_rows(block, table.short_ids)) for block in table.blocks]
+    blocks = [
+        (block_title(block), headings(block, chosen), shown_rows(block, table.short_ids, chosen))
+        for block in table.blocks
+    ]
     if table.failed:
         rows = failed_rows(table.failed, table.short_ids)
         blocks.append((f"Failed cells ({len(rows)})", list(FAILED_COLUMNS), rows))
-    return html_page("Benchmark results", blocks, table.notes, TEXT_COLUMNS)
+    return html_page("Benchmark results", blocks, notes_for(table, chosen), TEXT_COLUMNS)
 
 
-FORMATS: Mapping[str, Callable[[Table], str]] = {
+FORMATS: Mapping[str, Callable[[Table, Sequence[str]], str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
     "csv": to_csv,

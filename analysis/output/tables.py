@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, fields
 import pandas as pd
 
 from analysis.output.notes import BlockParts, notes_of
+from analysis.records.frames import setting
 from analysis.records.load import UNTRAINED_METHOD, FailedCell, FinishedCell, Records
 from analysis.records.record_ids import short_ids
 from analysis.statistics.grouping import BlockKey, Group, blocks_of, distinct_names, group_scores, natural_order
 from analysis.statistics.intervals import mean_with_t_interval
 from analysis.statistics.references import TEACHER_NAME, UNTRAINED_NAME, TeacherGroup, gap_closed, teacher_groups
-from benchmark.records.schema import NOTHING, LedgerEntry, TestScore
+from benchmark.records.schema import NOTHING, LabelPrecision, LedgerEntry, TestScore
 
 INTEGER_COLUMNS = (
     "num_seeds",
@@ -87,6 +88,10 @@ class TableRow:
     """The seeds, separated by spaces."""
     test_examples: int | None = None
     """The number of test questions."""
+    dropped_share: float | None = None
+    """The share of bought answers that the weighting dropped, in [0, 1], mean per cell; None without a teacher."""
+    learning_rate: float | None = None
+    """The learning rate of all seeds; None without training."""
     asked_teacher: bool | None = None
     """Whether the method asked a teacher."""
     teacher_questions: float | None = None
@@ -234,6 +239,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         label_precision_kept=_mean([None if cell.labels is None else cell.labels.share_kept for cell in cells]),
         judge_auroc=_mean([None if cell.judge is None else cell.judge.auroc for cell in cells]),
         judge_ece=_mean([None if cell.judge is None else cell.judge.ece for cell in cells]),
+        dropped_share=_mean([None if cell.labels is None else _dropped(cell.labels) for cell in cells]),
+        learning_rate=None if untrained else setting(cells[0], "optimization.learning_rate"),
         num_seeds=interval.num_values,
         seeds=" ".join(str(cell.names.seed) for cell in cells),
         test_examples=tests[0].n,
@@ -262,6 +269,10 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         budget_usd=None if untrained else cells[0].budget.usd,
         record_ids=" ".join(cell.names.cell_id for cell in cells),
     )
+
+
+def _dropped(labels: LabelPrecision) -> float:
+    return 1 - labels.kept / labels.bought if labels.bought else 0.0
 
 
 def _mean_cost(

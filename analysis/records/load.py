@@ -17,6 +17,7 @@ from benchmark.records.schema import (
     FailedRecord,
     LabelPrecision,
     LedgerEntry,
+    Provenance,
     Record,
     RecordError,
     RoundRecord,
@@ -83,6 +84,8 @@ class FinishedCell:
     """The teacher's own score; None where it was not measured."""
     machine: Machine
     """What the cell ran on."""
+    commit: str | None
+    """The commit of the code, with `+` behind it where files were changed; None where the record does not tell."""
     labels: LabelPrecision | None
     """What the bought answers were worth; None where the record does not tell."""
     judge: Calibration | None
@@ -230,12 +233,19 @@ def _finished_cell(folder: Path, record: CompleteRecord) -> FinishedCell:
         tests=record.test,
         teacher_reference=record.teacher_reference,
         machine=machine_of(record.provenance),
+        commit=_commit(record.provenance),
         labels=record.label_precision,
         judge=record.weight_calibration,
         rounds=tuple(record.rounds),
         seconds_by_phase=record.seconds_by_phase,
         counters=record.counters,
     )
+
+
+def _commit(provenance: Provenance) -> str | None:
+    if provenance.git is None or provenance.git.commit is None:
+        return None
+    return provenance.git.commit[:12] + ("+" if provenance.git.dirty else "")
 
 
 def _failed_cell(record: FailedRecord) -> FailedCell:

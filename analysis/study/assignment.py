@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -62,9 +63,11 @@ def questions_for(design: Design, num_methods: int, available: int) -> int:
     wanted = max(design.slots, round(design.participants * design.slots / per_round))
     fitting = [n for n in range(design.slots, available + 1) if math.gcd(n, num_methods) == 1]
     if not fitting:
+        enough = next(n for n in itertools.count(available + 1) if math.gcd(n, num_methods) == 1)
         raise AssignmentError(
-            f"{available} questions and {num_methods} methods have a common divisor, so that no balance is possible: "
-            "explain one more test question, or lower --slots by one"
+            f"every number of questions from {design.slots} (slots) to {available} (explained by all methods) has a "
+            f"common divisor with {num_methods} methods, so that no balance is possible: explain {enough} test "
+            "questions, or lower --slots"
         )
     return min(fitting, key=lambda n: (abs(n - wanted), n))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from analysis.output.render import columns_of, shown_rows
+from analysis.output.columns import headings, shown_rows
 from analysis.output.tables import build_table
 from analysis.records.load import load_records
 
@@ -34,7 +34,7 @@ def test_one_sweep_compares_schedules_at_equal_steps(command: Run, miniature: tu
     assert trained == {None: (7, 7, [7]), True: (7, 21, [7, 7, 7]), False: (7, 7, [2, 2, 3])}
     table = build_table(load_records(results.path))
     [block] = table.blocks
-    places = [columns_of(block).index(name) for name in ("student steps", "all steps")]
+    places = [headings(block).index(name) for name in ("student steps", "all steps")]
     shown = [[row[place] for place in places] for row in shown_rows(block, table.short_ids)]
     assert sorted(row for row in shown if row != ["-", "-"]) == [["7", "21"], ["7", "7"], ["7", "7"]]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.output.render import FORMATS, columns_of, latex_escaped, markdown_table, render, shown_rows
+from analysis.output.columns import headings, shown_rows
+from analysis.output.render import FORMATS, latex_escaped, markdown_table, render
 from analysis.output.tables import build_table
 from analysis.records.load import load_records
 from tests.analysis.record_files import Record, make_record, write_record, write_small_sweep
@@ -96,7 +97,7 @@ def test_latex_is_escaped_and_every_row_has_its_columns(results: Path) -> None:
     assert r"a\_b\&50\%" in text
     assert r"x\#y" in text
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert {line.replace(r"\&", "").count("&") for line in body} == {11}
+    assert {line.replace(r"\&", "").count("&") for line in body} == {13}
     assert all(text.count(rule) == 1 for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
 
 
@@ -133,8 +134,8 @@ def test_every_row_has_as_many_cells_as_there_are_columns(results: Path) -> None
     record["test"][0] |= {"reasoning_accuracy": 0.625, "right_answer_wrong_reasoning": None}
     write_record(results, record)
     [block] = build_table(load_records(results)).blocks
-    assert {len(row) for row in shown_rows(block, {record["cell_id"]: "x"})} == {len(columns_of(block))}
-    place = columns_of(block).index("right reasoning %")
+    assert {len(row) for row in shown_rows(block, {record["cell_id"]: "x"})} == {len(headings(block))}
+    place = headings(block).index("right reasoning %")
     assert [row[place : place + 2] for row in shown_rows(block, {record["cell_id"]: "x"})][-1] == ["62.5", "-"]
 
 
@@ -162,14 +163,14 @@ def test_an_older_record_has_an_empty_cell_beside_cut_answers(results: Path) -> 
         write_record(results, record)
     [block] = build_table(load_records(results)).blocks
     rows = shown_rows(block, {cell_id: "x" for row in block.rows for cell_id in row.record_ids.split()})
-    place = columns_of(block).index("cut %")
-    assert columns_of(block)[place - 1 : place + 2] == ["gap closed %", "cut %", "right reasoning %"]
+    place = headings(block).index("cut %")
+    assert headings(block)[place - 1 : place + 2] == ["gap closed %", "cut %", "right reasoning %"]
     assert {row[0]: row[place : place + 2] for row in rows if row[0] in ("older", "elad", "srd")} == {
         "older": ["-", "62.5"],
         "elad": ["0.0", "62.5"],
         "srd": ["6.2", "62.5"],
     }
-    assert {len(row) for row in rows} == {len(columns_of(block))}
+    assert {len(row) for row in rows} == {len(headings(block))}
 
 
 def sampled(majority: float, pass_rate: float, *sizes: int) -> dict[str, dict[str, float]]:
@@ -218,8 +219,8 @@ def test_steps_stand_apart_where_a_student_was_thrown_away(results: Path) -> Non
     srd = make_record("srd")
     write_record(results, {**srd, "train": {**srd["train"], "optimiser_steps": 4500, "final_student_steps": 1500}})
     block = build_table(load_records(results)).blocks[0]
-    place = columns_of(block).index("student steps")
-    assert columns_of(block)[place + 1] == "all steps"
+    place = headings(block).index("student steps")
+    assert headings(block)[place + 1] == "all steps"
     rows = {
         row[0]: row for row in shown_rows(block, {cell: "x" for row in block.rows for cell in row.record_ids.split()})
     }
