@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +10,18 @@ from typing import Any
 
 from analysis.output.machine_texts import machine_lines, machines_json
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, names_row
+from analysis.records.at_work import cells_at_work
 from analysis.records.load import Problem, Records, places
 from analysis.records.manifests import StartedSweep, load_sweeps
 from analysis.records.record_ids import short_ids
+from analysis.statistics.time_left import seconds_left
 from benchmark.records.schema import CellNames
 
-STATES = ("complete", "failed", "damaged", "missing")
+STATES = ("complete", "failed", "damaged", "running", "missing")
+MOST_MISSING = 20
+"""So many missing cells are named one by one."""
+SELDOM = frozenset({"damaged", "running"})
+"""States that a line of counts leaves out while no cell is in them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,9 @@ class Status:
     sweeps: tuple[StartedSweep, ...]
     """The sweeps that were started."""
     states: Mapping[str, str]
-    """Id of a cell -> `complete`, `failed`, `damaged` or `missing`."""
+    """Id of a cell -> one of `STATES`; a cell that failed and is run again is running."""
+    seconds_left: float | None
+    """How long the running and missing cells will take; None where nothing says so."""
     problems: tuple[Problem, ...]
     """The files that were skipped."""
 
@@ -52,8 +61,13 @@ def build_status(records: Records) -> Status:
     states = {cell.cell_id: "missing" for sweep in sweeps for cell in sweep.cells}
     states |= {problem.path.parent.name: "damaged" for problem in records.problems}
     states |= {cell.names.cell_id: "failed" for cell in records.failed}
+    at_work = {cell_id: begun for folder in records.folders for cell_id, begun in cells_at_work(folder).items()}
+    states |= dict.fromkeys(at_work, "running")
     states |= {cell.names.cell_id: "complete" for cell in records.complete}
-    return Status(records, tuple(sweeps), states, (*records.problems, *problems))
+    planned = {cell.cell_id: cell for sweep in sweeps for cell in sweep.cells}
+    waiting = [cell for cell_id, cell in planned.items() if states[cell_id] in ("running", "missing")]
+    left = seconds_left(records.complete, waiting, at_work, time.time()) if waiting else None
+    return Status(records, tuple(sweeps), states, left, (*records.problems, *problems))
 
 
 def status_text(status: Status) -> str:
@@ -61,6 +75,10 @@ def status_text(status: Status) -> str:
     ids = short_ids([*status.known, *status.states])
     parts = [f"{places(status.records)}: {_counts(status.states.values())}"]
     parts += [_sweep_line(sweep, status) for sweep in status.sweeps]
+    if status.seconds_left is not None:
+        at_once = Counter(status.states.values())["running"]
+        how = f"{at_once} at once, as now" if at_once else "one after the other; none is running"
+        parts.append(f"Time left: about {duration(status.seconds_left)} ({how}).")
     if not status.sweeps:
         parts.append("No sweep manifest: cells that were never started cannot be known.")
     if lines := list(machine_lines(status.records.complete)):
@@ -70,18 +88,27 @@ def status_text(status: Status) -> str:
     if status.records.failed:
         parts.append(f"Failed\n\n{markdown_table(FAILED_COLUMNS, failed_rows(status.records.failed, ids))}")
     if status.missing:
-        rows = [names_row(cell, ids) for cell in status.missing]
+        rows = [names_row(cell, ids) for cell in status.missing[:MOST_MISSING]]
+        more = len(status.missing) - len(rows)
         parts.append(f"Missing\n\n{markdown_table(FAILED_COLUMNS[:-1], rows)}")
+        parts += [f"and {more} more; --json names all"] if more else []
         parts.append("Re-issue the sweep's command: it runs only what is not complete.")
-    if status.records.unfinished:
-        names = ", ".join(folder.name for folder in status.records.unfinished)
-        parts.append(f"Folders without record.json (running, or cut off): {names}")
+    cut_off = [folder.name for folder in status.records.unfinished if status.states.get(folder.name) != "running"]
+    if cut_off:
+        parts.append(f"Folders without record.json, which no process is writing: {', '.join(cut_off)}")
     return "\n\n".join(parts) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text with one unit: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _counts(states: Any) -> str:
     counted = Counter(states)
-    shown = [f"{counted[state]} {state}" for state in STATES if counted[state] or state != "damaged"]
+    shown = [f"{counted[state]} {state}" for state in STATES if counted[state] or state not in SELDOM]
     return f"{counted.total()} cells: {', '.join(shown)}"
 
 
@@ -109,6 +136,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "counts": {state: Counter(status.states.values())[state] for state in STATES},
         "cells": cells,
         "sweeps": [{"created": s.created, "name": s.name, "cell_ids": s.cell_ids} for s in status.sweeps],
+        "seconds_left": status.seconds_left,
         "machines": machines_json(status.records.complete),
         "unfinished": [folder.name for folder in status.records.unfinished],
         "problems": [str(problem) for problem in status.problems],

@@ -90,6 +90,8 @@ class FinishedCell:
     """What the bought answers were worth; None where the record does not tell."""
     judge: Calibration | None
     """What the confidence behind the weights was worth; None where weights rest on none."""
+    seconds: float | None = None
+    """The whole cell's time in the process that finished it; None in older records."""
     rounds: tuple[RoundRecord, ...] = ()
     """The finished rounds, in order."""
     seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
@@ -236,6 +238,7 @@ def _finished_cell(folder: Path, record: CompleteRecord) -> FinishedCell:
         commit=_commit(record.provenance),
         labels=record.label_precision,
         judge=record.weight_calibration,
+        seconds=record.seconds,
         rounds=tuple(record.rounds),
         seconds_by_phase=record.seconds_by_phase,
         counters=record.counters,

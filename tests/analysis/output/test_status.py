@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
+
+from analysis.commands.app import main
 from analysis.output.status import Status, build_status, status_json, status_text
 from analysis.records.load import load_records
 from tests.analysis.record_files import make_record, write_manifest, write_record, write_small_sweep
@@ -62,4 +67,49 @@ def test_json_names_every_cell_with_its_state(results: Path) -> None:
     records = write_small_sweep(results)
     content = json.loads(json.dumps(status_json(status_of(results))))
     assert {cell["cell_id"]: cell["state"] for cell in content["cells"]} == {r["cell_id"]: r["status"] for r in records}
-    assert content["counts"] == {"complete": 12, "failed": 1, "damaged": 0, "missing": 0}
+    assert content["counts"] == {"complete": 12, "failed": 1, "damaged": 0, "running": 0, "missing": 0}
+
+
+def test_a_cell_whose_lock_is_held_is_running_and_the_time_left_is_said(results: Path) -> None:
+    done, running, absent = (make_record("elad", seed=seed, seconds=600.0) for seed in (1, 2, 3))
+    write_record(results, done)
+    write_manifest(results, [done, running, absent])
+    (results / running["cell_id"]).mkdir()
+    with FileLock(results / ".locks" / f"{running['cell_id']}.lock"):
+        status = status_of(results)
+    text = status_text(status)
+    assert "3 cells: 1 complete, 0 failed, 1 running, 1 missing" in text.splitlines()[0]
+    assert "Time left: about 20 min (1 at once, as now)." in text
+    assert "no process is writing" not in text
+    again = status_text(status_of(results))
+    assert "3 cells: 1 complete, 0 failed, 2 missing" in again
+    assert "one after the other; none is running" in again
+    assert f"no process is writing: {running['cell_id']}" in again
+
+
+def test_watch_looks_until_nothing_is_missing(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_record("elad", seed=1), make_record("elad", seed=2)
+    write_record(results, first)
+    write_manifest(results, [first, second])
+    waits: list[float] = []
+
+    def finish_meanwhile(seconds: float) -> None:
+        waits.append(seconds)
+        write_record(results, second)
+
+    monkeypatch.setattr(time, "sleep", finish_meanwhile)
+    assert main(["status", "--results", str(results), "--watch"]) == 0
+    text = capsys.readouterr().out
+    assert waits == [5.0]
+    assert "2 cells: 1 complete, 0 failed, 1 missing" in text
+    assert "2 cells: 2 complete, 0 failed, 0 missing" in text
+
+
+def test_many_missing_cells_are_counted(results: Path) -> None:
+    records = [make_record("elad", seed=seed) for seed in range(30)]
+    write_manifest(results, records)
+    text = status_text(status_of(results))
+    assert "and 10 more; --json names all" in text
+    assert len(status_json(status_of(results))["cells"]) == 30
