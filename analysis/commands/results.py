@@ -32,10 +32,12 @@ from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, 
 from analysis.output.tables import Table, build_table
 from analysis.output.terminal import home_path, write_text
 from analysis.output.trace import trace_text
+from analysis.output.tuning import tuning_frame, tuning_table
 from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
 from analysis.statistics.compare import blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of
+from analysis.statistics.tuning import at_chosen_rates, searches
 
 
 class TableFormat(StrEnum):
@@ -56,6 +58,9 @@ def table(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also which records each number comes from, seed by seed.")
     ] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Of methods with several learning rates, the one that validation chose.")
+    ] = False,
     as_json: JsonOption = False,
     output: OutputOption = None,
 ) -> None:
@@ -64,12 +69,33 @@ def table(
     Example: python -m analysis table --results results/quickstart --columns all --trace
     """
     records = readable(results)
-    built = build_table(records)
+    built = build_table(at_chosen_rates(records) if tuned else records)
     chosen = tuple(name.strip() for name in columns.split(","))
     text = json_rows(built.frame) if as_json else render(built, kind, chosen)
     write_text(text + (f"\n{trace_text(built, records)}" if trace else ""), output)
     if kind is TableFormat.CSV or as_json:
         say(_beside_rows(built))
+    finish(records.problems)
+
+
+def tuning(
+    results: ResultsOption,
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """The learning rate that validation chose for each method, and what the search cost.
+
+    Example: python -m analysis tuning --results results/tuning
+    """
+    records = readable(results)
+    found = searches(records)
+    if not found:
+        raise ResultsError(
+            f"no method in {places(records)} was run with several learning rates: try experiment=tuning, or add "
+            "optimization.learning_rate=1e-4,3e-4,1e-3 to a multirun"
+        )
+    show(tuning_frame(found), lambda: tuning_table(found), kind, as_json, output)
     finish(records.problems)
 
 
