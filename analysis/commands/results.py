@@ -23,6 +23,14 @@ from analysis.commands.options import (
     show,
     wrote,
 )
+from analysis.output.ablation import (
+    ablation_frame,
+    ablation_table,
+    ablations,
+    composition_frame,
+    composition_table,
+    compositions,
+)
 from analysis.output.columns import DECIDING
 from analysis.output.comparison import comparison_frame, comparison_table
 from analysis.output.curve_plot import plot_curves
@@ -35,6 +43,7 @@ from analysis.output.trace import trace_text
 from analysis.output.tuning import tuning_frame, tuning_table
 from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.compare import blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of
 from analysis.statistics.tuning import at_chosen_rates, searches
@@ -69,13 +78,14 @@ def table(
     Example: python -m analysis table --results results/quickstart --columns all --trace
     """
     records = readable(results)
-    built = build_table(at_chosen_rates(records) if tuned else records)
+    files = OutcomeFiles()
+    built = build_table(at_chosen_rates(records) if tuned else records, files)
     chosen = tuple(name.strip() for name in columns.split(","))
     text = json_rows(built.frame) if as_json else render(built, kind, chosen)
     write_text(text + (f"\n{trace_text(built, records)}" if trace else ""), output)
     if kind is TableFormat.CSV or as_json:
         say(_beside_rows(built))
-    finish(records.problems)
+    finish([*records.problems, *files.problems])
 
 
 def tuning(
@@ -129,15 +139,49 @@ def compare(
     as_json: JsonOption = False,
     output: OutputOption = None,
 ) -> None:
-    """Each method against one, seed by seed, at equal questions and tokens.
+    """Each method against one, on the same seeds and questions, with tests; at equal questions and tokens.
 
     Example: python -m analysis compare --results results/quickstart --baseline answer_only
     """
     records, blocks = _known_curves(results)
     blocks = blocks_with(blocks, baseline)
-    found = {block.title: comparisons(block, baseline) for block in blocks}
+    files = OutcomeFiles()
+    found = {block.title: comparisons(block, baseline, files) for block in blocks}
     frame = comparison_frame(blocks, found, baseline)
     show(frame, lambda: comparison_table(found, baseline), kind, as_json, output)
+    finish([*records.problems, *files.problems])
+
+
+def ablation(
+    results: ResultsOption,
+    base: Annotated[str, typer.Option(metavar="METHOD", help="The method of which one axis is changed at a time.")],
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """A method with one axis changed at a time: result, paired difference, test, and cost as a multiple.
+
+    Example: python -m analysis ablation --results results/elad_small --base elad
+    """
+    records, files = readable(results), OutcomeFiles()
+    found = ablations(records, base, files)
+    show(ablation_frame(found, base), lambda: ablation_table(found, base), kind, as_json, output)
+    finish([*records.problems, *files.problems])
+
+
+def composition(
+    results: ResultsOption,
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Two axes, each changed or not: do their gains add up? Main effects and interaction with intervals.
+
+    Example: python -m analysis composition --results results/elad_small
+    """
+    records = readable(results)
+    found = compositions(records)
+    show(composition_frame(found), lambda: composition_table(found), kind, as_json, output)
     finish(records.problems)
 
 

@@ -10,6 +10,8 @@ from analysis.output.tables import Block, TableRow
 from analysis.records.load import ResultsError
 
 NO_VALUE = "-"
+BOLD = "**"
+"""Before and behind a bold cell, as in markdown."""
 ALL = ("all",)
 """The choice of all columns that a block needs."""
 DECIDING = ("method", "METRIC %", "gap closed %", "questions", "tokens", "USD", "tokens/answer", "seeds")
@@ -63,7 +65,8 @@ def _result(row: TableRow, _: ShortIds) -> str:
     if row.mean is None:
         return "not run"
     half_width = "" if row.high is None else f" ± {100 * (row.high - row.mean):.1f}"
-    return f"{100 * row.mean:.1f}{half_width}"
+    shown = f"{100 * row.mean:.1f}{half_width}"
+    return f"{BOLD}{shown}{BOLD}" if row.is_best else shown
 
 
 def _share(name: str) -> Callable[[TableRow, ShortIds], str]:

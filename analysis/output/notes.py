@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from analysis.output.machine_texts import Compared, mixing_note
@@ -12,6 +12,7 @@ from analysis.records.settings import Settings, distinguishing_keys, varying_key
 from analysis.statistics.curves import unread_notes
 from analysis.statistics.grouping import BlockKey, Group, Score
 from analysis.statistics.references import TeacherGroup
+from analysis.statistics.scores import QUESTIONS, SEEDS, SEEDS_AND_QUESTIONS
 from benchmark.records.schema import TextOverlap
 
 MIN_SEEDS = 3
@@ -23,9 +24,19 @@ It is the share of the column `cut %`; where a record does not tell that one, th
 SHOWN_SOURCES = frozenset({"teacher", "human"})
 GROUPING_KEYS = frozenset({"asked_teacher", "test_examples"})
 
-INTERVAL_NOTE = (
-    "± is a 95 % t-interval over seeds only: it leaves out the variance of the test questions, which all seeds share, "
-    "and the teacher's own variance."
+INTERVAL_NOTES = {
+    SEEDS_AND_QUESTIONS: (
+        "± is half of a 95 % interval for new seeds and new test questions (docs/statistics.md); it leaves out the "
+        "teacher's own variance, since all seeds share what was bought."
+    ),
+    QUESTIONS: "With one seed, ± is for new test questions alone: seeds are left out.",
+    SEEDS: (
+        "Where predictions are missing or seeds have different questions, ± is a 95 % t-interval over seeds only: it "
+        "leaves out the variance of the test questions, and the teacher's own."
+    ),
+}
+BEST_NOTE = (
+    "Bold: better than each other method of its block, by paired intervals that hold for all of them together at 95 %."
 )
 GAP_NOTE = (
     "gap closed = (method - untrained) / (teacher - untrained). It is empty where a reference is missing or not unique "
@@ -62,6 +73,11 @@ class BlockParts:
         return [group for group in self.groups if group.method == UNTRAINED_METHOD]
 
 
+def interval_notes(found: Set[str | None]) -> list[str]:
+    """What ± means, for each kind of interval that a table has."""
+    return [note for over, note in INTERVAL_NOTES.items() if over in found]
+
+
 def title_of(key: BlockKey) -> str:
     """The block's title: dataset, test set, student and teacher."""
     tested = "" if key.test_dataset == key.dataset else f", tested on {key.test_dataset}"
@@ -72,7 +88,7 @@ def notes_of(blocks: Sequence[BlockParts]) -> Iterator[str]:
     """All notes of a table: first the notes that every table has, then others; equal notes appear once."""
     if not blocks:
         return
-    yield from (INTERVAL_NOTE, GAP_NOTE, COST_NOTE, GOLD_NOTE)
+    yield from (GAP_NOTE, COST_NOTE, GOLD_NOTE)
     if any(score.test.reasoning_accuracy is not None for score in _scores(blocks)):
         yield REASONING_NOTE
     if any(group.cut_share for block in blocks for group in block.groups):

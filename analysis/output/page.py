@@ -22,5 +22,8 @@ def html_page(title: str, blocks: Sequence[Block], notes: Sequence[str], text_co
     def css_class(column: str) -> str:
         return column if column in text_columns else "number"
 
+    def is_bold(cell: str) -> bool:
+        return cell.startswith("**") and cell.endswith("**") and len(cell) > 4
+
     template = environment.get_template("page.html.j2")
-    return template.render(title=title, blocks=blocks, notes=notes, css_class=css_class)
+    return template.render(title=title, blocks=blocks, notes=notes, css_class=css_class, is_bold=is_bold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from analysis.output.columns import ALL, headings, shown_columns, shown_rows
+from analysis.output.columns import ALL, BOLD, headings, shown_columns, shown_rows
 from analysis.output.notes import NOTED_COLUMNS, title_of
 from analysis.output.page import html_page
 from analysis.output.tables import Block, Table
@@ -142,8 +142,10 @@ def _latex_block(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def latex_escaped(text: str) -> str:
-    """The text with LaTeX's special characters escaped."""
-    return text.translate(LATEX_ESCAPES)
+    """The text with LaTeX's special characters escaped; bold where it stands between two marks of `BOLD`."""
+    bare = text.removeprefix(BOLD).removesuffix(BOLD)
+    escaped = bare.translate(LATEX_ESCAPES)
+    return f"\\textbf{{{escaped}}}" if len(text) == len(bare) + 2 * len(BOLD) else escaped
 
 
 def to_csv(table: Table, chosen: Sequence[str] = ALL) -> str:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from analysis.output.notes import BlockParts, notes_of
+from analysis.output.notes import BEST_NOTE, BlockParts, interval_notes, notes_of
 from analysis.records.frames import setting
 from analysis.records.load import UNTRAINED_METHOD, FailedCell, FinishedCell, Records
+from analysis.records.outcomes import OutcomeFiles
 from analysis.records.record_ids import short_ids
 from analysis.statistics.grouping import BlockKey, Group, blocks_of, distinct_names, group_scores, natural_order
-from analysis.statistics.intervals import mean_with_t_interval
 from analysis.statistics.references import TEACHER_NAME, UNTRAINED_NAME, TeacherGroup, gap_closed, teacher_groups
+from analysis.statistics.scores import best_beyond_doubt, group_score
 from benchmark.records.schema import NOTHING, LabelPrecision, LedgerEntry, TestScore
 
 INTEGER_COLUMNS = (
@@ -51,9 +52,13 @@ class TableRow:
     mean: float | None = None
     """The mean of the metric over seeds, in [0, 1]; None if a reference was not run."""
     low: float | None = None
-    """The lower end of the interval over seeds; None for fewer than two seeds."""
+    """The lower end of its 95 % interval; None without an interval."""
     high: float | None = None
-    """The upper end of the interval over seeds; None for fewer than two seeds."""
+    """The upper end; None without an interval."""
+    interval_over: str | None = None
+    """What may change inside the interval: `seeds and questions`, `questions` (one seed), or `seeds` alone."""
+    is_best: bool | None = None
+    """Whether the method is better than each other method of the block beyond doubt; None for references."""
     gap_closed: float | None = None
     """The share of the gap between untrained student and teacher that the method closes; 1 is all of it."""
     cut_share: float | None = None
@@ -171,21 +176,29 @@ class Table:
         return frame.astype(dict.fromkeys(INTEGER_COLUMNS, "Int64"))
 
 
-def build_table(records: Records) -> Table:
-    """The table over all finished cells; the order of the records does not matter."""
+def build_table(records: Records, files: OutcomeFiles | None = None) -> Table:
+    """The table over all finished cells; the order of the records does not matter.
+
+    `files` reads predictions for intervals over questions, and holds the problems with them afterwards.
+    """
+    files = OutcomeFiles() if files is None else files
     short = short_ids(records.cell_ids)
     parts = [
         BlockParts(key, group_scores(scores), teacher_groups(key, scores))
         for key, scores in blocks_of(records.complete).items()
     ]
-    blocks = tuple(Block(part.key, tuple(_rows(part))) for part in parts)
+    blocks = tuple(Block(part.key, tuple(_rows(part, files))) for part in parts)
+    intervals = interval_notes({row.interval_over for block in blocks for row in block.rows})
+    best = [BEST_NOTE] if any(row.is_best for block in blocks for row in block.rows) else []
     failed = sorted(records.failed, key=lambda cell: cell.names.cell_id)
-    return Table(blocks, tuple(notes_of(parts)), tuple(failed), short)
+    return Table(blocks, (*intervals, *best, *notes_of(parts)), tuple(failed), short)
 
 
-def _rows(parts: BlockParts) -> list[TableRow]:
+def _rows(parts: BlockParts, files: OutcomeFiles) -> list[TableRow]:
     names = distinct_names([(_label(group), group.settings) for group in parts.groups])
-    rows = [_method_row(parts, group, name) for group, name in zip(parts.groups, names, strict=True)]
+    named = dict(zip(names, parts.groups, strict=True))
+    best = best_beyond_doubt({n: group for n, group in named.items() if group.method != UNTRAINED_METHOD}, files)
+    rows = [_method_row(parts, group, name, files, name == best) for name, group in named.items()]
     rows.sort(key=lambda row: natural_order(row.name))
     untrained = [row for row in rows if row.role == "untrained"] or [_not_run(parts.key, "untrained", UNTRAINED_NAME)]
     teachers = _teacher_rows(parts) or [_not_run(parts.key, "teacher", TEACHER_NAME)]
@@ -212,10 +225,10 @@ def _teacher_row(key: BlockKey, group: TeacherGroup, name: str) -> TableRow:
     return TableRow(**asdict(key), role="teacher", name=name, mean=group.mean, test_examples=size, record_ids=ids)
 
 
-def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
+def _method_row(parts: BlockParts, group: Group, name: str, files: OutcomeFiles, is_best: bool) -> TableRow:
     cells = [score.cell for score in group.scores]
     tests = [score.test for score in group.scores]
-    interval = mean_with_t_interval([test.value for test in tests])
+    interval = group_score(group, files)
     untrained = group.method == UNTRAINED_METHOD
     return TableRow(
         **asdict(parts.key),
@@ -225,6 +238,8 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         mean=interval.mean,
         low=interval.low,
         high=interval.high,
+        interval_over=interval.over,
+        is_best=None if untrained else is_best,
         gap_closed=None if untrained else gap_closed(group, parts.untrained, parts.teachers),
         cut_share=group.cut_share,
         reasoning_accuracy=_mean([test.reasoning_accuracy for test in tests]),
@@ -241,7 +256,7 @@ def _method_row(parts: BlockParts, group: Group, name: str) -> TableRow:
         judge_ece=_mean([None if cell.judge is None else cell.judge.ece for cell in cells]),
         dropped_share=_mean([None if cell.labels is None else _dropped(cell.labels) for cell in cells]),
         learning_rate=None if untrained else setting(cells[0], "optimization.learning_rate"),
-        num_seeds=interval.num_values,
+        num_seeds=interval.num_seeds,
         seeds=" ".join(str(cell.names.seed) for cell in cells),
         test_examples=tests[0].n,
         asked_teacher=cells[0].names.teacher is not None,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.curves import Curves, curve_points, methods_of
+from analysis.statistics.effect_sizes import hedges_g_z
 from analysis.statistics.grouping import natural_order
 from analysis.statistics.intervals import MeanInterval, mean_with_t_interval
-from analysis.statistics.paired import mean_gap, paired_difference
+from analysis.statistics.paired import mean_gap
+from analysis.statistics.scores import ScoreInterval, score_difference, seed_differences
+from analysis.statistics.wilcoxon import holm, signed_rank
 
 
 class NoBaselineError(Exception):
@@ -25,8 +29,13 @@ class Comparison:
 
     method: str
     """The method."""
-    final: MeanInterval | None
+    final: ScoreInterval | None
     """The difference in the test result."""
+    p: float | None
+    """Of Wilcoxon's signed-rank test of the test results over shared seeds, corrected by Holm for all methods that are
+    compared with the baseline; None without shared seeds."""
+    effect_size: float | None
+    """Hedges' g of the differences of shared seeds; None with fewer than three, or where they do not vary."""
     at_equal_questions: MeanInterval | None
     """How far its validation curve lies above the baseline's on average, over questions."""
     at_equal_tokens: MeanInterval | None
@@ -38,9 +47,9 @@ class Comparison:
 
     @property
     def fewest_pairs(self) -> int:
-        """The least number of seeds behind one of the differences."""
-        kinds = (self.final, self.at_equal_questions, self.at_equal_tokens)
-        return min(0 if interval is None else interval.num_values for interval in kinds)
+        """The least number of seeds behind one of the differences that are known; 0 where none is."""
+        curves = [each.num_values for each in (self.at_equal_questions, self.at_equal_tokens) if each is not None]
+        return min([*curves, *([] if self.final is None else [self.final.num_seeds])], default=0)
 
 
 def blocks_with(blocks: Sequence[Curves], baseline: str) -> list[Curves]:
@@ -55,17 +64,41 @@ def blocks_with(blocks: Sequence[Curves], baseline: str) -> list[Curves]:
     return found
 
 
-def comparisons(curves: Curves, baseline: str) -> list[Comparison]:
-    """One comparison per other method of a block in which the baseline was run."""
-    frame, methods = curves.frame, methods_of(curves)
-    by_method = {method: frame[frame["method"] == method] for method in methods}
-    return [_comparison(method, by_method[method], by_method[baseline]) for method in methods if method != baseline]
+def comparisons(curves: Curves, baseline: str, files: OutcomeFiles | None = None) -> list[Comparison]:
+    """One comparison per other method of a block in which the baseline was run.
+
+    `files` reads predictions for intervals over questions, and holds the problems with them afterwards.
+    """
+    files = OutcomeFiles() if files is None else files
+    frame, theirs = curves.frame, curves.groups[baseline]
+    by_method = {method: frame[frame["method"] == method] for method in methods_of(curves)}
+    others = [method for method in by_method if method != baseline]
+    differences = {method: seed_differences(curves.groups[method], theirs) for method in others}
+    paired = [method for method in others if differences[method]]
+    p_values = dict(zip(paired, holm([signed_rank(differences[method]).p for method in paired]), strict=True))
+    return [
+        replace(
+            _comparison(method, by_method[method], by_method[baseline]),
+            final=score_difference(curves.groups[method], theirs, files),
+            p=p_values.get(method),
+            effect_size=_effect_size(differences[method]),
+        )
+        for method in others
+    ]
+
+
+def _effect_size(differences: Sequence[float]) -> float | None:
+    found = hedges_g_z(differences) if len(differences) > 2 else math.nan
+    return found if math.isfinite(found) else None
 
 
 def _comparison(method: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Comparison:
+    """What the curves say; the test results are added to it."""
     return Comparison(
         method,
-        paired_difference(_test_values(ours), _test_values(theirs)),
+        None,
+        None,
+        None,
         _over(curve_points(ours, "questions"), curve_points(theirs, "questions")),
         _over(_over_logarithm(ours, "tokens"), _over_logarithm(theirs, "tokens")),
         _bought(ours),
@@ -75,10 +108,6 @@ def _comparison(method: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Compar
 
 def _bought(frame: pd.DataFrame) -> float:
     return float(frame.groupby("seed")["questions"].max().mean())
-
-
-def _test_values(frame: pd.DataFrame) -> dict[int, float]:
-    return {int(seed): float(value) for seed, value in zip(frame["seed"], frame["test_value"], strict=True)}
 
 
 def _over_logarithm(frame: pd.DataFrame, cost: str) -> dict[int, Sequence[tuple[float, float]]]:

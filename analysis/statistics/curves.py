@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.records.load import FinishedCell, Records
-from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
+from analysis.statistics.grouping import Group, blocks_of, distinct_names, group_scores, natural_order
 from benchmark.records.schema import NOTHING, RoundRecord, unread_shares
 
 
@@ -26,8 +26,13 @@ class Curves:
     """The metric, measured on the validation split."""
     frame: pd.DataFrame
     """One row per cell and round; see `curves_of`."""
-    cells: tuple[FinishedCell, ...]
-    """The cells."""
+    groups: Mapping[str, Group]
+    """Name of a method -> its cells."""
+
+    @property
+    def cells(self) -> list[FinishedCell]:
+        """The cells of all methods."""
+        return [score.cell for group in self.groups.values() for score in group.scores]
 
     @property
     def title(self) -> str:
@@ -60,8 +65,8 @@ def curves_of(records: Records) -> list[Curves]:
         frame = pd.DataFrame(rows)
         shared = [{"dataset": key.dataset, "student": key.student, "teacher": key.teacher}] * len(frame)
         frame = pd.concat([pd.DataFrame(shared), frame], axis=1)
-        cells = tuple(score.cell for group in groups for score in group.scores)
-        found.append(Curves(key.dataset, key.student, key.teacher, key.metric, frame, cells))
+        named = dict(zip(names, groups, strict=True))
+        found.append(Curves(key.dataset, key.student, key.teacher, key.metric, frame, named))
     return found
 
 

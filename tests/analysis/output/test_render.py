@@ -48,7 +48,7 @@ def test_markdown_is_aligned(sweep: Path) -> None:
     lines = [line for line in rendered(sweep, "markdown").split("\n\n")[1].splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 5
     assert {len(line) for line in lines} == {len(lines[0])}
-    assert "| 91.3 ± 3.8 |" in lines[-2]
+    assert "| **91.3 ± 3.8** |" in lines[-2]
 
 
 def test_markdown_keeps_a_bar_inside_its_cell() -> None:
