@@ -14,6 +14,7 @@ TEXT_COLUMNS = frozenset(
     {
         *("method", "gold", "records", "record", "error", "dataset", "student", "teacher"),
         *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason"),
+        *("tag", "verdict"),
     }
 )
 FAILED_COLUMNS = ("record", "method", "dataset", "student", "teacher", "seed", "error")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.output.reproduction import papers_of
 from analysis.records.published import PublishedNumber, numbers_of, papers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +95,14 @@ def test_a_changed_digit_is_found() -> None:
     ]:
         assert page(name).count(right) >= 1
         assert len(strays(page(name).replace(right, wrong))) >= 1, (name, wrong)
+
+
+def test_the_how_to_names_the_papers_of_every_experiment() -> None:
+    text = (ROOT / "docs" / "how-to" / "reproduce-a-paper.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`\w+`(?:, )?)+)", text, re.MULTILINE)
+    written = {name: set(re.findall(r"\w+", files)) for names, files in rows for name in re.findall(r"\w+", names)}
+    experiments = {name for paper in papers().values() for name in paper.reproduce.experiments}
+    assert written == {name: set(papers_of(name)) for name in experiments}
 
 
 ALL_RUNS, OF_FIGURE = "means of all released runs", "figure of accuracies, without outliers"
