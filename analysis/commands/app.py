@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 import typer
 
-from analysis.commands.results import ablation, anova, compare, composition, curves, explanations, table, tuning
+from analysis.commands.results import (
+    ablation,
+    anova,
+    compare,
+    composition,
+    curves,
+    explanations,
+    reproduce,
+    table,
+    tuning,
+)
 from analysis.commands.state import status
 from analysis.commands.study import study
 from analysis.records.load import ResultsError
@@ -24,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (table, curves, compare, ablation, composition, anova, explanations, tuning, status):
+for command in (table, curves, compare, ablation, composition, reproduce, anova, explanations, tuning, status):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -37,6 +37,7 @@ from analysis.output.curve_plot import plot_curves
 from analysis.output.curves import all_rows, curve_table
 from analysis.output.explanations import explanation_frame, explanation_table
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, render
+from analysis.output.reproduction import reproduce as reproduction_of
 from analysis.output.tables import Table, build_table
 from analysis.output.terminal import home_path, write_text
 from analysis.output.trace import trace_text
@@ -183,6 +184,24 @@ def composition(
     found = compositions(records)
     show(composition_frame(found), lambda: composition_table(found), kind, as_json, output)
     finish(records.problems)
+
+
+def reproduce(
+    which: Annotated[str, typer.Argument(metavar="NAME", help="A paper, or an experiment that stands for one.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", metavar="DIR", help="Where our cells' folders are, if any.", parser=home_path),
+    ] = None,
+    kind: FormatOption = TextFormat.MARKDOWN,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """A paper's numbers, ours beside them, a verdict that never mixes scales, and the commands at the paper's scale.
+
+    Example: python -m analysis reproduce honey_cqa --results results/honey_cqa
+    """
+    text, frame = reproduction_of(results or [], which)
+    show(frame, lambda: text, kind, as_json, output)
 
 
 def anova(

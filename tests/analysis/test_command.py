@@ -117,3 +117,12 @@ def test_an_analysis_of_variance_without_its_runs_is_one_line(results: Path, cap
     write_record(results, make_record("elad"))
     assert main(["anova", "--results", str(results)]) == 2
     assert "no method has two runs" in capsys.readouterr().err
+
+
+def test_a_paper_stands_beside_our_records(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "honey_cqa"]) == 0
+    assert "not run" in capsys.readouterr().out
+    write_small_sweep(results)
+    assert main(["reproduce", "honey_cqa", "--results", str(results), "--json"]) == 0
+    assert main(["reproduce", "honey_cq"]) == 2
+    assert "did you mean 'honey_cqa'?" in capsys.readouterr().err
