@@ -40,7 +40,7 @@ class OfflineRun:
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
     """All runs below a folder, by run id and path. W&B must have been torn down, so that all is written."""
-    return sorted(map(offline_run, folder.glob("**/*.wandb")), key=lambda run: (run.run_id, run.path))
+    return sorted(map(offline_run, folder.glob("**/run-*.wandb")), key=lambda run: (run.run_id, run.path))
 
 
 def offline_run(path: Path) -> OfflineRun:

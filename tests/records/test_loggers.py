@@ -7,10 +7,12 @@ import csv
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from analysis.output.wandb_runs import wandb_sync
 from benchmark.errors import ConfigError
 from benchmark.records.curves import METRICS
 from benchmark.records.loggers import WandbLog, cell_loggers
@@ -109,6 +111,14 @@ def test_a_sweep_of_two_cells_leaves_two_runs_with_all_metrics_of_all_rounds(com
         shown, kept = run.table("test/examples"), results.table(record["cell_id"])
         assert [row[shown["columns"].index("text")] for row in shown["data"]] == list(kept["text"])
     assert not list((results.path / ".writing").iterdir())  # what W&B writes late follows the cell to its place
+
+    for folder in results.path.glob("*/wandb"):
+        shutil.rmtree(folder)
+    wandb_sync(results.path, "distillation-benchmark", "offline")
+    for run, synced in zip(runs, runs_of(results.path), strict=True):  # from the records alone
+        assert (synced.run_id, synced.group, synced.name, synced.tags) == (run.run_id, run.group, run.name, run.tags)
+        assert synced.config == run.config
+        assert numbers(synced) == numbers(run)
 
 
 def test_a_cell_that_is_run_later_stays_in_the_group_of_its_first_sweep(
@@ -241,6 +251,14 @@ def test_a_run_of_the_caller_stays_open(tmp_path: Path) -> None:
         pass
     assert wandb.run is mine
     mine.finish()
+
+
+def test_only_an_online_run_has_an_address() -> None:
+    from benchmark.records.wandb_logger import WandbCellLogger
+
+    online = SimpleNamespace(offline=False, url="https://wandb.ai/team/project/runs/a-cell")
+    assert WandbCellLogger(online, (), 0).address() == online.url
+    assert WandbCellLogger(SimpleNamespace(offline=True, url="never asked for"), (), 0).address() is None
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
