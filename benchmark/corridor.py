@@ -22,12 +22,13 @@ from benchmark.records.evidence import RankedQuestion
 from benchmark.records.journal import Journal, as_json
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import CellResult
+from benchmark.records.tracking import round_metrics
 from benchmark.running.after_the_test import after_the_test
 from benchmark.running.cell_models import load_models
 from benchmark.running.examination import Examination
 from benchmark.running.pool_pass import PoolPasses
 from benchmark.running.purchase_journal import PurchaseJournal, buyer_mark
-from benchmark.running.record_content import result
+from benchmark.running.record_content import result, round_record
 from benchmark.running.resumable_state import ResumableState, round_folder
 from benchmark.running.unread import unread_warning, why_nothing_is_learnt
 from benchmark.student.checkpoint import FitJournal
@@ -136,6 +137,9 @@ class CellRun:
             notes=dict(state.notes),
             optimiser_steps=state.fits[-1].optimiser_steps,
         )
+        self._log(round_metrics(round_record(log)), self._steps_done())
+        for logger in self.loggers:
+            logger.save()  # a round that the journal holds is not logged again
         state.finish_round(self.journal, log, self.remembered)
         self.passes.forget(round_.index)
 
@@ -258,7 +262,10 @@ class CellRun:
         return sum(report.optimiser_steps for report in self.state.fits)
 
     def _log_validation(self, found: Mapping[str, float], step: int) -> None:
-        metrics = {**{f"validation/{name}": value for name, value in found.items()}, "round": len(self.state.history)}
+        metrics = {f"validation/{name}": value for name, value in found.items()}
+        self._log({**metrics, "round": len(self.state.history)}, step)
+
+    def _log(self, metrics: Mapping[str, float], step: int) -> None:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
 

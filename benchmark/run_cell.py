@@ -17,10 +17,12 @@ from benchmark.errors import ConfigError
 from benchmark.interruption import Interrupted, stoppable
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.journal import Journal
-from benchmark.records.loggers import cell_loggers
+from benchmark.records.loggers import Tracker, cell_loggers
+from benchmark.records.manifest import sweep_of
 from benchmark.records.prerequisites import prerequisites
 from benchmark.records.record import CellFolder
 from benchmark.records.schema import BudgetLimits, CompleteRecord, RecordHeader
+from benchmark.records.tracking import final_metrics, tracked_cell
 from benchmark.running.isolation import isolated
 
 
@@ -106,14 +108,17 @@ def _complete(
     from benchmark.student.export import export
     from benchmark.student.memory import peak_bytes
 
-    with cell_loggers(cell.logger, folder.path, journal.path("curves"), cell.describe(), cell.config) as loggers:
+    tracked = tracked_cell(header, sweep_of(folder.results, header.cell_id))
+    with cell_loggers(cell.logger, folder.path, journal.path("curves"), tracked) as loggers:
+        trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
+        for address in filter(None, (tracker.address() for tracker in trackers)):
+            display.say(f"can be watched at {address}")
         run = CellRun(cell, folder, journal, display, loggers)
         result = run.run()
-        own, *extra = result.test
-        scores = {f"test/{own.metric}": own.value}
-        scores |= {f"test/{test.dataset}/{test.metric}": test.value for test in extra}
         for logger in loggers:
-            logger.log_metrics(scores, step=result.train.optimiser_steps)
+            logger.log_metrics(final_metrics(result), step=result.train.optimiser_steps)
+        for tracker in trackers:
+            tracker.show_examples(folder.path, result.train.optimiser_steps)
     origin = provenance(str(run.student.network.device), torch.get_num_threads())
     record = header.completed(result).model_copy(update={"provenance": origin})
     if cell.trainer.save_student and cell.method.trains():

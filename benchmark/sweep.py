@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,12 @@ class Sweep:
 
     def _write_manifests(self) -> None:
         for results, of_folder in self._by_results_dir():
-            write_manifest(results, list(map(_names, of_folder)))
+            write_manifest(results, list(map(_names, of_folder)), self._started)
+
+    @cached_property
+    def _started(self) -> datetime.datetime:
+        """When the sweep first knew what it wants."""
+        return datetime.datetime.now(datetime.UTC)
 
     def launch(self, launch: Callable[[list[Overrides]], Sequence[Any]], batch: list[Overrides]) -> list[Any]:
         """Launches cells; where the launcher breaks (a worker was killed), goes on with those that are left.

@@ -20,6 +20,7 @@ from analysis.commands.results import (
 )
 from analysis.commands.state import status
 from analysis.commands.study import study
+from analysis.commands.tracking import wandb_report, wandb_sync
 from analysis.records.load import ResultsError
 from analysis.statistics.compare import NoBaselineError
 
@@ -36,6 +37,8 @@ app = typer.Typer(
 )
 for command in (table, curves, compare, ablation, composition, reproduce, anova, explanations, tuning, status):
     app.command()(command)
+app.command("wandb-sync")(wandb_sync)
+app.command("wandb-report")(wandb_report)
 app.add_typer(study, name="study")
 
 

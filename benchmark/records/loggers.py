@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from benchmark.errors import ConfigError
 from benchmark.extras import absence
+from benchmark.records.curves import Row, gather, joined
+from benchmark.records.tracking import STEP_AXIS, TrackedCell
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
-
-METRICS = "log/metrics.csv"
 
 
 @runtime_checkable
@@ -27,8 +25,28 @@ class CellLogger(Protocol):
         """Raises ConfigError if a package that it needs is not installed."""
         ...
 
-    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
-        """Lightning loggers for one cell, which write into `folder`; `name` and `config` describe the cell."""
+    def open(self, folder: Path, cell: TrackedCell, earlier: Sequence[Row]) -> list[Logger]:
+        """Lightning loggers for an attempt at a cell, which write into `folder`.
+
+        `earlier` is what earlier attempts logged, in order.
+        """
+        ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """A logger that shows the whole cell as one run, and not only its curves."""
+
+    def address(self) -> str | None:
+        """Where the run can be watched; None if it is written to the disk alone."""
+        ...
+
+    def show_examples(self, folder: Path, step: int) -> None:
+        """Shows some rows of the `predictions.parquet` in a cell's folder."""
+        ...
+
+    def close(self, failed: bool) -> None:
+        """Ends the run; Lightning finalises loggers after every fit. `failed`: by an error or an interruption."""
         ...
 
 
@@ -39,7 +57,7 @@ class CsvLog:
     def check(self) -> None:
         """Does nothing: no package is needed."""
 
-    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+    def open(self, folder: Path, cell: TrackedCell, earlier: Sequence[Row]) -> list[Logger]:
         """One CSV logger."""
         from pytorch_lightning.loggers import CSVLogger
 
@@ -54,96 +72,90 @@ class TensorBoardLog:
         """Raises ConfigError if TensorBoard is not installed."""
         _require("tensorboard")
 
-    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+    def open(self, folder: Path, cell: TrackedCell, earlier: Sequence[Row]) -> list[Logger]:
         """A CSV and a TensorBoard logger."""
         from pytorch_lightning.loggers import TensorBoardLogger
 
-        return [*CsvLog().open(folder, name, config), TensorBoardLogger(folder, name="", version="log")]
+        return [*CsvLog().open(folder, cell, earlier), TensorBoardLogger(folder, name="", version="log")]
 
 
 @dataclass(frozen=True)
 class WandbLog:
-    """`metrics.csv`, and one Weights & Biases run per cell. With `mode=offline`, `wandb sync` uploads it later."""
+    """`metrics.csv`, and one Weights & Biases run per cell, whose id is the cell's."""
 
     project: str = field(default="distillation-benchmark", metadata={"identity": False})
+    """The project that the runs belong to; who owns it is W&B's own setting (`WANDB_ENTITY`)."""
     mode: Literal["offline", "online", "disabled"] = "offline"
+    """`offline`: `wandb sync` uploads the run later; `online`: it can be watched while the cell runs."""
+    examples: int = 50
+    """The number of test questions in the run's table of examples; 0 for no table."""
+
+    def __post_init__(self) -> None:
+        if self.examples < 0:
+            raise ValueError(f"examples={self.examples} must be a number of test questions, or 0 for no table")
 
     def check(self) -> None:
-        """Raises ConfigError if wandb is not installed."""
+        """Raises ConfigError if wandb is not installed, or if a run online would find nobody logged in."""
         _require("wandb")
+        if self.mode == "online" and not _is_logged_in():
+            raise ConfigError(
+                "logger.mode=online needs a login, and W&B knows none: run `wandb login`, or leave logger.mode=offline "
+                "and upload the runs later by `wandb sync`"
+            )
 
-    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+    def open(self, folder: Path, cell: TrackedCell, earlier: Sequence[Row]) -> list[Logger]:
         """A CSV and a W&B logger."""
         import wandb
-        from pytorch_lightning.loggers import WandbLogger
+
+        from benchmark.records.wandb_logger import WandbCellLogger
 
         run = wandb.init(
             project=self.project,
-            name=name,
+            id=cell.cell_id,  # an attempt that goes on takes the place of the run before, and holds its curve
+            name=cell.name,
+            group=cell.group,
+            tags=cell.tags,
+            config=dict(cell.config),
             dir=folder,
             mode=self.mode,
-            config=dict(config),
             reinit="create_new",  # a run of its own for every cell of the process
-            settings=wandb.Settings(silent=True),
+            # The terminal shows all cells of a process, and what servers answer: it belongs into no run.
+            settings=wandb.Settings(silent=True, console="off"),
         )
         # Lightning does this only for runs that it opens itself; without it, charts count log calls instead of steps.
-        run.define_metric("trainer/global_step")
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        return [*CsvLog().open(folder, name, config), WandbLogger(experiment=run)]
+        run.define_metric(STEP_AXIS)
+        run.define_metric("*", step_metric=STEP_AXIS, step_sync=True)
+        return [*CsvLog().open(folder, cell, earlier), WandbCellLogger(run, earlier, self.examples)]
 
 
 @contextmanager
-def cell_loggers(
-    kind: CellLogger, folder: Path, attempts: Path, name: str, config: Mapping[str, Any]
-) -> Iterator[list[Logger]]:
+def cell_loggers(kind: CellLogger, folder: Path, attempts: Path, cell: TrackedCell) -> Iterator[list[Logger]]:
     """The loggers of one cell. They are closed even after an error, so that the next cell cannot write into them.
 
     Every attempt at the cell writes into a new folder under `attempts`; at the end, `gather` joins all in `folder`.
     """
-    attempt = attempts / f"{sum(1 for _ in attempts.glob('*')):04d}"
+    earlier = sorted(attempts.glob("*"))
+    attempt = attempts / f"{len(earlier):04d}"
     attempt.mkdir(parents=True)
-    loggers = kind.open(attempt, name, config)
+    loggers = kind.open(attempt, cell, joined(earlier))
+    failed = True
     try:
         yield loggers
+        failed = False
     finally:
         for logger in loggers:
-            logger.finalize("success")
-            experiment = getattr(logger, "experiment", None)
-            finish = getattr(experiment, "finish", None)  # Lightning leaves a W&B run open
-            if finish is not None:
-                finish()
+            logger.finalize("failed" if failed else "success")
+            if isinstance(logger, Tracker):
+                logger.close(failed)
         gather(attempts, folder)
 
 
-def gather(attempts: Path, folder: Path) -> None:
-    """Copies the logs of all attempts into the cell's folder, and joins their curves; a later attempt wins.
+def _is_logged_in() -> bool:
+    """Whether W&B has a key on this machine; asks no server. True too where a run of the caller is open."""
+    import wandb
 
-    A round may log the same things at the same step as the one before: its first validation, of a student that
-    restarted. So rows of different rounds are different rows.
-    """
-    curves: dict[tuple[str, str, frozenset[str]], dict[str, str]] = {}
-    for attempt in sorted(attempts.iterdir()):
-        for run in attempt.glob("wandb/*run-*"):
-            # W&B goes on writing for a while: a moved folder takes its open files along, a copy would be cut short.
-            (folder / "wandb").mkdir(exist_ok=True)
-            run.rename(folder / "wandb" / run.name)
-        shutil.copytree(attempt, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("wandb"))
-        curves.update({(row["step"], row.get("round", ""), frozenset(row)): row for row in _rows(attempt / METRICS)})
-    if curves:
-        names = sorted({name for row in curves.values() for name in row})
-        with (folder / METRICS).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(sorted(curves.values(), key=lambda row: int(row["step"])))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file that have a step, without empty fields; empty if there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if "step" in row]
+    wandb.setup(wandb.Settings(silent=True))  # otherwise the next call asks a server for the user's name
+    return wandb.run is not None or bool(wandb.login(prompt=False, verify=False))
 
 
 def _require(package: str) -> None:

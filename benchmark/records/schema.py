@@ -3,7 +3,8 @@
 A field that this version does not know is kept, so that a newer record is read and written again without a loss. A
 field that an older record lacks has its default; `as_json` leaves out what was never set. Nothing is converted: a truth
 value or a text is never taken for a number, and neither NaN nor infinity is a number. Imports pydantic alone. It also
-hands on `CONSTRUCTS`, so that the analysis shows people the statements that judges read.
+hands on `CONSTRUCTS`, so that the analysis shows people the statements that judges read, and what trackers show of a
+cell, so that a finished cell is shown as a running one.
 """
 
 from __future__ import annotations
@@ -44,10 +45,22 @@ from benchmark.records.record_parts import (
 )
 from benchmark.records.record_values import Number, RecordPart, Rows
 from benchmark.records.schema_errors import explained, refused
+from benchmark.records.tracking import (
+    EXAMPLE_COLUMNS,
+    EXAMPLES_TABLE,
+    STEP_AXIS,
+    TrackedCell,
+    final_metrics,
+    round_metrics,
+    tracked_cell,
+)
 
 __all__ = [
     "CONSTRUCTS",
+    "EXAMPLES_TABLE",
+    "EXAMPLE_COLUMNS",
     "NOTHING",
+    "STEP_AXIS",
     "BudgetLimits",
     "Calibration",
     "CalibrationBin",
@@ -75,11 +88,15 @@ __all__ = [
     "TeacherTraffic",
     "TestScore",
     "TextOverlap",
+    "TrackedCell",
     "TrainingRecord",
+    "final_metrics",
     "parse_manifest",
     "parse_record",
     "read_json_object",
     "read_record",
+    "round_metrics",
+    "tracked_cell",
     "unread_shares",
 ]
 

@@ -90,7 +90,7 @@ def result(
         own = own.model_copy(update={"faithfulness": after.faithfulness})
     return CellResult(
         uses_gold=cell.needs.gold,
-        rounds=tuple(_round(log, after.correlations.get(log.round.index)) for log in state.history),
+        rounds=tuple(round_record(log, after.correlations.get(log.round.index)) for log in state.history),
         cost_estimated=meter.is_estimated,
         test=(own, *map(_extra_score, extra)),
         teacher_reference=None if reference is None else TeacherReference(**reference),
@@ -142,7 +142,8 @@ def _cuts(state: ResumableState) -> Counter[str]:
     return cuts
 
 
-def _round(log: RoundLog, correlation: ScoreErrorCorrelation | None) -> RoundRecord:
+def round_record(log: RoundLog, correlation: ScoreErrorCorrelation | None = None) -> RoundRecord:
+    """What the record says of a finished round; `correlation` is measured after the test."""
     record = RoundRecord(
         index=log.round.index,
         restart=log.round.restart,

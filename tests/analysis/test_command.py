@@ -80,7 +80,7 @@ def test_nothing_heavy_is_imported(results: Path) -> None:
         "heavy &= {name.split('.')[0] for name in sys.modules}\n"
         "heavy |= {name for name in sys.modules if name.startswith('benchmark.')} - {'benchmark.records',\n"
         "    'benchmark.records.schema', 'benchmark.records.record_parts', 'benchmark.records.record_values',\n"
-        "    'benchmark.records.measured_after', 'benchmark.records.schema_errors'}\n"
+        "    'benchmark.records.measured_after', 'benchmark.records.schema_errors', 'benchmark.records.tracking'}\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -126,3 +126,9 @@ def test_a_paper_stands_beside_our_records(results: Path, capsys: pytest.Capture
     assert main(["reproduce", "honey_cqa", "--results", str(results), "--json"]) == 0
     assert main(["reproduce", "honey_cq"]) == 2
     assert "did you mean 'honey_cqa'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["wandb-sync", "wandb-report"])
+def test_wandb_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main([command, "--results", str(results)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -73,6 +74,8 @@ def test_a_sweep_runs_first_what_others_start_from(lab: tuple[str, ...], command
     assert cell_id(named) == cell_id(spelt)
     assert cell_id(named) in results.cells()
 
+    [manifest] = (results.path / ".manifests").iterdir()  # of all cells, also those that were known last
+    assert {row["cell_id"] for row in json.loads(manifest.read_text())["cells"]} == results.cells()
     times = results.times()
     again = command("-m", *lab, "seed=1,2")
     assert again.status == 0

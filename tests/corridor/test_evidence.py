@@ -20,10 +20,12 @@ from benchmark.axes.weighting import reweighted
 from benchmark.cell.cell import Cell
 from benchmark.contract import Context, StepState
 from benchmark.corridor import CellRun
+from benchmark.records.curves import METRICS, Row
 from benchmark.records.evidence import PhaseClock
 from benchmark.records.journal import Journal
-from benchmark.records.loggers import METRICS, CsvLog, TensorBoardLog, cell_loggers
+from benchmark.records.loggers import CsvLog, TensorBoardLog, cell_loggers
 from benchmark.records.record import CellFolder
+from benchmark.records.tracking import TrackedCell
 from benchmark.student.module import StudentModule
 from benchmark.types import Annotation, Pick, Question, Stage, TrainingExample, Weight
 from tests.cells import Silent
@@ -187,10 +189,13 @@ def test_each_part_spends_the_seconds_of_its_phase(tmp_path: Path, monkeypatch: 
 # --- curves ----------------------------------------------------------------------------------------------------------
 
 
+NAMELESS = TrackedCell("cell", "a cell", None, (), {})
+
+
 def logged(cell: Cell, folder: Path, name: str = "cell", kind: Any = None) -> list[dict[str, str]]:
     """The rows of `metrics.csv` after a cell has run, in one attempt or as a later one."""
     place, journal = CellFolder(folder, name), Journal.open(folder, name, print)
-    with cell_loggers(kind or cell.logger, place.path, journal.path("curves"), name, {}) as loggers:
+    with cell_loggers(kind or cell.logger, place.path, journal.path("curves"), NAMELESS) as loggers:
         CellRun(cell, place, journal, Silent(), loggers).run()
     with (place.path / METRICS).open(newline="") as file:
         return list(csv.DictReader(file))
@@ -252,7 +257,7 @@ class Recorder(Logger):
 class RecorderLog(CsvLog):
     steps: list[int]
 
-    def open(self, folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
+    def open(self, folder: Path, cell: TrackedCell, earlier: Sequence[Row]) -> list[Logger]:
         return [Recorder(self.steps)]
 
 
@@ -260,7 +265,7 @@ class RecorderLog(CsvLog):
 def test_no_logger_is_ever_given_an_earlier_step(restart: bool, tmp_path: Path) -> None:
     steps: list[int] = []
     place, log = CellFolder(tmp_path, "cell"), RecorderLog(steps)
-    with cell_loggers(log, place.path, tmp_path / "curves", "cell", {}) as loggers:
+    with cell_loggers(log, place.path, tmp_path / "curves", NAMELESS) as loggers:
         CellRun(curves(restart), place, Journal.open(tmp_path, "cell", print), Silent(), loggers).run()
     assert steps == sorted(steps)
     assert steps[-1] == (12 if restart else 6)

@@ -389,7 +389,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "a W&B run is left open and the next cell goes on with it",
             (
                 Edit("benchmark/records/loggers.py", 'reinit="create_new"', 'reinit="return_previous"'),
-                Edit("benchmark/records/loggers.py", "                finish()", "                pass"),
+                Edit("benchmark/records/loggers.py", "                logger.close(failed)", "                pass"),
                 Edit("benchmark/running/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),
             ),
             (f"{LOGGERS}::test_two_cells_of_one_process_have_a_run_each",),
@@ -397,7 +397,7 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a W&B run is left open",
-            (Edit("benchmark/records/loggers.py", "                finish()", "                pass"),),
+            (Edit("benchmark/records/loggers.py", "                logger.close(failed)", "                pass"),),
             (f"{LOGGERS}::test_a_cell_closes_its_run",),
             needs="wandb",
         ),
@@ -405,6 +405,32 @@ MISTAKES: Mapping[str, tuple[Mistake, ...]] = {
             "a W&B run that a part opened outlives the cell",
             (Edit("benchmark/running/isolation.py", "_torch_switches, _no_wandb_run)", "_torch_switches)"),),
             (f"{LOGGERS}::test_a_run_that_a_part_leaves_open_ends_with_its_cell",),
+            needs="wandb",
+        ),
+    ),
+    "a W&B run without the curve before a death": (
+        Mistake(
+            "a resumed cell logs only what it does itself",
+            (
+                Edit(
+                    "benchmark/records/wandb_logger.py",
+                    "self._log_again(before(self._earlier, _as_row(metrics, step)))",
+                    "self._earlier = ()",
+                ),
+            ),
+            (f"{LOGGERS}::test_a_cell_that_was_killed_goes_on_in_one_run_with_the_whole_curve",),
+            needs="wandb",
+        ),
+        Mistake(
+            "a resumed cell logs again what comes after its checkpoint",
+            (
+                Edit(
+                    "benchmark/records/wandb_logger.py",
+                    "before(self._earlier, _as_row(metrics, step))",
+                    "self._earlier",
+                ),
+            ),
+            (f"{LOGGERS}::test_a_cell_that_was_killed_goes_on_in_one_run_with_the_whole_curve",),
             needs="wandb",
         ),
     ),
