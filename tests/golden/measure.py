@@ -134,7 +134,7 @@ class Curves(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         if "validation/accuracy" in metrics:  # a round has ended
             self.rounds.append({})
-        else:
+        elif any(name.startswith("train/") for name in metrics):  # the books at a round's end are measured apart
             values = {name.removeprefix("train/"): value for name, value in metrics.items()}
             self.rounds[-1][step or 0] = {n: value for n, value in values.items() if not n.startswith("monitor/")}
 
