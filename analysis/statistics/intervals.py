@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,26 @@ def mean_with_t_interval(values: Sequence[float], confidence: float = 0.95) -> M
     """
     if not values or not all(map(math.isfinite, values)):
         raise ValueError(f"need at least one value, all finite; got {list(values)}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, expected a fraction between 0 and 1")
+    refuse_confidence_outside_0_and_1(confidence)
     num_values = len(values)
     mean = math.fsum(values) / num_values
     if num_values == 1:
         return MeanInterval(mean, None, 1)
     variance = math.fsum((value - mean) ** 2 for value in values) / (num_values - 1)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, df=num_values - 1))
-    return MeanInterval(mean, quantile * math.sqrt(variance / num_values), num_values)
+    half_width = t_quantile(confidence, num_values - 1) * math.sqrt(variance / num_values)
+    return MeanInterval(mean, half_width, num_values)
+
+
+def t_quantile(confidence: float, degrees: int) -> float:
+    """The `(1 + confidence) / 2` quantile of the t-distribution: 4.303 at 0.95 and 2 degrees of freedom.
+
+    Raises ValueError for a confidence outside (0, 1).
+    """
+    refuse_confidence_outside_0_and_1(confidence)
+    return float(special.stdtrit(degrees, (1 + confidence) / 2))
+
+
+def refuse_confidence_outside_0_and_1(confidence: float) -> None:
+    """Raises ValueError for a confidence that no interval has."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, expected a fraction between 0 and 1")
