@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.effect_sizes import vargha_delaney_a
+from analysis.statistics.wilcoxon import holm
 from analysis.study.constructs import NAMES, QUALITY
 
 RESAMPLES = 2000
@@ -147,7 +149,6 @@ def mean_ratings(ratings: pd.DataFrame, methods: Sequence[str], seed: int = 0) -
 def kruskal_wallis(ratings: pd.DataFrame, methods: Sequence[str]) -> list[KruskalWallis]:
     """The Kruskal-Wallis test per construct and on quality. It takes all ratings as independent."""
     from scipy.stats import kruskal
-    from statsmodels.stats.multitest import multipletests
 
     found = []
     for construct in (*NAMES, QUALITY):
@@ -157,11 +158,11 @@ def kruskal_wallis(ratings: pd.DataFrame, methods: Sequence[str]) -> list[Kruska
         result = kruskal(*(_values(ratings, method, construct) for method in methods))
         found.append((construct, float(result.statistic), float(result.pvalue)))
     known = [p for _, _, p in found[:-1] if not np.isnan(p)]
-    corrected = iter(multipletests(known, method="holm")[1]) if known else iter(())
+    corrected = iter(holm(known))
     degrees = len(methods) - 1
     return [
         KruskalWallis(
-            construct, h, degrees, p, p if construct == QUALITY or np.isnan(p) else float(next(corrected))
+            construct, h, degrees, p, p if construct == QUALITY or np.isnan(p) else next(corrected)
         )
         for construct, h, p in found
     ]  # fmt: skip
@@ -187,13 +188,6 @@ def dunn(ratings: pd.DataFrame, methods: Sequence[str]) -> list[DunnPair]:
             p, bonferroni, holm = (float(table.loc[first, second]) for table in tables)
             found.append(DunnPair(construct, first, second, a, p, bonferroni, holm))
     return found
-
-
-def vargha_delaney_a(first: Sequence[float], second: Sequence[float]) -> float:
-    """How often a value of the first is above one of the second, ties counted half (Vargha and Delaney, 2000)."""
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(first, second).statistic / (len(first) * len(second)))
 
 
 def models_of_quality(ratings: pd.DataFrame, methods: Sequence[str]) -> tuple[list[Coefficient], list[str]]:

@@ -18,7 +18,6 @@ from analysis.study.measures import (
     kruskal_wallis,
     mean_ratings,
     models_of_quality,
-    vargha_delaney_a,
 )
 from analysis.study.plan_file import Study, write_study
 from analysis.study.submissions import read_ratings
@@ -199,13 +198,6 @@ def test_people_who_agree_have_an_alpha_of_one_and_chance_has_none() -> None:
     chance = [generator.integers(1, 6, 300) for _ in range(3)]
     assert krippendorff_alpha(table(chance), "plausibility") == pytest.approx(0.0, abs=0.08)
     assert np.isnan(krippendorff_alpha(table([truth]), "plausibility"))
-
-
-def test_vargha_delaney_counts_pairs() -> None:
-    first, second = [1, 3, 3, 5], [2, 3, 4]
-    wins = np.mean([(a > b) + 0.5 * (a == b) for a in first for b in second])
-    assert vargha_delaney_a(first, second) == pytest.approx(wins)
-    assert vargha_delaney_a([2, 3], [1, 1]) == 1.0
 
 
 def test_a_planted_difference_is_found_and_its_size_is_right(study: Study, tmp_path: Path) -> None:
