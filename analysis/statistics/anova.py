@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.statistics.intervals import MeanInterval, mean_with_t_interval
+from analysis.statistics.trimmed import inside_whiskers
 
 METHOD, STUDENT, VALUE = "method", "student", "value"
 """The columns of a frame of runs: one row per run."""
-WHISKER = 1.5
-"""A value is an outlier if it lies this many interquartile ranges beyond the first or third quartile of its cell."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +78,9 @@ def whole_grid(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def without_outliers(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs within `WHISKER` interquartile ranges of their cell's quartiles (linear, type 7 in R)."""
-
-    def inside(values: pd.Series) -> pd.Series:
-        first, third = np.quantile(values, [0.25, 0.75])
-        reach = WHISKER * (third - first)
-        return values.between(first - reach, third + reach)
-
-    return runs[runs.groupby([STUDENT, METHOD], sort=False)[VALUE].transform(inside).astype(bool)]
+    """The runs that `inside_whiskers` keeps, each judged in its own cell."""
+    inside = runs.groupby([STUDENT, METHOD], sort=False)[VALUE].transform(lambda values: inside_whiskers(list(values)))
+    return runs[inside.astype(bool)]
 
 
 def cell_means(runs: pd.DataFrame) -> dict[tuple[str, str], MeanInterval]:
