@@ -1,6 +1,6 @@
 """How often intervals cover the truth, on simulated answers of students; makes the table of a page.
 
-`python -m tests.analysis.statistics.coverage_of_intervals` prints the table of docs/statistics.md in ten minutes.
+`python -m tests.analysis.statistics.coverage_of_intervals` prints the table of docs/statistics.md in six minutes.
 
 An answer is right with the logistic probability of `level + seed + question`, both normal. Two methods share their
 questions and a part of what a seed does; each method has seeds and questions that suit it. So the truth is known: the
