@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from analysis.commands.plots import frontier, plot
 from analysis.commands.results import anova, compare, curves, explanations, table
 from analysis.commands.state import status
 from analysis.commands.study import study
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (table, curves, compare, anova, explanations, status):
+for command in (table, curves, compare, frontier, plot, anova, explanations, status):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -14,7 +14,18 @@ from benchmark.records.schema import CellNames
 TEXT_COLUMNS = frozenset(
     {
         *("method", "gold", "records", "record", "error", "dataset", "student", "teacher"),
-        *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason", "commit"),
+        *(
+            "effect",
+            "difference (Tukey)",
+            "construct",
+            "pair",
+            "model",
+            "term",
+            "file",
+            "reason",
+            "commit",
+            "dominated by",
+        ),
     }
 )
 TERMINAL_CHARACTERS = 120

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.records.load import FinishedCell, Records
+from analysis.records.load import WHAT_TO_RUN, FinishedCell, Records, ResultsError, places
 from analysis.statistics.grouping import blocks_of, distinct_names, group_scores, natural_order
 from benchmark.records.schema import NOTHING, RoundRecord, unread_shares
 
@@ -62,6 +62,14 @@ def curves_of(records: Records) -> list[Curves]:
         frame = pd.concat([pd.DataFrame(shared), frame], axis=1)
         cells = tuple(score.cell for group in groups for score in group.scores)
         found.append(Curves(key.dataset, key.student, key.teacher, key.metric, frame, cells))
+    return found
+
+
+def known_curves(records: Records) -> list[Curves]:
+    """The same. Raises ResultsError where there is none."""
+    found = curves_of(records)
+    if not found:
+        raise ResultsError(f"{places(records)} holds no finished cell with rounds: {WHAT_TO_RUN}")
     return found
 
 
