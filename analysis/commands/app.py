@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from analysis.commands.plots import frontier, plot
 from analysis.commands.results import (
     ablation,
     anova,
@@ -35,7 +36,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (table, curves, compare, ablation, composition, reproduce, anova, explanations, tuning, status):
+for command in (
+    table,
+    curves,
+    compare,
+    frontier,
+    plot,
+    ablation,
+    composition,
+    reproduce,
+    anova,
+    explanations,
+    tuning,
+    status,
+):
     app.command()(command)
 app.command("wandb-sync")(wandb_sync)
 app.command("wandb-report")(wandb_report)

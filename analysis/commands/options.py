@@ -25,6 +25,10 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", help="Write to FILE instead of the terminal.", parser=home_path),
 ]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Also draw it: FILE.png, FILE.pdf and FILE.csv.", parser=home_path),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON, for scripts.")]
 
 

@@ -13,6 +13,7 @@ from analysis.commands.options import (
     FormatOption,
     JsonOption,
     OutputOption,
+    PlotOption,
     ResultsOption,
     TextFormat,
     finish,
@@ -33,9 +34,10 @@ from analysis.output.ablation import (
 )
 from analysis.output.columns import DECIDING
 from analysis.output.comparison import comparison_frame, comparison_table
-from analysis.output.curve_plot import plot_curves
 from analysis.output.curves import all_rows, curve_table
 from analysis.output.explanations import explanation_frame, explanation_table
+from analysis.output.plots.curves import curves_drawing
+from analysis.output.plots.picture import write_pictures
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, render
 from analysis.output.reproduction import reproduce as reproduction_of
 from analysis.output.tables import Table, build_table
@@ -46,7 +48,7 @@ from analysis.output.variance import runs_of, variance_report
 from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
 from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.compare import blocks_with, comparisons
-from analysis.statistics.curves import Curves, curves_of
+from analysis.statistics.curves import Curves, known_curves
 from analysis.statistics.tuning import at_chosen_rates, searches
 
 
@@ -112,10 +114,7 @@ def tuning(
 
 def curves(
     results: ResultsOption,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also draw them: FILE.png, FILE.pdf and FILE.csv.", parser=home_path),
-    ] = None,
+    plot: PlotOption = None,
     kind: FormatOption = TextFormat.MARKDOWN,
     as_json: JsonOption = False,
     output: OutputOption = None,
@@ -127,9 +126,7 @@ def curves(
     records, found = _known_curves(results)
     show(all_rows(found), lambda: curve_table(found), kind, as_json, output)
     if plot is not None:
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        for number, block in enumerate(found):
-            wrote(plot_curves(block, plot if len(found) == 1 else plot.with_stem(f"{plot.stem}-{number + 1}")))
+        wrote(write_pictures(curves_drawing(found).pictures, plot))
     finish(records.problems)
 
 
@@ -251,10 +248,7 @@ def explanations(
 
 def _known_curves(results: Sequence[Path]) -> tuple[Records, list[Curves]]:
     records = readable(results)
-    found = curves_of(records)
-    if not found:
-        raise ResultsError(f"{places(records)} holds no finished cell with rounds: {WHAT_TO_RUN}")
-    return records, found
+    return records, known_curves(records)
 
 
 def _beside_rows(built: Table) -> list[str]:

@@ -15,7 +15,7 @@ TEXT_COLUMNS = frozenset(
     {
         *("method", "gold", "records", "record", "error", "dataset", "student", "teacher"),
         *("effect", "difference (Tukey)", "construct", "pair", "model", "term", "file", "reason", "commit"),
-        *("tag", "verdict"),
+        *("tag", "verdict", "dominated by"),
     }
 )
 TERMINAL_CHARACTERS = 120

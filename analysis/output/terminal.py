@@ -17,9 +17,14 @@ def write_text(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(_printable(text, sys.stdout.encoding or "ascii"))
         return
+    write_bytes(text.encode("utf-8"), output)
+
+
+def write_bytes(content: bytes, output: Path) -> None:
+    """Writes a file; a failed write leaves an old one unchanged."""
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(output)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.records.load import FinishedCell, Records
+from analysis.records.load import WHAT_TO_RUN, FinishedCell, Records, ResultsError, places
 from analysis.statistics.grouping import Group, blocks_of, distinct_names, group_scores, natural_order
 from benchmark.records.schema import NOTHING, RoundRecord, unread_shares
 
@@ -67,6 +67,14 @@ def curves_of(records: Records) -> list[Curves]:
         frame = pd.concat([pd.DataFrame(shared), frame], axis=1)
         named = dict(zip(names, groups, strict=True))
         found.append(Curves(key.dataset, key.student, key.teacher, key.metric, frame, named))
+    return found
+
+
+def known_curves(records: Records) -> list[Curves]:
+    """The same. Raises ResultsError where there is none."""
+    found = curves_of(records)
+    if not found:
+        raise ResultsError(f"{places(records)} holds no finished cell with rounds: {WHAT_TO_RUN}")
     return found
 
 

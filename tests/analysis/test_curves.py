@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.commands.app import main
-from analysis.output.curve_plot import short_names
+from analysis.output.plots.style import short_names
 from tests.analysis.record_files import cost, make_record, write_record
 
 LIFT = {"random": 0.0, "better": 0.1}
