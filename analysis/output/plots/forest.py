@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNEQUAL = " †"
-DIFFERENCES = "Mean differences on the same seeds and 95 % paired t-intervals"
+DIFFERENCES = "Mean differences on the same seeds and 95 % intervals, as `compare` has them,"
 
 
 def forest_frame(block: Curves, baseline: str) -> pd.DataFrame:
