@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.statistics.curves import Curves, methods_of
 from analysis.statistics.intervals import mean_with_t_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKERS = "osD^vP*Xhp<>"
 FORMATS = (".png", ".pdf")
@@ -17,6 +20,21 @@ PLOT_INCHES, ROW_INCHES = 4.8, 0.22
 
 def plot_curves(curves: Curves, path: Path) -> list[Path]:
     """Writes the picture as png and as pdf, and its points as csv beside; returns their paths."""
+    from matplotlib import pyplot
+
+    figure = curve_figure(curves)
+    stem = path.with_suffix("") if path.suffix in (*FORMATS, ".csv") else path  # another dot belongs to the name
+    written = [stem.with_name(f"{stem.name}{suffix}") for suffix in FORMATS]
+    for target in written:
+        figure.savefig(target, dpi=150)
+    pyplot.close(figure)
+    points = stem.with_name(f"{stem.name}.csv")
+    curves.frame.to_csv(points, index=False)
+    return [*written, points]
+
+
+def curve_figure(curves: Curves) -> Figure:
+    """The picture: validation results over questions, and over tokens."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -46,14 +64,7 @@ def plot_curves(curves: Curves, path: Path) -> list[Path]:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncol=LEGEND_COLUMNS, frameon=False, fontsize="small")
     figure.tight_layout(rect=(0, (ROW_INCHES * legend_rows + 0.1) / figure.get_figheight(), 1, 1))
-    stem = path.with_suffix("") if path.suffix in (*FORMATS, ".csv") else path  # another dot belongs to the name
-    written = [stem.with_name(f"{stem.name}{suffix}") for suffix in FORMATS]
-    for target in written:
-        figure.savefig(target, dpi=150)
-    pyplot.close(figure)
-    points = stem.with_name(f"{stem.name}.csv")
-    curves.frame.to_csv(points, index=False)
-    return [*written, points]
+    return figure
 
 
 def short_names(methods: Sequence[str]) -> tuple[str, list[str]]:
