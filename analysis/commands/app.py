@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from analysis.commands.report import report
 from analysis.commands.results import anova, compare, curves, explanations, table, tuning
 from analysis.commands.state import status
 from analysis.commands.study import study
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (table, curves, compare, anova, explanations, tuning, status):
+for command in (table, curves, compare, anova, explanations, tuning, report, status):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*Xhp<>"
 FORMATS = (".png", ".pdf")
-LEGEND_COLUMNS = 3
+LEGEND_COLUMNS, LEGEND_CHARACTERS = 3, 150
 PLOT_INCHES, ROW_INCHES = 4.8, 0.22
 
 
@@ -45,7 +45,8 @@ def curve_figure(curves: Curves) -> Figure:
     shared, names = short_names(methods)
     colours = seaborn.color_palette("colorblind", len(methods))
     seaborn.set_theme(style="whitegrid")
-    legend_rows = -(-len(methods) // LEGEND_COLUMNS)
+    columns = max(1, min(LEGEND_COLUMNS, LEGEND_CHARACTERS // max(map(len, names))))
+    legend_rows = -(-len(methods) // columns)
     figure, axes = pyplot.subplots(1, 2, figsize=(12, PLOT_INCHES + ROW_INCHES * legend_rows), sharey=True)
     for axis, cost, label in zip(axes, ("questions", "tokens"), ("annotated questions", "teacher tokens"), strict=True):
         for number, method in enumerate(methods):
@@ -62,7 +63,7 @@ def curve_figure(curves: Curves) -> Figure:
     count = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     figure.suptitle(f"{curves.title}; mean and 95 % t-interval over {count} seeds\n{shared}", fontsize="medium")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=LEGEND_COLUMNS, frameon=False, fontsize="small")
+    figure.legend(handles, labels, loc="lower center", ncol=columns, frameon=False, fontsize="small")
     figure.tight_layout(rect=(0, (ROW_INCHES * legend_rows + 0.1) / figure.get_figheight(), 1, 1))
     return figure
 

@@ -45,11 +45,12 @@ def _revises(curves: Sequence[Curves]) -> bool:
 
 def _table(curves: Curves) -> TextTable:
     revises = "note_checked" in curves.frame
+    by_method = {str(method): of_method for method, of_method in curves.frame.groupby("method", sort=False)}
     rows = [
         [str(of_round["method"].iloc[0]), str(of_round["round"].iloc[0] + 1), *_means(of_round)]
         + (_of_revision(of_round) if revises else [])
         for method in methods_of(curves)
-        for _, of_round in curves.frame[curves.frame["method"] == method].groupby("round", sort=True)
+        for _, of_round in by_method[method].groupby("round", sort=True)
     ]
     return TextTable(curves.title, (*COLUMNS, *(OF_REVISIONS if revises else ())), rows)
 

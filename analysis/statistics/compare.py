@@ -38,9 +38,9 @@ class Comparison:
 
     @property
     def fewest_pairs(self) -> int:
-        """The least number of seeds behind one of the differences."""
+        """The least number of seeds behind one of the known differences; 0 if none is known."""
         kinds = (self.final, self.at_equal_questions, self.at_equal_tokens)
-        return min(0 if interval is None else interval.num_values for interval in kinds)
+        return min((interval.num_values for interval in kinds if interval is not None), default=0)
 
 
 def blocks_with(blocks: Sequence[Curves], baseline: str) -> list[Curves]:
@@ -57,8 +57,8 @@ def blocks_with(blocks: Sequence[Curves], baseline: str) -> list[Curves]:
 
 def comparisons(curves: Curves, baseline: str) -> list[Comparison]:
     """One comparison per other method of a block in which the baseline was run."""
-    frame, methods = curves.frame, methods_of(curves)
-    by_method = {method: frame[frame["method"] == method] for method in methods}
+    methods = methods_of(curves)
+    by_method = {str(method): rows for method, rows in curves.frame.groupby("method", sort=False)}
     return [_comparison(method, by_method[method], by_method[baseline]) for method in methods if method != baseline]
 
 
