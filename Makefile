@@ -24,9 +24,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  (PYTHON=$(PYTHON)  VENV=$(VENV)  JOBS=$(JOBS)  PYTEST_ARGS=$(PYTEST_ARGS))"
 
-quickstart: $(core) ## environment, a small sweep on the CPU, and its table
+quickstart: $(core) ## environment, a small sweep on the CPU, its table and its report
 	$(bin)/python -m benchmark experiment=quickstart
 	$(bin)/python -m analysis table --results results/quickstart
+	$(bin)/python -m analysis report --results results/quickstart --output results/quickstart/.report
 
 venv: $(full) ## environment with everything that tests need
 

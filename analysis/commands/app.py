@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from analysis.commands.plots import frontier, plot
+from analysis.commands.report import report
 from analysis.commands.results import (
     ablation,
     anova,
@@ -48,6 +49,7 @@ for command in (
     anova,
     explanations,
     tuning,
+    report,
     status,
 ):
     app.command()(command)

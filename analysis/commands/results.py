@@ -35,7 +35,7 @@ from analysis.output.ablation import (
 from analysis.output.columns import DECIDING
 from analysis.output.comparison import comparison_frame, comparison_table
 from analysis.output.curves import all_rows, curve_table
-from analysis.output.explanations import explanation_frame, explanation_table
+from analysis.output.explanations import explanation_table, measured_explanations
 from analysis.output.plots.curves import curves_drawing
 from analysis.output.plots.picture import write_pictures
 from analysis.output.render import FAILED_COLUMNS, failed_rows, markdown_table, render
@@ -45,6 +45,7 @@ from analysis.output.terminal import home_path, write_text
 from analysis.output.trace import trace_text
 from analysis.output.tuning import tuning_frame, tuning_table
 from analysis.output.variance import runs_of, variance_report
+from analysis.records.explained import HOW_TO_EXPLAIN
 from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
 from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.compare import blocks_with, comparisons
@@ -241,9 +242,12 @@ def explanations(
     if simulatability:
         require({"sklearn": "scikit-learn"}, "simulatability", "statistics")
     records = readable(results)
-    frame, silent = explanation_frame(records, simulatability)
-    show(frame, lambda: explanation_table(frame, silent), kind, as_json, output)
-    finish(records.problems)
+    found = measured_explanations(records, simulatability)
+    if found.frame.empty:
+        without = f"no cell in {places(records)} has explanations: {HOW_TO_EXPLAIN}"
+        raise ResultsError(str(found.problems[0]) if found.problems else without)
+    show(found.frame, lambda: explanation_table(found), kind, as_json, output)
+    finish([*records.problems, *found.problems])
 
 
 def _known_curves(results: Sequence[Path]) -> tuple[Records, list[Curves]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from analysis.output.render import markdown_table
+from analysis.output.text_table import TextTable, with_notes
 from analysis.statistics.compare import Comparison
 from analysis.statistics.curves import Curves
 from analysis.statistics.intervals import MeanInterval
@@ -35,7 +35,16 @@ SEEDS_NOTE = "Of {methods}, the test's ± is for new seeds alone: predictions ar
 
 def comparison_table(found: Mapping[str, Sequence[Comparison]], baseline: str) -> str:
     """Markdown: one table per block (title -> comparisons), then notes."""
-    parts = [f"**{title}**\n\n{markdown_table(COLUMNS, [_row(c) for c in rows])}" for title, rows in found.items()]
+    return with_notes((table.markdown() for table in comparison_tables(found)), comparison_notes(found, baseline))
+
+
+def comparison_tables(found: Mapping[str, Sequence[Comparison]]) -> list[TextTable]:
+    """One table per block, with a row per compared method."""
+    return [TextTable(title, COLUMNS, [_row(each) for each in rows]) for title, rows in found.items()]
+
+
+def comparison_notes(found: Mapping[str, Sequence[Comparison]], baseline: str) -> list[str]:
+    """What the tables' numbers mean, and what stands against them."""
     notes = [note.format(baseline=baseline) for note in NOTES]
     alone = [each.method for rows in found.values() for each in rows if each.final and each.final.over == SEEDS]
     notes += [SEEDS_NOTE.format(methods=", ".join(dict.fromkeys(alone)))] if alone else []
@@ -43,7 +52,7 @@ def comparison_table(found: Mapping[str, Sequence[Comparison]], baseline: str) -
     notes += dict.fromkeys(note for rows in found.values() for note in _too_few_seeds(rows))
     if any(each.fewest_pairs < MIN_PAIRS for rows in found.values() for each in rows):
         notes.append(f"Fewer than {MIN_PAIRS} pairs are too few to tell methods apart.")
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
+    return notes
 
 
 def comparison_frame(

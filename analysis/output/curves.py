@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.output.render import markdown_table
+from analysis.output.text_table import TextTable, with_notes
 from analysis.statistics.curves import Curves, methods_of, unread_notes
 from analysis.statistics.intervals import mean_with_t_interval
 
@@ -16,13 +16,22 @@ OF_REVISIONS = ("flawed %", "steps kept %", "first flaw")
 
 def curve_table(curves: Sequence[Curves]) -> str:
     """Markdown: one table per block, then notes."""
-    parts = [f"**{each.title}**\n\n{_table(each)}" for each in curves]
+    return with_notes((table.markdown() for table in curve_tables(curves)), curve_notes(curves))
+
+
+def curve_tables(curves: Sequence[Curves]) -> list[TextTable]:
+    """One table per block, with a row per method and round."""
+    return [_table(each) for each in curves]
+
+
+def curve_notes(curves: Sequence[Curves]) -> list[str]:
+    """What the tables' numbers mean, and the rounds whose selection read too little."""
     notes = [note for each in curves for note in unread_notes(each.title, each.cells)]
     explained = (
         "Costs are charged from the cell's start on; ± is a 95 % t-interval over seeds. Validation, not test.",
         *(["`first flaw`: how many steps stand before it, where there is one."] if _revises(curves) else []),
     )
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in (*explained, *dict.fromkeys(notes)))]) + "\n"
+    return [*explained, *dict.fromkeys(notes)]
 
 
 def all_rows(curves: Sequence[Curves]) -> pd.DataFrame:
@@ -34,15 +43,16 @@ def _revises(curves: Sequence[Curves]) -> bool:
     return any("note_checked" in each.frame for each in curves)
 
 
-def _table(curves: Curves) -> str:
+def _table(curves: Curves) -> TextTable:
     revises = "note_checked" in curves.frame
+    by_method = {str(method): of_method for method, of_method in curves.frame.groupby("method", sort=False)}
     rows = [
         [str(of_round["method"].iloc[0]), str(of_round["round"].iloc[0] + 1), *_means(of_round)]
         + (_of_revision(of_round) if revises else [])
         for method in methods_of(curves)
-        for _, of_round in curves.frame[curves.frame["method"] == method].groupby("round", sort=True)
+        for _, of_round in by_method[method].groupby("round", sort=True)
     ]
-    return markdown_table((*COLUMNS, *(OF_REVISIONS if revises else ())), rows)
+    return TextTable(curves.title, (*COLUMNS, *(OF_REVISIONS if revises else ())), rows)
 
 
 def _means(rows: pd.DataFrame) -> list[str]:

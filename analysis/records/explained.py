@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.records.frames import TableError, read_parquet
 from analysis.records.load import ResultsError
 
 EXPLANATIONS = "explanations.parquet"
@@ -16,16 +17,27 @@ NEEDED = ("example_id", "question", "context", "choices", "answer", "correct", "
 def explained_rows(cell: Path) -> pd.DataFrame | None:
     """One row per explained test question, by its id, from a cell's folder; None if the cell explained nothing.
 
-    Raises ResultsError for a file of an older version, which lacks columns.
+    Raises ResultsError, which names the file, where `explanations_in` cannot read it.
     """
     path = cell / EXPLANATIONS
     if not path.is_file():
         return None
-    frame = pd.read_parquet(path)
+    try:
+        return explanations_in(path)
+    except TableError as error:
+        raise ResultsError(f"{path}: {error}") from error
+
+
+def explanations_in(path: Path) -> pd.DataFrame:
+    """One row per explained test question, by its id.
+
+    Raises TableError for a file that is damaged, or of an older version, which lacks columns.
+    """
+    frame = read_parquet(path)
     lacking = [name for name in NEEDED if name not in frame.columns]
     if lacking:
-        raise ResultsError(
-            f"{path} is from an older version and has no column {lacking[0]!r}: move it away, and {HOW_TO_EXPLAIN}"
+        raise TableError(
+            f"is from an older version and has no column {lacking[0]!r}: move it away, and {HOW_TO_EXPLAIN}"
         )
     return frame.set_index("example_id")
 

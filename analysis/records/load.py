@@ -22,6 +22,8 @@ from benchmark.records.schema import (
     RecordError,
     RoundRecord,
     TeacherReference,
+    TeacherReplies,
+    TeacherTraffic,
     TestScore,
     TrainingRecord,
     read_record,
@@ -98,6 +100,12 @@ class FinishedCell:
     """By phase: seconds on the clock; empty in older records."""
     counters: Mapping[str, float] = field(default_factory=dict)
     """What was cut, dropped, left out or could not be read, by name."""
+    teacher_replies: Mapping[str, TeacherReplies] = field(default_factory=dict)
+    """By teacher: what came of its replies; empty in older records and where none was asked."""
+    teacher_traffic: Mapping[str, TeacherTraffic] = field(default_factory=dict)
+    """By live teacher: what went to its server."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """Code, versions, machine, command and time; `machine` and `commit` are read from it."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,9 @@ def _finished_cell(folder: Path, record: CompleteRecord) -> FinishedCell:
         rounds=tuple(record.rounds),
         seconds_by_phase=record.seconds_by_phase,
         counters=record.counters,
+        teacher_replies=record.teacher_replies,
+        teacher_traffic=record.teacher_traffic,
+        provenance=record.provenance,
     )
 
 

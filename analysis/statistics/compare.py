@@ -70,9 +70,9 @@ def comparisons(curves: Curves, baseline: str, files: OutcomeFiles | None = None
     `files` reads predictions for intervals over questions, and holds the problems with them afterwards.
     """
     files = OutcomeFiles() if files is None else files
-    frame, theirs = curves.frame, curves.groups[baseline]
-    by_method = {method: frame[frame["method"] == method] for method in methods_of(curves)}
-    others = [method for method in by_method if method != baseline]
+    theirs = curves.groups[baseline]
+    by_method = {str(method): rows for method, rows in curves.frame.groupby("method", sort=False)}
+    others = [method for method in methods_of(curves) if method != baseline]
     differences = {method: seed_differences(curves.groups[method], theirs) for method in others}
     paired = [method for method in others if differences[method]]
     p_values = dict(zip(paired, holm([signed_rank(differences[method]).p for method in paired]), strict=True))

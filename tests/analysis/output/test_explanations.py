@@ -84,3 +84,23 @@ def test_a_file_of_an_older_version_is_named(results: Path, capsys: Capture) -> 
     explanations("x", 3).drop(columns="choices").to_parquet(path.parent / "explanations.parquet")
     assert main(["explanations", "--results", str(results)]) == 2
     assert "has no column 'choices': move it away" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named_and_the_other_cells_are_shown(results: Path, capsys: Capture) -> None:
+    write(results, "multitask", 1, [2, 4, 6, 8])
+    path = write_record(results, make_record("scott", dataset="trait_choice")).parent / "explanations.parquet"
+    path.write_bytes(b"half a file")
+    assert main(["explanations", "--results", str(results)]) == 1
+    captured = capsys.readouterr()
+    assert "| multitask |" in captured.out
+    assert f"skipped {path}: cannot be read" in captured.err
+
+
+def test_many_cells_without_explanations_are_counted(results: Path, capsys: Capture) -> None:
+    write(results, "multitask", 1, [2, 4])
+    for seed in range(22):
+        write_record(results, make_record("scott", dataset="trait_choice", seed=seed))
+    assert main(["explanations", "--results", str(results)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("scott, seed") == 20
+    assert "; and 2 more." in out

@@ -1,0 +1,1 @@
+"""The report: one HTML page that a reviewer reads from top to bottom. One file per group of sections."""
