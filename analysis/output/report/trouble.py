@@ -32,7 +32,7 @@ MEANINGS = {
 }
 """Counter of a record -> what it counts; behind a `/` stands the test set or the measure."""
 OF_REPLIES = ("empty", "unreadable", "cut", "refused", "unclosed_traces")
-COUNTER_COLUMNS = ("what", "dataset", "student", "method", "total", "cells", "records")
+COUNTER_COLUMNS = ("what", "total", "cells", "method", "dataset", "student", "records")
 OVERLAP_COLUMNS = (
     *("rows", "test questions", "pool: exact", "pool: near", "pool: any"),
     *("learnt: exact", "learnt: near", "learnt: any", "short", "covered %"),
@@ -93,8 +93,8 @@ def _counters(material: Material) -> Iterator[Part]:
         return
     ids = material.table.short_ids
     rows = [
-        [*key, number(sum(count for _, count in counts)), f"{len(counts):,}", listed([ids[i] for i, _ in counts])]
-        for key, counts in sorted(found.items(), key=lambda pair: [natural_order(part) for part in pair[0]])
+        [what, number(sum(n for _, n in counts)), f"{len(counts):,}", *where, listed([ids[i] for i, _ in counts])]
+        for (what, *where), counts in sorted(found.items(), key=lambda pair: [natural_order(part) for part in pair[0]])
     ]
     yield Grid(TextTable("What records count, where it is not 0", COUNTER_COLUMNS, rows))
     names = {key[0].partition("/")[0] for key in found}
@@ -102,13 +102,13 @@ def _counters(material: Material) -> Iterator[Part]:
 
 
 def counted(cells: Sequence[FinishedCell]) -> Mapping[tuple[str, str, str, str], list[tuple[str, float]]]:
-    """(what was counted, dataset, student, method) -> (id of the cell, count) of each cell where it is not 0."""
+    """(what was counted, method, dataset, student) -> (id of the cell, count) of each cell where it is not 0."""
     found: defaultdict[tuple[str, str, str, str], list[tuple[str, float]]] = defaultdict(list)
     for cell in cells:
         who = cell.names
         for what, count in (*cell.counters.items(), *_of_teachers(cell)):
             if count:
-                found[what, who.dataset, who.student, who.method].append((who.cell_id, count))
+                found[what, who.method, who.dataset, who.student].append((who.cell_id, count))
     return found
 
 
