@@ -77,6 +77,7 @@ def test_a_missing_package_is_named_where_people_explained_the_questions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     by_people = Example("q1", "What is it?", "fox", ("fox", "hen"), rationale="It is red.")
+    monkeypatch.setattr("benchmark.evaluation.explanations.rouge_absence", lambda: None)
     assert rouge_warning([by_people]) is None
     monkeypatch.setattr("benchmark.evaluation.explanations.rouge_absence", lambda: "a package")
     assert "rouge_l needs a package" in str(rouge_warning([replace(by_people, rationale=None), by_people]))
