@@ -83,6 +83,16 @@ def _number(name: str) -> Callable[[TableRow, ShortIds], str]:
     return lambda row, _: number(getattr(row, name))
 
 
+def _milliseconds(name: str) -> Callable[[TableRow, ShortIds], str]:
+    """Seconds as milliseconds."""
+
+    def shown(row: TableRow, _: ShortIds) -> str:
+        seconds = getattr(row, name)
+        return NO_VALUE if seconds is None else number(float(f"{1000 * seconds:.3g}"))
+
+    return shown
+
+
 def number(value: float | None, mark: str = "") -> str:
     """A number with thousands separated, without `.0`; a zero is never an estimate and gets no mark."""
     if value is None:
@@ -175,6 +185,8 @@ COLUMNS = (
     Column("learning rate", _learning_rate, _known("learning_rate")),
     Column("tokens/answer", _per_answer),
     Column("tokens/s", _rate, _known("seconds_per_answer")),
+    Column("p50 ms", _milliseconds("latency_p50_seconds"), _known("latency_p50_seconds")),
+    Column("p95 ms", _milliseconds("latency_p95_seconds"), _known("latency_p95_seconds")),
     Column("seeds", _seeds),
     Column("gold", _gold),
     Column("records", _records),

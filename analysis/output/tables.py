@@ -125,6 +125,10 @@ class TableRow:
     """Tokens that the student writes per test answer, reasoning included."""
     seconds_per_answer: float | None = None
     """Seconds that the student needs per test answer."""
+    latency_p50_seconds: float | None = None
+    """Median seconds from the start of a test answer's batch to its last token, mean per cell."""
+    latency_p95_seconds: float | None = None
+    """The seconds that 95 % of the test answers do not exceed, mean per cell."""
     samples_per_question: int | None = None
     """Sampled answers per test question, the k of the next two fields."""
     majority_at_k: float | None = None
@@ -273,6 +277,8 @@ def _method_row(parts: BlockParts, group: Group, name: str, files: OutcomeFiles,
         all_steps=_mean([cell.train.optimiser_steps for cell in cells]),
         completion_tokens_per_answer=_mean([test.completion_tokens_per_answer for test in tests]),
         seconds_per_answer=_mean([test.seconds_per_answer for test in tests]),
+        latency_p50_seconds=_mean([test.latency_p50_seconds for test in tests]),
+        latency_p95_seconds=_mean([test.latency_p95_seconds for test in tests]),
         samples_per_question=tests[0].samples_per_question,
         majority_at_k=_mean([test.majority_at_k for test in tests]),
         pass_at_k=_mean([test.pass_at_k for test in tests]),

@@ -128,6 +128,8 @@ def _test_row(test: TestScore) -> dict[str, Any]:
         "truncated_answers": test.truncated_answers,
         "completion_tokens_per_answer": test.completion_tokens_per_answer,
         "seconds_per_answer": test.seconds_per_answer,
+        "latency_p50_seconds": test.latency_p50_seconds,
+        "latency_p95_seconds": test.latency_p95_seconds,
         "reasoning_accuracy": test.reasoning_accuracy,
     }
 

@@ -186,7 +186,7 @@ RESULTS = ("test scores", "rounds")
 
 def _results(cell: FinishedCell) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What must be equal in two copies of a cell: all that is no time and depends on no store."""
-    tests = [_rounded(test.model_dump(exclude={"seconds_per_answer"})) for test in cell.tests]
+    tests = [_rounded(test.model_dump(exclude=set(test.TIMES))) for test in cell.tests]
     return tests, [_rounded(log.model_dump(include={"annotated", "charged", "validation"})) for log in cell.rounds]
 
 

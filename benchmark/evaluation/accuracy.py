@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmark.contract import Format, Task
 from benchmark.evaluation.answer_path import follow, last_text
 from benchmark.evaluation.reading import read_both
@@ -30,6 +32,8 @@ class Evaluation:
     """`accuracy`, or the name of a graded task's metric."""
     answers_by: str = "generation"
     """How answers were found: `generation`, or `option likelihood (...)` with its normalisation."""
+    latencies_seconds: tuple[float, ...] = ()
+    """Per example the time from the start of its batch to its last token, all turns added; empty for likelihoods."""
 
     @property
     def value(self) -> float:
@@ -63,6 +67,10 @@ class Evaluation:
         """The mean number of generated tokens per answer, reasoning included."""
         return sum(p.completion_tokens for p in self.predictions) / len(self.predictions)
 
+    def latency_seconds(self, percentile: float) -> float | None:
+        """The latency that `percentile` percent of the answers do not exceed; None where answers have no latency."""
+        return float(np.percentile(self.latencies_seconds, percentile)) if self.latencies_seconds else None
+
 
 def evaluate(
     student: Student,
@@ -83,7 +91,8 @@ def evaluate(
     predictions = tuple(
         _prediction(example, replies, form, task) for example, replies in zip(examples, turns, strict=True)
     )
-    return Evaluation(predictions, time.perf_counter() - started, metric_of(task))
+    latencies = tuple(sum(reply.seconds or 0.0 for reply in replies) for replies in turns)
+    return Evaluation(predictions, time.perf_counter() - started, metric_of(task), latencies_seconds=latencies)
 
 
 def metric_of(task: Task) -> str:

@@ -140,6 +140,8 @@ class TestScore(RecordPart):
 
     __test__: ClassVar[bool] = False
     """Tells pytest that this is no test class."""
+    TIMES: ClassVar[tuple[str, ...]] = ("seconds_per_answer", "latency_p50_seconds", "latency_p95_seconds")
+    """The fields that are other ones each time a cell runs."""
 
     dataset: str
     """The test set's name; the first entry's is the dataset of the cell."""
@@ -170,7 +172,12 @@ class TestScore(RecordPart):
     completion_tokens_per_answer: Number | None = None
     """The mean number of tokens that the student wrote for an answer, reasoning included."""
     seconds_per_answer: Number | None = None
-    """The mean time for an answer, in seconds."""
+    """The mean time for an answer, in seconds: the time of the whole test over its questions."""
+    latency_p50_seconds: Number | None = None
+    """The median latency: seconds from the start of an answer's batch to its last token, all turns added; None in older
+    records and where options are scored."""
+    latency_p95_seconds: Number | None = None
+    """The latency that 95 % of the answers do not exceed; None where the median is."""
     questions_seen_in_pool: int | None = None
     """`learnt_overlap.exact` of a further test set; None for the cell's own."""
     pool_overlap: TextOverlap | None = None

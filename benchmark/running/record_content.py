@@ -122,6 +122,8 @@ def _test_score(dataset: str, test: Evaluation, leaks: Leaks, samples: SampledAn
         outcomes=_outcomes(test.predictions),
         completion_tokens_per_answer=test.completion_tokens_per_answer,
         seconds_per_answer=test.seconds / len(test.predictions),
+        latency_p50_seconds=test.latency_seconds(50),
+        latency_p95_seconds=test.latency_seconds(95),
         pool_overlap=TextOverlap(**vars(leaks.pool)),
         learnt_overlap=TextOverlap(**vars(leaks.learnt)),
     )

@@ -7,6 +7,7 @@ A contrasted draft (a draft with an `Opponent`) takes two rows of the batch; bot
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -63,6 +64,8 @@ class Draft:
     """Gets all tokens after each new one and says whether they contain a stop text; None if there is no stop text."""
     stopped: bool = False
     """Whether a stop text ended the draft."""
+    seconds: float = 0.0
+    """Wall-clock time from the start of its batch to the end of the draft."""
     begun: Sequence[int] = ()
     """Tokens of a begun reply that a decoder reads behind its start token, where `prompt` is the encoder's alone."""
 
@@ -97,7 +100,7 @@ def write(
     advance: Callable[[int], None] = lambda rows: None,
     partner: Partner | None = None,
 ) -> None:
-    """Writes every draft in place: `tokens` without EOS, and `end` or `stopped`.
+    """Writes every draft in place: `tokens` without EOS, `end` or `stopped`, and `seconds`.
 
     `batch_size` is the most rows in a batch. `advance` is called after each batch with the number of finished drafts.
     With a `partner`, every draft has a `partner_prompt`, and `nats` hold the mixture's log-probabilities.
@@ -128,6 +131,7 @@ def _write_batch(
 ) -> None:
     if not drafts:
         return
+    started = time.perf_counter()
     prompts = [*(draft.prompt for draft in drafts), *(d.opponent.prompt for d in drafts if d.opponent)]
     text = architecture_of(network).continuation(network, prompts, padding_id)
     if partner is not None:
@@ -142,6 +146,9 @@ def _write_batch(
             begun is not None or _append(draft, token, nat, eos_ids)
             for begun, draft, token, nat in zip(given, drafts, chosen, nats, strict=True)
         ]
+        elapsed = time.perf_counter() - started  # `tolist` has waited for the device
+        for draft, more in zip(drafts, writing, strict=True):
+            draft.seconds = draft.seconds if draft.seconds or more else elapsed
         if not any(writing):
             return
         read = [token if begun is None else begun for begun, token in zip(given, chosen, strict=True)]

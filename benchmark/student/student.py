@@ -237,9 +237,7 @@ class Student:
         if partner is not None:
             partner.book(drafts)
         texts = self.encoder.texts([self._visible(draft) for draft in drafts])
-        found = [
-            self._reply(request, text, draft) for (request, _), text, draft in zip(wanted, texts, drafts, strict=True)
-        ]
+        found = [self._reply(*row) for row in zip([request for request, _ in wanted], texts, drafts, strict=True)]
         self._book(found)
         return found
 
@@ -282,6 +280,7 @@ class Student:
             completion_tokens=draft.rows * len(draft.tokens),
             token_ids=(*draft.tokens, *end),
             log_probability=self._log_probability(text, draft) if written.startswith(text) else None,
+            seconds=draft.seconds,
         )
 
     def _log_probability(self, text: str, draft: Draft) -> float | None:

@@ -49,7 +49,7 @@ def now() -> str:
 
 def to_columns(key: str, stored: StoredReply) -> Columns:
     """The database row of a reply."""
-    request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
+    request, reply = canonical_json(stored.request), canonical_json(_kept(stored.reply))
     checksum = _checksum(key, request, reply, stored.teacher, stored.created)
     return bytes.fromhex(key), request, reply, stored.teacher, stored.created, stored.buyer, bytes.fromhex(checksum)
 
@@ -67,10 +67,10 @@ def from_columns(row: Columns) -> StoredReply | Damaged:
 
 def to_line(key: str, stored: StoredReply) -> str:
     """One line of JSON for another store; it leaves out the buyer."""
-    request, reply = canonical_json(stored.request), canonical_json(asdict(stored.reply))
+    request, reply = canonical_json(stored.request), canonical_json(_kept(stored.reply))
     checksum = _checksum(key, request, reply, stored.teacher, stored.created)
     row = {"key": key, "teacher": stored.teacher, "created": stored.created, "checksum": checksum}
-    return json.dumps({**row, "request": stored.request, "reply": asdict(stored.reply)}) + "\n"
+    return json.dumps({**row, "request": stored.request, "reply": _kept(stored.reply)}) + "\n"
 
 
 def from_line(line: str) -> tuple[str, StoredReply]:
@@ -91,6 +91,13 @@ def from_line(line: str) -> tuple[str, StoredReply]:
 def reply_of(text: str) -> Reply:
     """The reply in the JSON text of a `reply` column."""
     return _reply(json.loads(text))
+
+
+def _kept(reply: Reply) -> Json:
+    """What a store keeps of a reply: all but the time, which is another one in every run."""
+    values: Json = asdict(reply)
+    del values["seconds"]
+    return values
 
 
 def _checksum(key: str, request: str, reply: str, teacher: str, created: str) -> str:

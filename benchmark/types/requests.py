@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Thinking = Literal["strip", "keep", "only"]
@@ -104,6 +104,8 @@ class Reply:
     said: str = ""
     """What the server sent, shortened, if no text could be read from it, or its word for why the reply ended if it is
     an unknown one; empty otherwise."""
+    seconds: float | None = field(default=None, compare=False)
+    """Wall-clock seconds from the start of the reply's batch to its last token; None where no local model wrote it."""
 
     def __post_init__(self) -> None:
         if self.finish not in get_args(Finish):

@@ -38,12 +38,13 @@ def make_record(method: str = "rationale_then_answer", value: float = 0.9, seed:
     charged = {"human": cost(1000, 0.0, 0)} if method == "gold_answers" else {"teacher": cost(budget["questions"] or 0)}
     first_round = {"index": 0, "annotated": budget["questions"], "charged": charged, "spent": charged}
     rounds = [] if method == "untrained" else [first_round | {"validation": {"accuracy": value}, "notes": {}}]
+    latencies = {"latency_p50_seconds": 0.12, "latency_p95_seconds": 0.3456}
     test = {"dataset": dataset, "metric": "accuracy", "value": value, "n": 500}
     record = {
         "status": "complete", "error": None, "method": method, "dataset": dataset, "student": student,
         "teacher": teacher, "seed": seed, "data_seed": config["data_seed"], "budget": budget, "config": config,
         "uses_gold": method == "gold_answers", "rounds": rounds, "cost_estimated": False,
-        "test": [test | {"completion_tokens_per_answer": 18.2, "seconds_per_answer": 0.004}],
+        "test": [test | {"completion_tokens_per_answer": 18.2, "seconds_per_answer": 0.004} | latencies],
         "teacher_reference": {"split": "test", "metric": "accuracy", "value": 0.95, "n": 500} if teacher else None,
         "train": {"tokens": 10, "optimiser_steps": 1500, "seconds": 24.1, "peak_memory_bytes": 1, "flops": 1},
         "counters": {}, "provenance": {},

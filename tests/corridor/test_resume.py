@@ -13,6 +13,7 @@ import pytest
 from benchmark.axes.data_policy import FixedData
 from benchmark.axes.loss import CrossEntropy
 from benchmark.cell.cell import Cell
+from benchmark.records.record_parts import TestScore
 from benchmark.student.module import StudentModule
 from benchmark.types import PlannedRequest, Reply, Request, Usage
 from tests.cases import cases
@@ -94,7 +95,8 @@ def outcome(ran: Ran) -> dict[str, Any]:
     result = json.loads(json.dumps(ran.result))
     result["train"].pop("seconds")
     result.pop("seconds_by_phase")
-    result["test"][0].pop("seconds_per_answer")
+    for time in TestScore.TIMES:
+        result["test"][0].pop(time)
     tables = {name: (ran.folder / f"{name}.parquet").read_bytes() for name in TABLES}
     return {**result, **tables, "weights": fingerprint(ran.cell_run.student)}
 

@@ -58,6 +58,20 @@ class ThinkThenAnswer(AnswerOnly):
         return Request(role, f"answer {question.text} after {given}", question.id)
 
 
+def test_the_latency_of_an_answer_is_the_time_of_all_its_turns() -> None:
+    seconds = {"think": (0.5, 1.0, 4.0), "answer": (0.25, 0.25, 1.0)}
+    script = {
+        f"{role} {example.question}{' after x' if role == 'answer' else ''}": Reply("x", seconds=taken)
+        for role, of_role in seconds.items()
+        for example, taken in zip(EXAMPLES, of_role, strict=True)
+    }
+    evaluation = evaluate(cast(Student, FakeStudent(script)), EXAMPLES, ThinkThenAnswer(), TASK)
+    assert evaluation.latencies_seconds == (0.75, 1.25, 5.0)
+    assert evaluation.latency_seconds(50) == 1.25
+    assert evaluation.latency_seconds(95) == pytest.approx(1.25 + 0.9 * 3.75)
+    assert replace(evaluation, latencies_seconds=()).latency_seconds(50) is None
+
+
 def test_a_path_of_two_turns_gives_the_first_text_to_the_second() -> None:
     student = FakeStudent(
         {

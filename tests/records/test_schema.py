@@ -66,6 +66,8 @@ SCORES = objects(
         "pass_at": st.fixed_dictionaries({"1": FRACTIONS, "4": FRACTIONS}),
         "truncated_answers": COUNTS,
         "seconds_per_answer": st.none() | AMOUNTS,
+        "latency_p50_seconds": st.none() | AMOUNTS,
+        "latency_p95_seconds": st.none() | AMOUNTS,
         "questions_seen_in_pool": COUNTS,
         "faithfulness": objects(
             dict.fromkeys(("questions", "steps", "unread"), COUNTS)

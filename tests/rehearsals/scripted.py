@@ -30,6 +30,7 @@ from benchmark.contract import (
     Weighting,
 )
 from benchmark.records.journal import as_json
+from benchmark.records.record_parts import TestScore
 from benchmark.student.student import Student
 from benchmark.tasks import chain_sum
 from benchmark.tasks.dataset import Dataset, Splits
@@ -361,7 +362,7 @@ def outcome(ran: Ran) -> dict[str, Any]:
         "predictions": ran.table("predictions"),
         "picks": ran.table("picks"),
         "stages": ran.table("stages"),
-        "test": [{**row, "seconds_per_answer": None} for row in result["test"]],
+        "test": [{**row, **dict.fromkeys(TestScore.TIMES)} for row in result["test"]],
         "train": {**result["train"], "seconds": None},
         "rounds": [{**row, "score_error_correlation": None} for row in result["rounds"]],  # measured with gold
         **{key: result[key] for key in ("counters", "uses_gold", "teacher_reference")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 
 import numpy as np
 import pytest
@@ -126,6 +127,14 @@ def test_padding_id_does_not_matter_even_where_it_ends_texts_or_is_in_prompts() 
         drafts = [Draft(list(prompt), LIMIT) for prompt in prompts()]
         write(network_of("gpt2"), drafts, ENDS, padding_id, 100)
         assert [(draft.tokens, draft.finished) for draft in drafts] == expected("gpt2")
+
+
+def test_a_draft_takes_as_long_as_its_batch_needed_to_its_last_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: float(next(ticks)))  # one second per step
+    for batch_size in (1, 7, 100):
+        for draft in drafts_of("llama", batch_size):
+            assert draft.seconds == len(draft.tokens) + draft.finished  # the token that ends it takes a step too
 
 
 def test_advance_is_told_of_every_draft_once() -> None:
