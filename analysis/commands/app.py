@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from analysis.commands.gallery import gallery, pack
 from analysis.commands.plots import frontier, plot
 from analysis.commands.report import report
 from analysis.commands.results import (
@@ -50,6 +51,8 @@ for command in (
     explanations,
     tuning,
     report,
+    pack,
+    gallery,
     status,
 ):
     app.command()(command)

@@ -66,8 +66,11 @@ def _published(project: str, entity: str | None, records: Records) -> str:
         )
     import wandb
 
+    owner = wandb.Api().default_entity if entity is None else entity
+    if owner is None:
+        raise ResultsError("W&B names no user or team for this login: give --entity")
     try:
-        return str(_report(project, wandb.Api().default_entity if entity is None else entity, records).save().url)
+        return str(_report(project, owner, records).save().url)
     except (wandb.Error, ValueError) as error:
         raise ResultsError(f"W&B refuses the report: {' '.join(str(error).split())}") from error
 
