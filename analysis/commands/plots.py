@@ -33,6 +33,7 @@ from analysis.output.plots.reliability import reliability_drawing
 from analysis.output.plots.training import training_drawing
 from analysis.output.terminal import home_path
 from analysis.records.load import Records, ResultsError
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.curves import known_curves
 
 
@@ -88,7 +89,7 @@ def plot(
 
 def _drawing(kind: Kind, records: Records, baseline: str | None, cost: Cost) -> Drawing:
     if kind is Kind.FRONTIER:
-        return frontier_drawing(records, cost)
+        return frontier_drawing(records, cost, OutcomeFiles())
     if kind is Kind.FOREST:
         if baseline is None:
             raise ResultsError("forest needs --baseline METHOD, the method that others are compared with")
@@ -108,11 +109,11 @@ def frontier(
 
     Example: python -m analysis frontier --results results/quickstart --cost questions --plot frontier
     """
-    records = readable(results)
-    frames = frontier_frames(records, cost)
+    records, files = readable(results), OutcomeFiles()
+    frames = frontier_frames(records, cost, files)
     show(all_rows(frames), lambda: frontier_table(frames, cost), kind, as_json, output)
     if plot is not None:
-        drawing = frontier_drawing(records, cost)
+        drawing = frontier_drawing(records, cost, files)
         wrote(write_pictures(drawing.pictures, plot))
         say(drawing.notes)
-    finish(records.problems)
+    finish([*records.problems, *files.problems])

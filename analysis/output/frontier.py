@@ -53,7 +53,9 @@ def _cost(row: pd.Series[Any]) -> str:
 def _notes(cost: Cost) -> list[str]:
     by_people = " and methods that people labelled questions for" if COSTS[cost].leaves_out_people else ""
     return [
-        f"{cost.value}: {COSTS[cost].label}, mean per cell; ~ marks an estimate; ± is a 95 % t-interval over seeds.",
+        f"{cost.value}: {COSTS[cost].label}, mean per cell; ~ marks an estimate.",
+        "± is half of a 95 % interval: of results for new seeds and questions where predictions are there, of costs "
+        "for new seeds.",
         "dominated by: the best method that costs no more and reaches no less, by the means alone.",
         f"(reference): the untrained student{by_people}, compared with nothing.",
     ]

@@ -23,15 +23,18 @@ from analysis.output.plots.style import (
     put_costs,
     put_legend,
     put_title,
+    seeds_text,
     shared_line,
     short_names,
     styled,
 )
 from analysis.records.load import UNTRAINED_METHOD, WHAT_TO_RUN, Records, ResultsError, places
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.frontier import Point, dominated_by
 from analysis.statistics.grouping import BlockKey, Group, Score, blocks_of, named_groups
 from analysis.statistics.intervals import MeanInterval, mean_with_t_interval
 from analysis.statistics.references import UNTRAINED_NAME
+from analysis.statistics.scores import ScoreInterval, group_score
 from benchmark.records.schema import NOTHING, LedgerEntry
 
 if TYPE_CHECKING:
@@ -87,13 +90,14 @@ COSTS = {
 }
 
 
-def frontier_frames(records: Records, cost: Cost) -> list[tuple[str, pd.DataFrame]]:
+def frontier_frames(records: Records, cost: Cost, files: OutcomeFiles) -> list[tuple[str, pd.DataFrame]]:
     """(title, one row per method: its result, its cost, and what dominates it) of every block.
 
     The columns: `dataset`, `test_dataset`, `metric`, `student`, `teacher`, `method` (a name that is unique in the
     block), `mean`, `low`, `high` (the result, as a share), `cost` (which one), `cost_mean`, `cost_low`, `cost_high`,
-    `cost_estimated`, `seeds`, `role` and `dominated_by`. Intervals are 95 % t-intervals over seeds. The role
-    `reference` has the untrained student and, where the cost is the teacher's, methods that people labelled questions
+    `cost_estimated`, `seeds`, `role` and `dominated_by`. Intervals are 95 %: of results over seeds and questions, as in
+    `table`, and of costs over seeds. The role `reference` has the untrained student and, where the cost is the
+    teacher's, methods that people labelled questions
     for: they are compared with nothing. Domination is by the means alone.
 
     Raises ResultsError where no cell is finished.
@@ -101,11 +105,11 @@ def frontier_frames(records: Records, cost: Cost) -> list[tuple[str, pd.DataFram
     blocks = blocks_of(records.complete)
     if not blocks:
         raise ResultsError(f"{places(records)} holds no finished cell: {WHAT_TO_RUN}")
-    return [(title_of(key), pd.DataFrame(_block_rows(key, scores, cost))) for key, scores in blocks.items()]
+    return [(title_of(key), pd.DataFrame(_block_rows(key, scores, cost, files))) for key, scores in blocks.items()]
 
 
-def _block_rows(key: BlockKey, scores: Sequence[Score], cost: Cost) -> list[dict[str, Any]]:
-    rows = [_row(key, name, group, cost) for name, group in named_groups(scores)]
+def _block_rows(key: BlockKey, scores: Sequence[Score], cost: Cost, files: OutcomeFiles) -> list[dict[str, Any]]:
+    rows = [_row(key, name, group, cost, files) for name, group in named_groups(scores)]
     points = [Point(row["method"], row["cost_mean"], row["mean"]) for row in rows if row["role"] == FRONTIER]
     better = dominated_by(points)
     for row in rows:
@@ -114,24 +118,24 @@ def _block_rows(key: BlockKey, scores: Sequence[Score], cost: Cost) -> list[dict
     return rows
 
 
-def _row(key: BlockKey, name: str, group: Group, cost: Cost) -> dict[str, Any]:
-    values = mean_with_t_interval([score.test.value for score in group.scores])
+def _row(key: BlockKey, name: str, group: Group, cost: Cost, files: OutcomeFiles) -> dict[str, Any]:
+    result = group_score(group, files)
     costs = [COSTS[cost].of(score) for score in group.scores]
     known = [float(each) for each in costs if each is not None]
     spread = mean_with_t_interval(known) if len(known) == len(costs) else None
     return {
         **asdict(key),
         "method": UNTRAINED_NAME + name.removeprefix(UNTRAINED_METHOD) if group.method == UNTRAINED_METHOD else name,
-        **_interval(values, ""),
+        **_interval(result, ""),
         "cost": cost.value,
         **_interval(spread, "cost_"),
         "cost_estimated": COSTS[cost].in_tokens and any(score.cell.cost_estimated for score in group.scores),
-        "seeds": values.num_values,
+        "seeds": result.num_seeds,
         "role": _role(group, cost, spread),
     }
 
 
-def _interval(interval: MeanInterval | None, prefix: str) -> dict[str, float | None]:
+def _interval(interval: MeanInterval | ScoreInterval | None, prefix: str) -> dict[str, float | None]:
     return {f"{prefix}{end}": None if interval is None else getattr(interval, end) for end in ("mean", "low", "high")}
 
 
@@ -145,15 +149,16 @@ def _role(group: Group, cost: Cost, spread: MeanInterval | None) -> str:
 # --- the picture -----------------------------------------------------------------------------------------------------
 
 
-def frontier_drawing(records: Records, cost: Cost) -> Drawing:
+def frontier_drawing(records: Records, cost: Cost, files: OutcomeFiles) -> Drawing:
     """One picture per block. Raises ResultsError where no block has a method with a known cost."""
-    frames = frontier_frames(records, cost)
+    frames = frontier_frames(records, cost, files)
     drawn = [(title, rows) for title, rows in frames if (rows["role"] == FRONTIER).any()]
     if not drawn:
         label = COSTS[cost].label
         raise ResultsError(f"{places(records)} holds no method whose {label} are known: choose another --cost")
     notes = [note for title, rows in frames for note in _notes(title, rows, cost)]
-    return Drawing([Picture(rows, partial(draw_frontier, rows, title, cost)) for title, rows in drawn], notes)
+    pictures = [Picture(rows, partial(draw_frontier, rows, title, cost)) for title, rows in drawn]
+    return Drawing(pictures, notes, files.problems)
 
 
 def _notes(title: str, rows: pd.DataFrame, cost: Cost) -> Iterable[str]:
@@ -185,9 +190,16 @@ def draw_frontier(rows: pd.DataFrame, title: str, cost: Cost) -> Figure:
     explained = "Line: what nothing dominates; grey: another method costs no more and reaches no less"
     put_title(
         figure,
-        f"Test {metric} against {label}\n{title}\n{over_seeds(list(rows['seeds']))}\n{explained}{shared_line(shared)}",
+        f"Test {metric} against {label}\n{title}\n{_intervals_of(rows)}\n{explained}{shared_line(shared)}",
     )
     return figure
+
+
+def _intervals_of(rows: pd.DataFrame) -> str:
+    """What the points and bars are, for the title."""
+    if rows["high"].isna().all():
+        return over_seeds(list(rows["seeds"]))
+    return f"Means of {seeds_text(list(rows['seeds']))}, bars are 95 % intervals for new seeds and questions"
 
 
 def _point(axis: Any, row: pd.Series[Any], look: Look) -> Any:

@@ -10,6 +10,7 @@ from analysis.output.report.examples import Examples, examples_of
 from analysis.output.status import Status, build_status
 from analysis.output.tables import Block, Table, TableRow, build_table
 from analysis.records.load import FinishedCell, Problem, Records
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.compare import Comparison, blocks_with, comparisons
 from analysis.statistics.curves import Curves, curves_of, methods_of
 
@@ -45,6 +46,8 @@ class Material:
     """The table over them."""
     compared: tuple[ComparedBlock, ...]
     """The blocks with rounds, each beside its baseline."""
+    outcomes: OutcomeFiles
+    """The scores of single test questions."""
     explanations: MeasuredExplanations
     """The measures of explanations, without simulatability."""
     examples: Examples
@@ -57,7 +60,7 @@ class Material:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All files that were skipped, each once."""
-        found = (*self.status.problems, *self.explanations.problems, *self.examples.problems)
+        found = [*self.status.problems, *self.outcomes.problems, *self.explanations.problems, *self.examples.problems]
         return tuple(dict.fromkeys(found))
 
     @property
@@ -83,13 +86,15 @@ def gather(records: Records, baseline: str | None) -> Material:
     curves = curves_of(records)
     if baseline is not None:
         blocks_with(curves, baseline)
-    table = build_table(records)
+    files = OutcomeFiles()
+    table = build_table(records, files)
     cells = {cell.names.cell_id: cell for cell in records.complete}
     return Material(
         records=records,
         cells=cells,
         table=table,
-        compared=tuple(_beside(block, baseline) for block in curves),
+        compared=tuple(_beside(block, baseline, files) for block in curves),
+        outcomes=files,
         explanations=measured_explanations(records, simulate=False),
         examples=examples_of(table, cells),
         status=build_status(records),
@@ -97,9 +102,9 @@ def gather(records: Records, baseline: str | None) -> Material:
     )
 
 
-def _beside(curves: Curves, asked: str | None) -> ComparedBlock:
+def _beside(curves: Curves, asked: str | None, files: OutcomeFiles) -> ComparedBlock:
     baseline = baseline_of(curves, asked)
-    return ComparedBlock(curves, baseline, () if baseline is None else tuple(comparisons(curves, baseline)))
+    return ComparedBlock(curves, baseline, () if baseline is None else tuple(comparisons(curves, baseline, files)))
 
 
 def baseline_of(curves: Curves, asked: str | None) -> str | None:

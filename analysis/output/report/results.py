@@ -69,13 +69,13 @@ def tests(material: Material) -> Section:
 
 def frontier(material: Material) -> Section:
     """What each block's results cost in tokens of the teacher."""
-    frames = frontier_frames(material.records, Cost.TOKENS) if material.records.complete else []
+    frames = frontier_frames(material.records, Cost.TOKENS, material.outcomes) if material.records.complete else []
     drawn = [(title, rows) for title, rows in frames if (rows["role"] == FRONTIER).any()]
     if not drawn:
         return Section("frontier", "Accuracy against tokens", [Gap("No row has both a result and a cost.")])
     parts: list[Part] = [
         Paragraph(
-            "Each mark is a row of the results; bars are 95 % t-intervals over seeds, dotted lines are references. The "
+            "Each mark is a row of the results; bars are the intervals of the tables, dotted lines are references. The "
             "line joins the rows that no other row beats: none is both as cheap and as good."
         )
     ]

@@ -41,7 +41,7 @@ def write_cells(
                 config={"format": {"name": "same"}},
             )
             folder = write_record(results, record).parent
-            rows = {"example_id": [f"q{i}" for i in range(QUESTIONS)], "correct": right}
+            rows = {"example_id": [f"q{i}" for i in range(QUESTIONS)], "correct": right, "grade": None}
             pd.DataFrame(rows).to_parquet(folder / "predictions.parquet")
             write_log(folder, rng)
             folders.append(folder)

@@ -16,8 +16,12 @@ from analysis.output.plots.forest import forest_drawing, forest_frame
 from analysis.output.plots.frontier import Cost, frontier_frames
 from analysis.output.plots.reliability import reliability_frame
 from analysis.output.plots.training import drawn_quantities, logged, training_frame
+from analysis.output.tables import build_table
 from analysis.records.load import ResultsError, load_records
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.curves import curves_of
+from analysis.statistics.scores import SEEDS_AND_QUESTIONS
+from tests.analysis.output.plots.plot_files import write_cells
 from tests.analysis.record_files import Record, cost, make_record, write_record
 
 SAME = {"format": {"name": "same"}}
@@ -44,7 +48,7 @@ def test_the_frontier_has_intervals_costs_and_who_dominates(results: Path) -> No
             write_record(results, make_record(method, value + shift, seed, rounds=one_round(bought), config=SAME))
     write_record(results, make_record("untrained", 0.1))
     write_record(results, make_record("gold_answers", 0.95))
-    [(title, rows)] = frontier_frames(load_records(results), Cost.TOKENS)
+    [(title, rows)] = frontier_frames(load_records(results), Cost.TOKENS, OutcomeFiles())
     assert title == "chain_sum: student tiny, teacher simulated"
     of = rows.set_index("method")
     assert dict(of["role"]) == {
@@ -56,11 +60,22 @@ def test_the_frontier_has_intervals_costs_and_who_dominates(results: Path) -> No
     half_width = 12.7062 * 0.1  # t with 1 degree of freedom; s / sqrt(2) is 0.1
     assert of.loc["cheap", "high"] == pytest.approx(0.5 + half_width, rel=1e-4)
     assert of.loc["cheap", "cost_high"] == 10_000
-    [(_, per_answer)] = frontier_frames(load_records(results), Cost.TOKENS_PER_ANSWER)
+    [(_, per_answer)] = frontier_frames(load_records(results), Cost.TOKENS_PER_ANSWER, OutcomeFiles())
     of = per_answer.set_index("method")
     assert of.loc["gold_answers", "role"] == "frontier"  # labels of people are no part of this cost
     assert of.loc["dear", "cost_mean"] == 18.2
     assert list(of["role"]).count("dominated") == 3
+
+
+def test_the_frontier_has_the_intervals_of_the_table(results: Path) -> None:
+    write_cells(results, methods=("a", "b"), seeds=(1, 2, 3))
+    records = load_records(results)
+    [(_, rows)] = frontier_frames(records, Cost.TOKENS, OutcomeFiles())
+    of_table = {row.name: row for row in build_table(records).blocks[0].rows}
+    for _, row in rows.iterrows():
+        shown = of_table[row["method"]]
+        assert (row["mean"], row["low"], row["high"]) == (shown.mean, shown.low, shown.high)
+        assert shown.interval_over == SEEDS_AND_QUESTIONS
 
 
 def test_an_unknown_cost_dominates_nothing(results: Path) -> None:
@@ -68,7 +83,7 @@ def test_an_unknown_cost_dominates_nothing(results: Path) -> None:
     rounds = one_round(100, charged=unpriced, spent=unpriced)
     write_record(results, make_record("unpriced", 0.9, rounds=rounds, config=SAME))
     write_record(results, make_record("priced", 0.5, rounds=one_round(200), config=SAME))
-    [(_, rows)] = frontier_frames(load_records(results), Cost.USD)
+    [(_, rows)] = frontier_frames(load_records(results), Cost.USD, OutcomeFiles())
     assert dict(zip(rows["method"], rows["role"], strict=True)) == {"priced": "frontier", "unpriced": "unknown cost"}
 
 

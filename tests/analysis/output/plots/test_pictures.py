@@ -23,6 +23,7 @@ from analysis.output.plots.reliability import reliability_drawing
 from analysis.output.plots.style import WIDTH_INCHES, new_figure, put_title, styled
 from analysis.output.plots.training import training_drawing
 from analysis.records.load import Records, load_records
+from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.curves import known_curves
 from tests.analysis.output.plots.plot_files import LONG, write_cells
 
@@ -30,7 +31,7 @@ WIDE = [f"{LONG}{letter * 20}" for letter in "abcdefghijk"]
 UNBROKEN = "W" * 100
 """A name without a place to break it, of the widest letter; it shares no beginning with the others."""
 KINDS: dict[str, Callable[[Records], Drawing]] = {
-    "frontier": lambda records: frontier_drawing(records, Cost.TOKENS),
+    "frontier": lambda records: frontier_drawing(records, Cost.TOKENS, OutcomeFiles()),
     "curves": lambda records: curves_drawing(known_curves(records)),
     "forest": lambda records: forest_drawing(records, WIDE[0]),
     "critical_difference": critical_difference_drawing,
