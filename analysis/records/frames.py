@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from analysis.records.load import FinishedCell, Problem
 from benchmark.records.schema import NOTHING, LedgerEntry, TestScore
@@ -71,12 +72,17 @@ class TableError(Exception):
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The file's rows. Raises TableError if it is no Parquet file or lacks a column."""
     try:
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+        with pq.ParquetFile(path) as file:  # half of the time of pandas for a small file
+            lacking = [name for name in columns or () if name not in file.schema_arrow.names]
+            if not lacking:
+                frame: pd.DataFrame = file.read(None if columns is None else list(columns)).to_pandas()
+                return frame
     except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are ValueErrors or KeyErrors
         reason = " ".join(str(error).split())
         raise TableError(
             f"cannot be read ({reason}); restore it, or move the cell's folder away and run it again"
         ) from error
+    raise TableError(f"has no column {lacking[0]!r}; run the cell again, or move its folder away")
 
 
 def _frame(cells: Iterable[FinishedCell], rows: Callable[[FinishedCell], list[dict[str, Any]]]) -> pd.DataFrame:
