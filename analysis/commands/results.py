@@ -52,6 +52,10 @@ from analysis.statistics.compare import blocks_with, comparisons
 from analysis.statistics.curves import Curves, known_curves
 from analysis.statistics.tuning import at_chosen_rates, searches
 
+TunedOption = Annotated[
+    bool, typer.Option("--tuned", help="Of methods with several learning rates, the one that validation chose.")
+]
+
 
 class TableFormat(StrEnum):
     """How `table` can be written."""
@@ -71,9 +75,7 @@ def table(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also which records each number comes from, seed by seed.")
     ] = False,
-    tuned: Annotated[
-        bool, typer.Option("--tuned", help="Of methods with several learning rates, the one that validation chose.")
-    ] = False,
+    tuned: TunedOption = False,
     as_json: JsonOption = False,
     output: OutputOption = None,
 ) -> None:
@@ -134,6 +136,7 @@ def curves(
 def compare(
     results: ResultsOption,
     baseline: Annotated[str, typer.Option(metavar="METHOD", help="The method that others are compared with.")],
+    tuned: TunedOption = False,
     kind: FormatOption = TextFormat.MARKDOWN,
     as_json: JsonOption = False,
     output: OutputOption = None,
@@ -142,7 +145,8 @@ def compare(
 
     Example: python -m analysis compare --results results/quickstart --baseline answer_only
     """
-    records, blocks = _known_curves(results)
+    records = readable(results)
+    blocks = known_curves(at_chosen_rates(records) if tuned else records)
     blocks = blocks_with(blocks, baseline)
     files = OutcomeFiles()
     found = {block.title: comparisons(block, baseline, files) for block in blocks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def test_the_tuned_table_has_one_row_per_method_and_keeps_what_was_not_searched(
     rows = {row.name: row for block in table.blocks for row in block.rows if row.role == "method"}
     assert set(rows) == {"elad", "srd"}
     assert (rows["elad"].learning_rate, rows["elad"].mean) == (3e-4, pytest.approx(0.1))
+
+
+def test_tuned_methods_are_compared_at_their_chosen_rates(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_search(results, "elad", {1e-4: (0.5, 0.9), 3e-4: (0.7, 0.1)})
+    write_search(results, "answer_only", {1e-4: (0.5, 0.4), 3e-4: (0.7, 0.3)})
+    assert main(["compare", "--baseline", "answer_only", "--tuned", "--results", str(results)]) == 0
+    [row] = re.findall(r"\| elad +\| +(\S+)", capsys.readouterr().out)
+    assert row.startswith("-20.0")
 
 
 def test_unequal_searches_and_ends_of_the_grid_are_said(results: Path) -> None:
