@@ -40,6 +40,10 @@ class CellModels:
     """Keeps the replies of teachers; None where no teacher's replies cost anything."""
     _counted: dict[str, Usage] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What another process gets: the models, without teachers that are asked and their store."""
+        return {**vars(self), "suppliers": {}, "store": None}
+
     @property
     def local(self) -> dict[str, LocalModel]:
         """Student and assistant by the name under which an annotator asks them; their text costs no money."""

@@ -55,6 +55,10 @@ class PoolPasses:
         self.journal.forget(_folder(round_index))
 
 
+def _alone(model: Student) -> Student:
+    return model
+
+
 class PoolModel:
     """A local model whose passes over the pool show a bar with the time left, and go on where they were stopped.
 
@@ -69,6 +73,10 @@ class PoolModel:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it is the model alone: the passes of a fit's processes are neither shown nor saved."""
+        return _alone, (self.model,)
 
     def generate(self, requests: Sequence[Request], samples: int = 1, key: str = "") -> list[list[Reply]]:
         """`samples` replies per request, in order; see `TextModel.generate`."""

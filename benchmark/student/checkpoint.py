@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
-from benchmark.interruption import HeldBack, Interrupted
+from benchmark.interruption import Interrupted
 from benchmark.records.contents import file_hash
 from benchmark.records.journal import Journal, as_json, from_json
+from benchmark.student import ranks
 from benchmark.student.stream import StepStream
 from benchmark.types import Json, Stage, TrainingExample
 
@@ -27,6 +28,19 @@ class Tallies(Protocol):
 
     def restore(self, tallies: Json) -> None:
         """Sets all counts to what `tallies` returned earlier."""
+        ...
+
+
+class StopSignals(Protocol):
+    """Says whether a fit has to stop."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process was asked to stop."""
+        ...
+
+    def install(self) -> None:
+        """Takes signals back from a library that has taken them over."""
         ...
 
 
@@ -97,6 +111,23 @@ class FitJournal:
         return unpacked(row, examples)
 
 
+@dataclass(frozen=True)
+class FollowingJournal(FitJournal):
+    """The journal of a process that is not the first of its fit: it reads, and writes nothing."""
+
+    def save(self, step: int, stages: int, seconds: float, write: Callable[[Path], Any]) -> None:
+        """Takes part in writing a checkpoint, of which the first process keeps the file."""
+        write(self.journal.path(f"{self.folder}/step-{step}.ckpt"))
+
+    def stages(self, count: int, examples: Sequence[TrainingExample]) -> list[Stage]:
+        """The first `count` stages."""
+        return [unpacked(row, examples) for row in self.journal.lines(self._stages)[:count]]
+
+    def add(self, stage: Stage, examples: Sequence[TrainingExample]) -> Stage:
+        """The stage as a later attempt will read it."""
+        return unpacked(packed(stage, examples), examples)
+
+
 def packed(stage: Stage, examples: Sequence[TrainingExample]) -> Json:
     """A stage as JSON; an example that occurs in `examples` becomes its index there, any other is written in full."""
     numbers = {example: number for number, example in enumerate(examples)}
@@ -116,7 +147,7 @@ def unpacked(row: Mapping[str, Json], examples: Sequence[TrainingExample]) -> St
 class Checkpointing(pl.Callback):
     """Saves a checkpoint if one is due or the fit has to stop, after a step from which the stream of data can go on."""
 
-    def __init__(self, fit_journal: FitJournal, stream: StepStream, signals: HeldBack) -> None:
+    def __init__(self, fit_journal: FitJournal, stream: StepStream, signals: StopSignals) -> None:
         self.fit_journal = fit_journal
         self.stream = stream
         self.signals = signals
@@ -130,7 +161,8 @@ class Checkpointing(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Saves a checkpoint if one is due, or if the process was asked to stop; raises Interrupted in that case."""
         due = time.perf_counter() - self.saved >= self.fit_journal.every_seconds
-        if not (due or self.signals.asked) or self.stream.standing() is None:
+        due, asked = ranks.agreed((due, self.signals.asked))  # clocks differ, and all processes save together
+        if not (due or asked) or self.stream.standing() is None:
             return
         for logger in trainer.loggers:
             logger.save()
@@ -142,7 +174,7 @@ class Checkpointing(pl.Callback):
             lambda path: trainer.save_checkpoint(path, weights_only=False),
         )
         self.saved = time.perf_counter()
-        if self.signals.asked:
+        if asked:
             steps = f"{trainer.global_step:,} of {trainer.max_steps:,}"
             raise Interrupted(f"training is saved at step {steps}")
 

@@ -7,8 +7,9 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -20,12 +21,13 @@ from benchmark.console.progress import Advance, show_nothing
 from benchmark.contract import Context, Method
 from benchmark.interruption import held_back
 from benchmark.records.evidence import TrainedStage
-from benchmark.student.checkpoint import Checkpointing, FitJournal
+from benchmark.student.checkpoint import Checkpointing, FitJournal, StopSignals
 from benchmark.student.compilation import layers_compiled
 from benchmark.student.frozen import Frozen
 from benchmark.student.memory import StepMemory
 from benchmark.student.module import StudentModule
 from benchmark.student.prepared import Prepared
+from benchmark.student.processes import OwnSums, fit_in_processes
 from benchmark.student.remembered import LossMemory
 from benchmark.student.settings import FEW_PARAMETERS, Optimization, TrainerSettings, settled
 from benchmark.student.stream import NO_VALIDATION, FitState, StepStream, Validation, untimed
@@ -124,43 +126,101 @@ def fit(
         Interrupted: if Ctrl-C or SIGTERM came; with a journal, the fit is saved after the step that was running.
     """
     _refuse_no_examples(examples, method)
-    started, device = time.perf_counter(), student.network.device
     checkpoint = None if journal is None else journal.usable_checkpoint()
-    seconds_before = 0.0 if journal is None else journal.seconds_before
     ready = (prepared or Prepared()).for_fit(method.loss, examples, student, frozen, settings)
-    memory = loss_memory or LossMemory()
-    state = _initial_state(optimization.max_steps, student, context.for_axis("loss"), frozen, ready, memory, during)
+    work = FitWork(
+        student=student,
+        examples=examples,
+        method=method,
+        context=context,
+        optimization=optimization,
+        settings=settings,
+        frozen=frozen,
+        ready=ready,
+        memory=loss_memory or LossMemory(),
+        journal=journal,
+        checkpoint=checkpoint,
+        during=during,
+    )
+    if settings.devices > 1:
+        return fit_in_processes(work, validation, loggers, advance)
+    with held_back() if journal is not None else nullcontext() as signals:
+        return train(work, validation, loggers, advance, signals)
+
+
+@dataclass(frozen=True)
+class FitWork:
+    """All that one fit trains and trains on."""
+
+    student: Student
+    """Its weights change."""
+    examples: Sequence[TrainingExample]
+    """What the method's format made."""
+    method: Method
+    """Gives the format, the curriculum and the loss."""
+    context: RoundContext
+    """The round's context."""
+    optimization: Optimization
+    """Optimiser and steps."""
+    settings: TrainerSettings
+    """How the machine is used."""
+    frozen: Mapping[str, Frozen]
+    """Models that the loss may read."""
+    ready: Any
+    """What the loss has prepared; None for a loss that prepares nothing."""
+    memory: LossMemory
+    """What the loss remembers."""
+    journal: FitJournal | None
+    """Where stages and checkpoints are stored; None stores nothing."""
+    checkpoint: Path | None
+    """Where an earlier attempt's weights and position are; None to begin."""
+    during: Callable[[str], AbstractContextManager[None]]
+    """Counts the seconds of phases inside the fit."""
+
+
+def train(
+    work: FitWork, validation: Validation, loggers: Sequence[Any], advance: Advance, signals: StopSignals | None
+) -> FitReport:
+    """Trains in this process, alone or as one of several (`ranks`). `signals` says when to save and to stop.
+
+    Raises as `fit` does.
+    """
+    started, student, frozen, settings = time.perf_counter(), work.student, work.frozen, work.settings
+    journal, method, device = work.journal, work.method, student.network.device
+    seconds_before = 0.0 if journal is None else journal.seconds_before
+    steps = work.optimization.max_steps
+    state = _initial_state(work, work.context.for_axis("loss"))
     stream = StepStream(
         method,
-        examples,
-        optimization,
+        work.examples,
+        work.optimization,
         settings.micro_batch_tokens,
-        context.for_axis("curriculum"),
+        work.context.for_axis("curriculum"),
         state,
         validation,
-        (lambda stage: stage) if journal is None else (lambda stage: journal.add(stage, examples)),
+        (lambda stage: stage) if journal is None else (lambda stage: journal.add(stage, work.examples)),
     )
     module = StudentModule(
-        student, method.loss, optimization, state, settings.log_every_n_steps, settings.compile_layers
+        student, method.loss, work.optimization, state, settings.log_every_n_steps, settings.compile_layers
     )
     callbacks: list[pl.Callback] = [_Ticker(advance)]
+    if journal is not None and signals is not None:
+        callbacks.append(Checkpointing(journal, stream, signals))
     with ExitStack() as around:
-        if journal is not None:
-            callbacks.append(Checkpointing(journal, stream, around.enter_context(held_back())))
         around.enter_context(warnings.catch_warnings())
         around.enter_context(torch.random.fork_rng())
         for network in _to_compile(student, frozen) if settings.compile_layers else ():
             around.enter_context(layers_compiled(network))
         warnings.simplefilter("ignore")
-        _trainer(optimization, settings, loggers, callbacks).fit(
+        _trainer(work.optimization, settings, loggers, callbacks).fit(
             module,
             DataLoader(stream, batch_size=None),
-            ckpt_path=checkpoint,
+            ckpt_path=work.checkpoint,
             weights_only=True,  # what it holds is tensors and text: nothing is unpickled
         )
     student.network.zero_grad()  # the last step leaves its gradients
     student.network.to(device)  # type: ignore[arg-type]  # Lightning leaves it on the CPU
-    _refuse_unfilled(module.steps, optimization.max_steps)
+    _refuse_unfilled(module.steps, steps)
     return _report(module, stream, seconds_before + time.perf_counter() - started)
 
 
@@ -179,26 +239,18 @@ def _refuse_unfilled(steps: int, wanted: int) -> None:
         )
 
 
-def _initial_state(
-    steps: int,
-    student: Student,
-    context: Context,
-    frozen: Mapping[str, Frozen],
-    prepared: Any,
-    memory: LossMemory,
-    during: Callable[[str], AbstractContextManager[None]],
-) -> FitState:
+def _initial_state(work: FitWork, context: Context) -> FitState:
     """The state before the first step; `context` is that of the loss."""
     return FitState(
-        steps,
-        student,
+        work.optimization.max_steps,
+        work.student,
         context.rng,
-        frozen,
-        prepared=prepared,
+        work.frozen,
+        prepared=work.ready,
         round_index=context.round.index,
         steps_before=sum(log.optimiser_steps for log in context.history),
-        during=during,
-        loss_memory=memory,
+        during=work.during,
+        loss_memory=work.memory,
     )
 
 
@@ -226,7 +278,9 @@ def _trainer(
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # its banner would drown ours; errors still show
     return pl.Trainer(
         accelerator=settings.accelerator,
-        devices=1,
+        devices=settings.devices,
+        strategy=OwnSums() if settings.devices > 1 else "auto",
+        use_distributed_sampler=False,
         precision=settled(optimization.precision),
         max_epochs=1,
         max_steps=optimization.max_steps,

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from benchmark.contract import Loss, PositionFunction, RememberingLoss, Signal
+from benchmark.student import ranks
 from benchmark.student.batch import MicroBatch, Step
 from benchmark.student.monitors import StepMonitors
 from benchmark.student.settings import Optimization
@@ -121,17 +122,20 @@ class StudentModule(pl.LightningModule):
         monitors = StepMonitors()
         self.state.monitors = monitors if is_logged else None
         values: dict[str, float] = {}
-        for micro_batch in batch.micro_batches:
-            terms = self.loss.values(micro_batch, self, self.state)
-            raise_refused()  # before the step is saved, so that a later attempt cannot go on from it
-            if not terms:
-                raise ValueError(f"no token of optimiser step {self.state.step} belongs to a term of the loss")
-            self.manual_backward(torch.stack(list(terms.values())).sum())
-            for name, value in terms.items():
-                values[name] = values.get(name, 0.0) + float(value.detach())
+        with ranks.each_alone():
+            for micro_batch in ranks.own_share(batch.micro_batches):
+                terms = self.loss.values(micro_batch, self, self.state)
+                raise_refused()  # before the step is saved, so that a later attempt cannot go on from it
+                if not terms:
+                    raise ValueError(f"no token of optimiser step {self.state.step} belongs to a term of the loss")
+                self.manual_backward(torch.stack(list(terms.values())).sum())
+                for name, value in terms.items():
+                    values[name] = values.get(name, 0.0) + float(value.detach())
+        values = ranks.summed(values)
         total = sum(values.values())
         if total != total or abs(total) == float("inf"):
             raise FloatingPointError(self._complaint(f"the loss is {total}", batch, values))
+        ranks.sum_gradients(self.network)
         if self.optimization.gradient_clip is not None:
             norm = clipped(self.network, self.optimization.gradient_clip)
             if not torch.isfinite(norm):

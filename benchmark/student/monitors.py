@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from benchmark.student import ranks
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,5 +24,7 @@ class StepMonitors:
             self._totals[name] = total + float(value), positions + count
 
     def means(self) -> dict[str, float]:
-        """`monitor/NAME` -> mean over all positions that were added; empty if there was none."""
-        return {f"monitor/{name}": total / count for name, (total, count) in self._totals.items() if count}
+        """`monitor/NAME` -> mean over all positions that all processes added; empty if there was none."""
+        totals = ranks.summed({name: total for name, (total, _) in self._totals.items()})
+        counts = ranks.summed({name: count for name, (_, count) in self._totals.items()})
+        return {f"monitor/{name}": total / counts[name] for name, total in totals.items() if counts[name]}

@@ -11,7 +11,8 @@ from benchmark.student.batch import MicroBatch, collate
 from benchmark.student.frozen import Frozen
 from benchmark.student.kept_signals import Signals, Workplace, kept_in_memory, kept_on_disk
 from benchmark.student.settings import TrainerSettings
-from benchmark.student.student import EVERY_TOKEN, Student
+from benchmark.student.student import Student
+from benchmark.student.target_scores import EVERY_TOKEN
 from benchmark.types import Json, TrainingExample
 
 if TYPE_CHECKING:

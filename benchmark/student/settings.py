@@ -93,6 +93,8 @@ class TrainerSettings:
 
     accelerator: Accelerator = "auto"
     """The device; `auto` takes a GPU if there is one."""
+    devices: int = 1
+    """Processes that train a cell's student together, each on a GPU or on a share of the threads."""
     threads: int | None = None
     """Number of CPU threads; null: one for tiny students, all that this process may use for others."""
     micro_batch_tokens: int = 4096
@@ -109,7 +111,7 @@ class TrainerSettings:
     """Whether the trained student is saved in the cell's folder."""
 
     def __post_init__(self) -> None:
-        for name in ("micro_batch_tokens", "log_every_n_steps"):
+        for name in ("devices", "micro_batch_tokens", "log_every_n_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.evaluation_batch_size is not None and self.evaluation_batch_size < 1:

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset
 
 from benchmark.contract import Context, Method
 from benchmark.records.evidence import TrainedStage
+from benchmark.student import ranks
 from benchmark.student.batch import Step, collate
 from benchmark.student.encoding import EncodedExample
 from benchmark.student.frozen import Frozen
@@ -239,11 +240,12 @@ class StepStream(IterableDataset[Step]):
                 raise ValueError(f"{type(self.method.loss.data_policy).__name__} supplied nothing to train on")
             for number, examples in enumerate(supplied, 1):
                 _refuse_tasks_without_term(examples, terms)
+                encoded = self._supplied(examples)
                 step = collate(
-                    self._supplied(examples),
+                    encoded,
                     terms,
                     self.state.student.padding_id,
-                    self.micro_batch_tokens,
+                    ranks.micro_batch_tokens(self.micro_batch_tokens, sum(each.length for each in encoded)),
                     self.state.settings,
                     stage.fresh_optimiser and self.state.step == first,
                 )

@@ -15,8 +15,9 @@ import torch
 
 from benchmark.contract import PositionFunction, Signal
 from benchmark.random_streams import stream
+from benchmark.student import ranks
 from benchmark.student.architecture import architecture_of, output_matrix, plain
-from benchmark.student.batch import MicroBatch, collate
+from benchmark.student.batch import MicroBatch
 from benchmark.student.compilation import not_compiled
 from benchmark.student.embedding import encode_texts, mean_states
 from benchmark.student.encoding import Encoder, behind
@@ -25,10 +26,11 @@ from benchmark.student.generation import Draft, Opponent, write
 from benchmark.student.options import OptionRequest, encode, log_probabilities
 from benchmark.student.over_positions import over_positions
 from benchmark.student.precision import projections_cast
+from benchmark.student.target_scores import target_log_probabilities
 from benchmark.student.token_loss import negative_log_likelihoods
 from benchmark.student.weighted_sums import Summand, weighted_sums
 from benchmark.tasks.stopping import has_ended, kept
-from benchmark.types import Reply, Request, Term, TrainingExample, Usage
+from benchmark.types import Reply, Request, TrainingExample, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
     from benchmark.student.mixing import Partner
 
-EVERY_TOKEN = {"all": Term(frozenset({"*"}))}
 _ONE_AT_A_TIME = RLock()
 """Held while a network is in evaluation mode: how torch computes is set for all threads of the process together."""
 
@@ -233,7 +234,8 @@ class Student:
             partner.joins(drafts, [request for request, _ in wanted], self.max_new_tokens)
         with self.evaluation(), nullcontext() if partner is None else partner.ready():
             eos_ids = frozenset({self._eos_id})
-            write(self.network, drafts, eos_ids, self.padding_id, self.batch_size, advance, partner)
+            rest = (eos_ids, self.padding_id, self.batch_size, advance, partner)
+            ranks.write_split(drafts, lambda share: write(self.network, share, *rest))
         if partner is not None:
             partner.book(drafts)
         texts = self.encoder.texts([self._visible(draft) for draft in drafts])
@@ -332,21 +334,13 @@ class Student:
         encoded = self.encoder.examples(examples)
         self.counters["truncated_scored_examples"] += sum(example.truncated for example in encoded)
         self.usage += Usage(calls=len(encoded), prompt_tokens=sum(example.length for example in encoded))
-        order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
-        scores: list[tuple[float, ...]] = [()] * len(encoded)
+        device, rows = torch.device(self.network.device), (self.padding_id, self.batch_size)
+
+        def nats(batch: MicroBatch) -> torch.Tensor:
+            return self.negative_log_likelihoods(self.hidden(batch), batch.tokens)
+
         with self.evaluation(), torch.inference_mode():
-            for start in range(0, len(order), self.batch_size):
-                cut = order[start : start + self.batch_size]
-                step = collate([encoded[i] for i in cut], EVERY_TOKEN, self.padding_id, micro_batch_tokens=10**9)
-                [batch] = step.to(self.network.device).micro_batches
-                of_tokens = (-self.negative_log_likelihoods(self.hidden(batch), batch.tokens)).tolist()
-                by_row: list[list[float]] = [[] for _ in batch.examples]
-                for row, value in zip(batch.example_of.tolist(), of_tokens, strict=True):
-                    by_row[row].append(value)
-                of_example = dict(zip(batch.examples, map(tuple, by_row), strict=True))
-                for i in cut:
-                    scores[i] = of_example[examples[i]]
-        return scores
+            return ranks.split(encoded, lambda share: target_log_probabilities(nats, share, *rows, device))
 
     def option_log_probabilities(
         self, requests: Sequence[OptionRequest], advance: Callable[[int], None] = lambda questions: None
@@ -360,7 +354,8 @@ class Student:
         self.usage += Usage(calls=len(encoded), prompt_tokens=sum(each.tokens for each in encoded))
         with self.evaluation():
             nats = self.negative_log_likelihoods
-            return log_probabilities(self.network, nats, encoded, self.padding_id, self.batch_size, advance)
+            rest = (self.padding_id, self.batch_size, advance)
+            return ranks.split(encoded, lambda share: log_probabilities(self.network, nats, share, *rest))
 
     def embeddings(self, texts: Sequence[str]) -> np.ndarray:
         """[texts, width] float32: per text the mean of the last hidden states over its tokens, without a chat template.

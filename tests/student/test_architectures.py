@@ -22,7 +22,8 @@ from benchmark.student.fit import fit
 from benchmark.student.load import load_student
 from benchmark.student.lora import Lora
 from benchmark.student.source import PretrainedStudent
-from benchmark.student.student import EVERY_TOKEN, Student
+from benchmark.student.student import Student
+from benchmark.student.target_scores import EVERY_TOKEN
 from benchmark.types import Contrast, Request, Span, TrainingExample
 from tests.corridor.corridor_parts import fingerprint, miniature, run
 from tests.student.student_parts import CPU, T5, TINY, characters, context_of, method_of, optimization_of, sums

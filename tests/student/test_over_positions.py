@@ -18,7 +18,8 @@ from benchmark.student.lora import Lora
 from benchmark.student.module import StudentModule
 from benchmark.student.source import PretrainedStudent
 from benchmark.student.stream import FitState
-from benchmark.student.student import EVERY_TOKEN, Student
+from benchmark.student.student import Student
+from benchmark.student.target_scores import EVERY_TOKEN
 from tests.rehearsals.tensor_parts import close, gradient_of
 from tests.student.student_parts import (
     CPU,
