@@ -21,7 +21,7 @@ from benchmark.planning.worst_case import WorstCases, annotation_context
 from benchmark.records.catalog import refuse_unwritable, refuse_write_protected
 from benchmark.records.prerequisites import prerequisites
 from benchmark.student.frozen import PretrainedAssistant, refuse_other_vocabulary
-from benchmark.student.hardware import device_of
+from benchmark.student.hardware import device_of, refuse_more_devices
 from benchmark.tasks.dataset import Dataset, Splits, TestSplit
 from benchmark.teachers.assistants import RecordedAssistant
 from benchmark.teachers.database import open_database
@@ -93,6 +93,7 @@ def _check_machine(cell: Cell) -> None:
     cell.logger.check()
     if cell.trainer.accelerator not in ("auto", "cpu"):
         device_of(cell.trainer.accelerator)
+    refuse_more_devices(cell.trainer.accelerator, cell.trainer.devices)
 
 
 def _reasons(cell: Cell) -> Iterator[str]:

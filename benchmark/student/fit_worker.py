@@ -106,10 +106,15 @@ def main(folder: Path) -> int:
         _train(folder, number)
     except (Exception, Interrupted) as error:
         traceback.print_exc()  # kept while the folder is
-        failure = Failure(type(error).__name__, str(error))
+        failure = Failure(type(error).__name__, str(error), _waited_in_vain(error))
         (folder / f"failure-{number}").write_bytes(pickle.dumps(failure))
         return 1
     return 0
+
+
+def _waited_in_vain(error: BaseException) -> bool:
+    """Whether the error is that of gloo or NCCL about a process that is gone."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _train(folder: Path, number: int) -> None:

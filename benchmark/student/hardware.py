@@ -6,6 +6,7 @@ and only where there may be one.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -54,6 +55,22 @@ def device_of(accelerator: str) -> torch.device:
     if accelerator == "auto":
         return torch.device("cpu")
     raise ConfigError(f"trainer.accelerator={accelerator}, but this machine has none; use trainer.accelerator=auto")
+
+
+def refuse_more_devices(accelerator: Accelerator, devices: int) -> None:
+    """Raises ConfigError if a cell wants more devices than this machine has for it: GPUs, or processor cores."""
+    if devices == 1:
+        return
+    import torch
+
+    kind = device_of(accelerator).type
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = {"cuda": torch.cuda.device_count(), "cpu": cores}.get(kind, 1)
+    if devices > there:
+        what = {"cuda": "GPUs", "cpu": "processor cores for this command"}.get(kind, f"device of the kind {kind}")
+        raise ConfigError(
+            f"trainer.devices={devices}, but this machine has {there} {what}: give trainer.devices={there} or less"
+        )
 
 
 def bfloat16_on(accelerator: Accelerator) -> Bfloat16:

@@ -71,6 +71,9 @@ class Failure:
     kind: str
     """The name of the exception's class."""
     message: str
+    """What it says."""
+    waited_in_vain: bool
+    """Whether it waited for another process that had died, which is the reason then."""
 
 
 RAISED_AGAIN = {each.__name__: each for each in (ValueError, FloatingPointError, Interrupted, MemoryError)}
@@ -211,16 +214,16 @@ class _Talk:
 def _result_of(folder: Path, count: int) -> Result:
     """What the first process handed back. Raises what the process that failed first raised."""
     failed = sorted(folder.glob("failure-*"), key=lambda path: path.stat().st_mtime_ns)
-    if failed:
-        failure: Failure = pickle.loads(failed[0].read_bytes())
-        number = failed[0].name.removeprefix("failure-")
-        known = RAISED_AGAIN.get(failure.kind)
-        if known is not None:
-            raise known(failure.message)
-        raise RuntimeError(f"process {number} of {count} failed: {failure.kind}: {failure.message}")
+    failures: list[Failure] = [pickle.loads(path.read_bytes()) for path in failed]
+    for failure in failures:
+        if not failure.waited_in_vain:
+            raise RAISED_AGAIN.get(failure.kind, RuntimeError)(failure.message)
     if not (folder / RESULT).exists():
         printed = (folder / PRINTED).read_text("utf-8", "replace").strip().splitlines()
-        last = " | ".join(line.strip() for line in printed[-LINES_SHOWN:]) or "it printed nothing"
-        raise RuntimeError(f"one of the {count} processes that trained together died; the last lines: {last}")
+        last = " | ".join(line.strip() for line in printed[-LINES_SHOWN:]) or "none"
+        raise RuntimeError(
+            f"one of the {count} processes that trained together died, perhaps for want of memory; their last lines: "
+            f"{last}"
+        )
     result: Result = pickle.loads((folder / RESULT).read_bytes())
     return result

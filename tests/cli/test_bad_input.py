@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,14 @@ def test_results_that_cannot_be_written(command: Run, miniature: tuple[str, ...]
         assert f"results_dir={place} cannot be written" in done.complaint
     assert command("-m", *miniature, "results_dir=file/below", "seed=1,2").status == 2
     assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_more_devices_than_there_are(miniature: tuple[str, ...], command: Callable[..., Any]) -> None:
+    done = command(*miniature, "trainer.accelerator=cpu", "trainer.devices=5000")
+    assert done.status == 2
+    said = r"trainer.devices=5000, but this machine has \d+ processor cores .*: give trainer.devices="
+    assert re.search(said, done.err)
+    assert command(*miniature, "trainer.devices=0").status == 2
 
 
 def test_an_accelerator_that_is_not_there(
