@@ -1,7 +1,8 @@
-"""What this machine's processor computes: its instruction sets, read without torch, whose import takes seconds."""
+"""What this machine's processor computes, and with how many cores, read without torch, whose import takes seconds."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def instruction_sets() -> tuple[str, ...]:
     lines = lines_of_first_cpu()
     sets = lines.get("flags") or lines.get("Features") or ""  # of x86 or ARM; Linux shows what all processors have
     return tuple(sorted(KNOWN.intersection(sets.split())))
+
+
+def usable_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lines_of_first_cpu() -> dict[str, str]:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from benchmark.console.progress import Advance, show_nothing
 from benchmark.contract import Context, Method
 from benchmark.interruption import held_back
+from benchmark.processor import usable_cores
 from benchmark.records.evidence import TrainedStage
 from benchmark.student.checkpoint import Checkpointing, FitJournal, StopSignals
 from benchmark.student.compilation import layers_compiled
@@ -294,12 +295,12 @@ def _trainer(
 
 def set_threads(settings: TrainerSettings, parameters: int) -> int:
     """Sets the number of torch's CPU threads for this cell and returns it."""
-    threads = settings.threads or (1 if parameters < FEW_PARAMETERS else _usable_cores())
+    threads = settings.threads or (1 if parameters < FEW_PARAMETERS else _usual_threads())
     torch.set_num_threads(threads)
     return threads
 
 
-def _usable_cores() -> int:
+def _usual_threads() -> int:
     """The cores this process may use; launchers that run cells side by side say so in OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))

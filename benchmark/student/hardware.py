@@ -6,7 +6,6 @@ and only where there may be one.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ConfigError
-from benchmark.processor import instruction_sets
+from benchmark.processor import instruction_sets, usable_cores
 from benchmark.student.settings import Accelerator
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def refuse_more_devices(accelerator: Accelerator, devices: int) -> None:
     import torch
 
     kind = device_of(accelerator).type
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    there = {"cuda": torch.cuda.device_count(), "cpu": cores}.get(kind, 1)
+    there = {"cuda": torch.cuda.device_count(), "cpu": usable_cores()}.get(kind, 1)
     if devices > there:
         what = {"cuda": "GPUs", "cpu": "processor cores for this command"}.get(kind, f"device of the kind {kind}")
         raise ConfigError(
