@@ -6,13 +6,11 @@ import io
 import os
 import re
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
 from benchmark.config_folder import CONF
-from benchmark.processor import usable_cores
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 # Workers of launchers import this module before Hydra reads their config.
 OmegaConf.register_new_resolver("home", os.path.expanduser, replace=True)
-OmegaConf.register_new_resolver("cores", usable_cores, replace=True)
 
 _outcomes: list[Outcome] = []
 """What this process ran; Hydra gives a single run's return value to nobody."""
@@ -114,8 +111,6 @@ def main() -> int:
         if sys.argv[1:2] == ["judge"]:
             return _judge(sys.argv[2:])
         _refuse_nothing_chosen(sys.argv[1:])
-        # Our options of launchers have the names of the plug-ins' own, which Hydra then checks them against.
-        warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
         with stoppable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except (KeyboardInterrupt, Interrupted) as stop:

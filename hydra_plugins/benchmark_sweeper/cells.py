@@ -1,7 +1,6 @@
 """A version of Hydra's grid sweeper in which `benchmark.sweep` decides which cells are launched."""
 
 # Annotations stay real types here: Hydra reads the dataclass before postponed ones could be resolved.
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -10,9 +9,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from benchmark import extras, processor
-from benchmark.errors import ConfigError
-
 
 @dataclass
 class CellSweeperConf:
@@ -20,18 +16,13 @@ class CellSweeperConf:
 
     _target_: str = "hydra_plugins.benchmark_sweeper.cells.CellSweeper"
     max_batch_size: Optional[int] = None
-    """The most cells that a launcher gets at once; None is no bound, and the number of cores for submitit_local."""
+    """The most cells that a launcher gets at once; None is no bound."""
     params: Optional[Dict[str, Any]] = None
     """Setting -> its values, as `a,b`; cells are all combinations."""
     arms: Optional[Dict[str, List[str]]] = None
     """Name -> overrides that go together, such as a curriculum and its number of steps. All combinations of `params`
     run in every arm; an arm wins over `params`, and the command line wins over both."""
 
-
-EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "submitit"}
-"""Package of a launcher -> our extra that installs it."""
-STARTS_ALL_AT_ONCE = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
-"""A launcher that gives each cell a process at once, however many there are: it gets as many as there are cores."""
 
 ConfigStore.instance().store(group="hydra/sweeper", name="cells", node=CellSweeperConf, provider="benchmark")
 
@@ -48,17 +39,6 @@ class CellSweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self.arms = arms or {}
 
-    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        """Prepares the sweep. Raises ConfigError for a launcher whose package is not installed."""
-        _, plugin, *_ = config.hydra.launcher["_target_"].split(".")
-        if plugin in EXTRAS and (missing := extras.absence(f"hydra_plugins.{plugin}")):
-            choice = config.hydra.runtime.choices["hydra/launcher"]
-            raise ConfigError(
-                f"hydra/launcher={choice} needs the package {plugin.replace('_', '-')}, which {missing}: "
-                f"pip install 'distillation-benchmark[{EXTRAS[plugin]}]'"
-            )
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-
     def sweep(self, arguments: List[str]) -> Any:
         """Runs the sweep. Raises SweepFailed if a cell failed, ConfigError if a cell cannot run.
 
@@ -70,9 +50,6 @@ class CellSweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        if self.max_batch_size is None and self.config.hydra.launcher["_target_"] == STARTS_ALL_AT_ONCE:
-            self.max_batch_size = processor.usable_cores()
-            os.environ.setdefault("OMP_NUM_THREADS", "1")  # its processes know nothing of each other
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params, command = parser.parse_overrides(self._parse_config()), parser.parse_overrides(arguments)
         arms = [parser.parse_overrides(list(arm)) for arm in self.arms.values()] or [[]]
