@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from benchmark.console.stderr_lines import write_line
 from benchmark.errors import ConfigError, SweepFailed
 from benchmark.grid import Grid, GridCell
 from benchmark.interruption import was_asked_to_stop, workers_stop_first
-from benchmark.launchers import Launcher
 from benchmark.records.catalog import cell_on_disk
 from benchmark.records.manifest import write_manifest
 from benchmark.records.schema import CellNames
@@ -29,7 +28,6 @@ class Sweep:
     """Launches the cells of a grid that has been read."""
 
     grid: Grid
-    launcher: Launcher = field(default_factory=Launcher)
 
     def stages(self) -> Iterator[list[Overrides]]:
         """The cells to launch: those that need no other cell, then those that start from a student of the first.
@@ -67,7 +65,7 @@ class Sweep:
         refused, waiting = len(self.grid.refused), len(self.grid.waiting)
         complete, total = len(cells) - len(missing), len(cells) + waiting + refused
         counts = f"{total} cells, {complete} complete, {len(missing) + waiting} to run"
-        counts += self.launcher.words if missing else ""
+        counts += self.grid.launcher.words if missing else ""
         counts += f", {refused} refused" if refused else ""
         first = sum(each.is_prerequisite and each.status != "complete" for each in cells)
         sys.stderr.write(counts + (f"; {waiting} start from {first} of the others\n" if waiting else "\n"))
@@ -94,7 +92,7 @@ class Sweep:
             now = queue.pop(0)
             before = self._at_work()
             try:
-                with workers_stop_first(), self.launcher.environment(), shown(self._progress):
+                with workers_stop_first(), self.grid.launcher.environment(), shown(self._progress):
                     returns += launch(now)
             except ConfigError:
                 raise

@@ -16,7 +16,7 @@ class CellSweeperConf:
 
     _target_: str = "hydra_plugins.benchmark_sweeper.cells.CellSweeper"
     max_batch_size: Optional[int] = None
-    """The most cells that a launcher gets at once; None is no bound, but for submitit_local, which starts all of them."""
+    """The most cells that a launcher gets at once; None is no bound. submitit_local has one in any case."""
     params: Optional[Dict[str, Any]] = None
     """Setting -> its values, as `a,b`; cells are all combinations."""
     arms: Optional[Dict[str, List[str]]] = None
@@ -62,10 +62,10 @@ class CellSweeper(BasicSweeper):
         params, command = parser.parse_overrides(self._parse_config()), parser.parse_overrides(arguments)
         arms = [parser.parse_overrides(list(arm)) for arm in self.arms.values()] or [[]]
         asked = [cell for arm in arms for cell in _combinations([*params, *arm, *command])]
-        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), asked)
+        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), asked, launcher=self.spreading)
         if grid.plan_or_annotate(mode_of([*params, *command], self.config)):
             return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
-        sweep = Sweep(grid, self.spreading)
+        sweep = Sweep(grid)
         launch = self.launcher.launch
 
         def launch_missing(batch: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
