@@ -6,11 +6,13 @@ import io
 import os
 import re
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
 from benchmark.config_folder import CONF
+from benchmark.launchers import cells_at_once, gpus_per_cell, refuse_absent_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 # Workers of launchers import this module before Hydra reads their config.
 OmegaConf.register_new_resolver("home", os.path.expanduser, replace=True)
+OmegaConf.register_new_resolver("cells_at_once", cells_at_once, replace=True)
+OmegaConf.register_new_resolver("gpus_per_cell", gpus_per_cell, replace=True)
+# Files of ours with the name of a plug-in's own config take its settings and types, as we want it; Hydra warns of that.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 _outcomes: list[Outcome] = []
 """What this process ran; Hydra gives a single run's return value to nobody."""
@@ -111,6 +117,7 @@ def main() -> int:
         if sys.argv[1:2] == ["judge"]:
             return _judge(sys.argv[2:])
         _refuse_nothing_chosen(sys.argv[1:])
+        refuse_absent_of(sys.argv[1:])
         with stoppable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except (KeyboardInterrupt, Interrupted) as stop:

@@ -26,9 +26,11 @@ from benchmark.console.stderr_lines import write_line
 from benchmark.console.tracebacks import TRACEBACKS
 from benchmark.console.warned import warn_once
 from benchmark.errors import ConfigError, ModelError, SweepFailed, in_a_line
+from benchmark.launchers import Launcher
 from benchmark.planning.checks import check, check_annotate_ahead, check_before_prerequisites, check_without_trace
 from benchmark.planning.compatibility import compatibility_lines
 from benchmark.planning.plan_table import Listed, plan_table
+from benchmark.planning.shared_limits import limit_lines
 from benchmark.records.catalog import cell_on_disk
 from benchmark.running.annotate_ahead_table import AheadRow, report
 
@@ -100,6 +102,8 @@ class Grid:
     """The cells that start from others of this grid, which `read` found missing; `read_waiting` takes them up."""
     runs_prerequisites: bool = True
     """Whether the cells that others start from belong to the grid."""
+    launcher: Launcher = field(default_factory=Launcher)
+    """What runs the cells."""
 
     @classmethod
     def of_one(cls, config: DictConfig) -> Self:
@@ -151,7 +155,8 @@ class Grid:
             for each in sorted(self.cells.values(), key=lambda each: not each.is_prerequisite)
         ]
         impossible = [Listed(self._names(each), varied(each.overrides)) for each in refused]
-        return plan_table([*possible, *impossible], reasons)
+        limits = dict.fromkeys(line for cell in self._to_do() for line in self._limits(cell))
+        return plan_table([*possible, *impossible], [*reasons, *limits])
 
     def annotate(self) -> None:
         """Buys what can be bought before training, cell by cell in this process, and prints a table of it.
@@ -192,7 +197,10 @@ class Grid:
         return [each.cell for each in self.cells.values() if each.status != "complete"]
 
     def _warn_of_what_does_not_fit(self) -> None:
-        warn_once(line for cell in self._to_do() for line in compatibility_lines(cell))
+        warn_once(line for cell in self._to_do() for line in [*compatibility_lines(cell), *self._limits(cell)])
+
+    def _limits(self, cell: Cell) -> list[str]:
+        return limit_lines(cell, self.launcher.option, self.launcher.at_once)
 
     def _warn_of_slow_precision(self) -> None:
         warn_once(line for cell in self._to_do() for line in precision_warnings(cell))

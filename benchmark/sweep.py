@@ -65,6 +65,7 @@ class Sweep:
         refused, waiting = len(self.grid.refused), len(self.grid.waiting)
         complete, total = len(cells) - len(missing), len(cells) + waiting + refused
         counts = f"{total} cells, {complete} complete, {len(missing) + waiting} to run"
+        counts += self.grid.launcher.words if missing else ""
         counts += f", {refused} refused" if refused else ""
         first = sum(each.is_prerequisite and each.status != "complete" for each in cells)
         sys.stderr.write(counts + (f"; {waiting} start from {first} of the others\n" if waiting else "\n"))
@@ -91,7 +92,7 @@ class Sweep:
             now = queue.pop(0)
             before = self._at_work()
             try:
-                with workers_stop_first(), shown(self._progress):
+                with workers_stop_first(), self.grid.launcher.environment(), shown(self._progress):
                     returns += launch(now)
             except ConfigError:
                 raise

@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("benchmark.planning", "benchmark.running"),
     ("benchmark.corridor",),
     ("benchmark.conformance", "benchmark.explain_finished", "benchmark.judging", "benchmark.run_cell"),
+    ("benchmark.launchers",),
     ("benchmark.grid",),
     ("benchmark.sweep_progress",),
     ("benchmark.sweep",),
@@ -82,7 +83,7 @@ SHARED_BY_METHODS = {
 """What belongs to no paper, so that papers need not import each other."""
 SCHEMA = "benchmark.records.schema"
 """The only module of the engine that the analysis reads: what a record holds."""
-SWEEPER_MAY_IMPORT = {"benchmark.grid", "benchmark.sweep"}
+SWEEPER_MAY_IMPORT = {"benchmark.grid", "benchmark.launchers", "benchmark.sweep"}
 HEAVY = {"torch", "transformers", "pytorch_lightning", "hydra", "omegaconf"}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80

@@ -76,7 +76,7 @@ def bfloat16_on(accelerator: Accelerator) -> Bfloat16:
 
     A machine that cannot train a cell may plan it or buy its annotations, so that an absent device is no error here.
     """
-    kind = _device_type(accelerator)
+    kind = device_type(accelerator)
     if kind is None:
         return Bfloat16(False, f"this machine has no {accelerator}", None)
     if kind == "cuda":
@@ -92,7 +92,8 @@ def bfloat16_on(accelerator: Accelerator) -> Bfloat16:
     return Bfloat16(False, "this processor computes no bfloat16", kind)
 
 
-def _device_type(accelerator: Accelerator) -> str | None:
+def device_type(accelerator: str) -> str | None:
+    """The type of the device that an accelerator's name chooses here; None where this machine has no such device."""
     if accelerator == "cpu" or (accelerator == "auto" and not _may_have_gpu()):
         return "cpu"
     try:

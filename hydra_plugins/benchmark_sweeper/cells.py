@@ -16,7 +16,7 @@ class CellSweeperConf:
 
     _target_: str = "hydra_plugins.benchmark_sweeper.cells.CellSweeper"
     max_batch_size: Optional[int] = None
-    """The most cells that a launcher gets at once; None is no bound."""
+    """The most cells that a launcher gets at once; None is no bound. submitit_local has one in any case."""
     params: Optional[Dict[str, Any]] = None
     """Setting -> its values, as `a,b`; cells are all combinations."""
     arms: Optional[Dict[str, List[str]]] = None
@@ -39,6 +39,14 @@ class CellSweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self.arms = arms or {}
 
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        """Raises ConfigError where the launcher's packages are not installed."""
+        from benchmark.launchers import launcher_of
+
+        self.spreading = launcher_of(config, self.max_batch_size)
+        self.max_batch_size = self.spreading.batch_size
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
     def sweep(self, arguments: List[str]) -> Any:
         """Runs the sweep. Raises SweepFailed if a cell failed, ConfigError if a cell cannot run.
 
@@ -54,7 +62,7 @@ class CellSweeper(BasicSweeper):
         params, command = parser.parse_overrides(self._parse_config()), parser.parse_overrides(arguments)
         arms = [parser.parse_overrides(list(arm)) for arm in self.arms.values()] or [[]]
         asked = [cell for arm in arms for cell in _combinations([*params, *arm, *command])]
-        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), asked)
+        grid = Grid(grid_composer(self.hydra_context.config_loader, self.config), asked, launcher=self.spreading)
         if grid.plan_or_annotate(mode_of([*params, *command], self.config)):
             return []  # Hydra's own sweep would go on to leave its multirun.yaml in the results folder
         sweep = Sweep(grid)

@@ -68,3 +68,48 @@ def test_a_hidden_extra_is_one_line(
     assert done.status == 2
     assert f"{here / package} is a folder of that name, and not the package" in done.complaint
     assert "pip install" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("option", "package", "extra"),
+    [
+        ("submitit_local", "hydra_submitit_launcher", "submitit"),
+        ("submitit_slurm", "hydra_submitit_launcher", "submitit"),
+        ("ray", "hydra_ray_launcher", "ray"),
+        ("ray_cluster", "hydra_ray_launcher", "ray"),
+        ("ray", "ray", "ray"),
+    ],
+)
+@pytest.mark.parametrize("of_an_experiment", [False, True], ids=["command line", "experiment"])
+def test_a_launcher_without_its_extra_is_one_line(
+    option: str, package: str, extra: str, of_an_experiment: bool, here: Path, command: Run, plugin: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its settings are no keys without the plug-in; the line is about the package, and not about them."""
+    from benchmark import launchers
+
+    others = absence
+    monkeypatch.setattr(
+        launchers,
+        "absence",
+        lambda module: (
+            "is not installed" if module.rpartition(".")[2] == package else None if "." in module else others(module)
+        ),
+    )
+    preset = f"""
+        # @package _global_
+        defaults:
+          - override /hydra/launcher: {option}
+        hydra:
+          mode: MULTIRUN
+        """
+    chosen = (f"hydra/launcher={option}", "+hydra.launcher.partition=gpu")
+    if of_an_experiment:
+        chosen = (plugin({}, {"experiment/spread": preset}), "experiment=spread")
+    done = command("-m", *chosen, "seed=1,2", f"results_dir={here / 'results'}")
+    assert done.status == 2
+    assert done.complaint == (
+        f"hydra/launcher={option} needs {package.replace('_', '-')}, which is not installed: "
+        f'pip install -c constraints.txt -e ".[{extra}]"'
+    )
+    assert not (here / "results").exists()

@@ -195,6 +195,21 @@ OF_REAL_DATA = ("honey_cqa", "step_by_step_cqa_small", "step_by_step_table")
 """Experiments with models from the hub, and with whole datasets (tests/realdata/test_experiments.py)."""
 
 
+def test_every_launcher_of_ours_is_known_to_its_plugin() -> None:
+    """A misspelt setting in our file would be sent to the plug-in, which calls it an error at the first cell."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # registers what is installed
+    known = ConfigStore.instance().repo["hydra"]["launcher"]
+    for name in files("hydra/launcher"):
+        ours, plugin = raw("hydra/launcher", name), known.get(f"{name.removesuffix('_cluster')}.yaml")
+        assert str(ours["_target_"]).endswith("Launcher")
+        if plugin is not None:
+            assert ours["_target_"] == plugin.node._target_
+            assert set(ours) <= set(plugin.node), name
+
+
 def experiment_of(name: str) -> Any:
     """The file of an experiment, after a look at what it may hold."""
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
