@@ -130,7 +130,7 @@ class Checkpointing(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Saves a checkpoint if one is due, or if the process was asked to stop; raises Interrupted in that case."""
         due = time.perf_counter() - self.saved >= self.fit_journal.every_seconds
-        if not (due or self.signals.asked) or self.stream.standing() is None:
+        if not (due or self.signals.asked or self.signals.save_once) or self.stream.standing() is None:
             return
         for logger in trainer.loggers:
             logger.save()
@@ -142,6 +142,7 @@ class Checkpointing(pl.Callback):
             lambda path: trainer.save_checkpoint(path, weights_only=False),
         )
         self.saved = time.perf_counter()
+        self.signals.save_once = False
         if self.signals.asked:
             steps = f"{trainer.global_step:,} of {trainer.max_steps:,}"
             raise Interrupted(f"training is saved at step {steps}")
