@@ -41,7 +41,7 @@ def run(config: DictConfig) -> Outcome:
     from hydra.types import RunMode
 
     from benchmark.errors import ConfigError, SweepFailed
-    from benchmark.interruption import Interrupted, note_interruption, was_asked_to_stop
+    from benchmark.interruption import Interrupted, end_as_launcher_wants, note_interruption, was_asked_to_stop
     from benchmark.run_cell import Outcome
 
     interrupted = Outcome("", "", "not run", "interrupted")
@@ -53,6 +53,7 @@ def run(config: DictConfig) -> Outcome:
     except (KeyboardInterrupt, Interrupted):
         if _commands:
             raise
+        end_as_launcher_wants()
         note_interruption()  # raised to the launcher, it would kill the other workers before they have saved
         return interrupted
     except (ConfigError, SweepFailed) as error:

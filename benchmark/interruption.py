@@ -1,6 +1,9 @@
 """Ctrl-C and SIGTERM: both stop the process, and a running fit is saved at the end of its step before.
 
 SIGTERM is what clusters send some seconds before they take a machine away. Outside a fit it does what Ctrl-C does.
+
+A job of submitit handles signals itself: SIGUSR2, which comes before its time is over, queues it again, and SIGTERM
+does nothing, since Slurm kills the job and queues it again by itself. A running fit is saved in both cases.
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REQUEUE_SIGNALS = tuple(signal.Signals[name] for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+"""The signals on which the launcher of a cluster may end a job and queue it again."""
 SECONDS_OF_ONE_REQUEST = 1.0
 """Signals so close together are one request: clusters send SIGTERM to a process and to the parent that hands it on."""
 _received: list[signal.Signals] = []
 """The signals that this process was sent, in order."""
+_postponed: list[Callable[[], object]] = []
+"""What the launcher of a cluster wanted to do at a signal, until the work is saved."""
 
 
 class Interrupted(BaseException):
@@ -43,16 +51,27 @@ def was_asked_to_stop() -> bool:
 def forget_signals() -> None:
     """Begins anew, for a process that runs one command after another."""
     _received.clear()
+    _postponed.clear()
+
+
+def end_as_launcher_wants() -> None:
+    """Does what the launcher wanted to do at the signal that stopped this process, such as to queue its job again.
+
+    That may end the process. Returns where no launcher wanted anything.
+    """
+    while _postponed:
+        _postponed.pop()()
 
 
 @contextmanager
 def handlers_restored() -> Iterator[Mapping[signal.Signals, Any]]:
-    """Yields the handlers of both signals, and sets them again after the block, whatever the block has set.
+    """Yields the handlers of all our signals, and sets them again after the block, whatever the block has set.
 
     Yields none outside the main thread, which alone may set handlers.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in SIGNALS} if in_main_thread else {}
+    watched = (*SIGNALS, *REQUEUE_SIGNALS) if in_main_thread else ()
+    before = {number: signal.getsignal(number) for number in watched}
     try:
         yield before
     finally:
@@ -115,6 +134,8 @@ class HeldBack:
     def __init__(self, before: Mapping[signal.Signals, Any]) -> None:
         self._before = before
         self._first = math.inf
+        self.save_once = False
+        """Whether the work has to be saved now, and goes on; set to False by who has saved it."""
 
     @property
     def asked(self) -> bool:
@@ -124,6 +145,10 @@ class HeldBack:
     def install(self) -> None:
         """Handles the signals from now on, also where a library has taken them over; ignored ones stay ignored."""
         _take(self._before, self._receive)
+        if _is_of_launcher(self._before.get(signal.SIGTERM)):
+            signal.signal(signal.SIGTERM, self._save)
+        requeues = {number: self._before.get(number) for number in REQUEUE_SIGNALS}
+        _set({number: self._postpone for number, known in requeues.items() if _is_of_launcher(known)})
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         _received.append(signal.Signals(number))
@@ -133,10 +158,29 @@ class HeldBack:
         elif time.monotonic() - self._first > SECONDS_OF_ONE_REQUEST:
             raise Interrupted("stopped at once: the steps since the last checkpoint are lost")
 
+    def _postpone(self, number: int, frame: FrameType | None) -> None:
+        if not _postponed:
+            handler = self._before[signal.Signals(number)]
+            _postponed.append(partial(handler, number, None))
+        self._receive(number, frame)
+
+    def _save(self, number: int, frame: FrameType | None) -> None:
+        self.save_once = True
+        sys.stderr.write("saving after this step\n")
+
+
+def _is_of_launcher(handler: object) -> bool:
+    """Whether a library set it that runs this process as a job."""
+    return callable(handler) and handler not in (_interrupt, _hand_on, signal.default_int_handler)
+
 
 @contextmanager
 def held_back() -> Iterator[HeldBack]:
-    """Inside the block, the first Ctrl-C or SIGTERM only sets `asked`; a later one raises Interrupted."""
+    """Inside the block, the first Ctrl-C or SIGTERM only sets `asked`; a later one raises Interrupted.
+
+    In a job of submitit SIGTERM sets `save_once` alone. Its signal to queue the job again sets `asked`, and is done by
+    `end_as_launcher_wants`.
+    """
     with handlers_restored() as before:
         signals = HeldBack(before)
         signals.install()
@@ -144,8 +188,8 @@ def held_back() -> Iterator[HeldBack]:
 
 
 def _take(before: Mapping[signal.Signals, Any], handler: Callable[[int, FrameType | None], None]) -> None:
-    """Gives the handler the signals that were not ignored before."""
-    _set({number: handler for number, known in before.items() if known is not signal.SIG_IGN})
+    """Gives the handler Ctrl-C and SIGTERM, unless they were ignored before."""
+    _set({number: handler for number in SIGNALS if before.get(number, signal.SIG_IGN) is not signal.SIG_IGN})
 
 
 def _set(handlers: Mapping[signal.Signals, Any]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, SoftFileLock
 from pydantic import ValidationError
 
 from benchmark.errors import ConfigError
@@ -83,7 +85,7 @@ def complete_records(results: Path) -> Iterator[CompleteRecord]:
 
 
 def refuse_unwritable(results: Path) -> None:
-    """Raises ConfigError where cells could not be written; makes the folder."""
+    """Raises ConfigError where cells could not be written, or not be locked; makes the folder."""
     try:
         results.mkdir(parents=True, exist_ok=True)
         probe = results / ".write-probe"
@@ -91,6 +93,23 @@ def refuse_unwritable(results: Path) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(results, error.strerror) from error
+    _refuse_without_locks(results)
+
+
+def _refuse_without_locks(results: Path) -> None:
+    """Raises ConfigError where the file system knows no locks, such as some mounts of NFS and Lustre."""
+    lock = FileLock(results / f".lock-probe-{os.getpid()}")
+    try:
+        with warnings.catch_warnings(action="ignore"), lock:  # it warns of the soft lock that it takes instead
+            reason = "flock is not implemented" if issubclass(type(lock), SoftFileLock) else None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    Path(lock.lock_file).unlink(missing_ok=True)
+    if reason is not None:  # a soft lock outlives a process that is killed, and would stop the same command for ever
+        raise ConfigError(
+            f"results_dir={results} is on a file system without file locks ({reason}), so that two commands could "
+            "train one cell at once; give a results_dir on another one, or mount this one with locks (Lustre: -o flock)"
+        )
 
 
 def refuse_write_protected(results: Path) -> None:

@@ -34,6 +34,9 @@ class Tallies(Protocol):
 class StopSignals(Protocol):
     """Says whether a fit has to stop."""
 
+    save_once: bool
+    """Whether the fit has to be saved now, and goes on; set to False once it is."""
+
     @property
     def asked(self) -> bool:
         """Whether the process was asked to stop."""
@@ -160,7 +163,7 @@ class Checkpointing(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Saves a checkpoint if one is due, or if the process was asked to stop; raises Interrupted in that case."""
-        due = time.perf_counter() - self.saved >= self.fit_journal.every_seconds
+        due = self.signals.save_once or time.perf_counter() - self.saved >= self.fit_journal.every_seconds
         due, asked = ranks.agreed((due, self.signals.asked))  # clocks differ, and all processes save together
         if not (due or asked) or self.stream.standing() is None:
             return
@@ -174,6 +177,7 @@ class Checkpointing(pl.Callback):
             lambda path: trainer.save_checkpoint(path, weights_only=False),
         )
         self.saved = time.perf_counter()
+        self.signals.save_once = False
         if asked:
             steps = f"{trainer.global_step:,} of {trainer.max_steps:,}"
             raise Interrupted(f"training is saved at step {steps}")

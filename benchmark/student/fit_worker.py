@@ -20,12 +20,12 @@ from benchmark.interruption import Interrupted
 from benchmark.student import ranks
 from benchmark.student.checkpoint import FollowingJournal
 from benchmark.student.fit import FitWork, train
-from benchmark.student.processes import RESULT, SOCKET, STOP, WEIGHTS, WORK, Failure, Result
+from benchmark.student.processes import RESULT, SAVE, SOCKET, STOP, WEIGHTS, WORK, Failure, Result
 from benchmark.student.stream import Validation
 from benchmark.types import Json
 
 
-@dataclass(frozen=True)
+@dataclass
 class Command:
     """The process of the command, as the workers see it: the first one talks to it, the others do not."""
 
@@ -56,6 +56,16 @@ class Command:
             self._say("validate", step)
             found = self.connection.recv()
         return ranks.agreed(found)
+
+    @property
+    def save_once(self) -> bool:
+        """Whether the fit has to be saved now; False once it is."""
+        return (self.folder / SAVE).exists()
+
+    @save_once.setter
+    def save_once(self, wanted: bool) -> None:
+        if not wanted and self.connection is not None:
+            (self.folder / SAVE).unlink(missing_ok=True)
 
     @property
     def asked(self) -> bool:

@@ -30,7 +30,8 @@ from benchmark.student.stream import Validation, untimed
 if TYPE_CHECKING:
     from benchmark.student.fit import FitReport, FitWork
 
-WORK, RESULT, STOP, SOCKET, PRINTED, WEIGHTS = "work", "result", "stop", "socket", "stderr", "weights"
+WORK, RESULT, SAVE, STOP = "work", "result", "save", "stop"
+SOCKET, PRINTED, WEIGHTS = "socket", "stderr", "weights"
 """The files of the processes' folder."""
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_TO_END = 45.0
@@ -183,6 +184,9 @@ class _Talk:
         while processes.poll() is None:
             if self.signals.asked:
                 (self.folder / STOP).touch()
+            if self.signals.save_once:
+                self.signals.save_once = False
+                (self.folder / SAVE).touch()
             waiting = listening if connection is None else connection
             readable, _, _ = select.select([waiting], [], [], SECONDS_BETWEEN_LOOKS)
             if not readable:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,16 @@ PLUG = """
 
         def values(self, batch, student, state):
             (Path(self.folder) / f"at-work-{os.getpid()}").touch()
-            while (Path(self.folder) / "wait").exists():
+            while self.has_to_wait(state.step):
+                (Path(self.folder) / f"waits-{state.step}").touch()
                 time.sleep(0.05)
             return super().values(batch, student, state)
+
+        def has_to_wait(self, step):
+            try:
+                return int((Path(self.folder) / "wait").read_text() or 100) <= step
+            except FileNotFoundError:
+                return False
 """
 TIMES = re.compile(r"seconds|_seconds|_by_phase|results_dir|peak_memory|provenance")
 """Fields of a record that name times, memory, the folder or the process."""
@@ -58,6 +65,8 @@ class Runs:
             "seed=1,2,3,4",
             "references=false",
         )
+        self.wait = folder / "wait"
+        """Holds the first step that has to wait; absent where none has to."""
         (folder / "plug_every_launcher.py").write_text(textwrap.dedent(PLUG))
         (folder / "conf" / "loss").mkdir(parents=True)
         config = f"_target_: plug_every_launcher.Watched\nfolder: {folder}\n"
@@ -105,14 +114,36 @@ class Runs:
         )
         return done.stdout.replace(results, "")
 
-    def kill_a_worker(self, process: subprocess.Popen[str]) -> None:
-        """Kills the first process that trains, in the middle of a step, with another beside it."""
+    def workers(self, process: subprocess.Popen[str], count: int) -> list[int]:
+        """The ids of the processes that train, once there are so many."""
+        self.eventually(process, lambda: len(list(self.folder.glob("at-work-*"))) >= count)
+        return [int(trace.name.rpartition("-")[2]) for trace in self.folder.glob("at-work-*")]
+
+    def eventually(self, process: subprocess.Popen[str], is_so: Callable[[], bool]) -> None:
+        """Waits until something is so; fails where the command ends before."""
         end = time.monotonic() + 300
-        while len(workers := list(self.folder.glob("at-work-*"))) < 2:
-            assert process.poll() is None, "the sweep ended before two cells trained side by side"
-            assert time.monotonic() < end, "no two cells trained side by side"
+        while not is_so():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < end, "it did not happen in time"
             time.sleep(0.05)
-        os.kill(int(workers[0].name.rpartition("-")[2]), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def waiting(self, results: str, step: int, *launcher: str) -> Iterator[subprocess.Popen[str]]:
+        """The command, whose cells wait at a step until the test lets them go; it has ended after the block."""
+        for trace in self.folder.glob("*-*"):
+            if trace.is_file():
+                trace.unlink()
+        self.wait.write_text(str(step))
+        process = self.start(results, *launcher)
+        try:
+            yield process
+        finally:
+            self.wait.unlink(missing_ok=True)
+            _end(process)
+
+    def logs(self, results: str) -> str:
+        """What submitit's jobs wrote on standard error."""
+        return "".join(path.read_text() for path in (self.folder / results / ".sweep").rglob("*_log.err"))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -155,20 +186,61 @@ def test_a_sweep_has_the_records_of_the_basic_launcher(launcher: str, runs: Runs
 
 def test_a_killed_worker_costs_no_cell(launcher: str, runs: Runs) -> None:
     results = f"killed-{launcher}"
-    for trace in runs.folder.glob("at-work-*"):
-        trace.unlink()
-    (runs.folder / "wait").touch()
-    process = runs.start(results, *LAUNCHERS[launcher])
-    try:
-        runs.kill_a_worker(process)
-        (runs.folder / "wait").unlink()
+    with runs.waiting(results, 0, *LAUNCHERS[launcher]) as process:
+        os.kill(runs.workers(process, 2)[0], signal.SIGKILL)
+        runs.wait.unlink()
         _, err = process.communicate(timeout=500)
-    finally:
-        (runs.folder / "wait").unlink(missing_ok=True)
-        _end(process)
     assert process.returncode == 0, err
     assert len(runs.records(results)) == 4, err
     again = runs.done(results, *LAUNCHERS[launcher])
     assert again.splitlines()[0] == "4 cells, 4 complete, 0 to run"
     assert runs.records(results) == runs.records("basic")
     assert runs.table(results) == runs.table("basic")
+
+
+# --- signals of Slurm, sent to jobs of submitit on this machine ------------------------------------------------------
+
+ONE_JOB = ("hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=1", "seed=1")
+
+
+def test_a_job_whose_time_is_over_is_saved_and_goes_on_by_itself(runs: Runs) -> None:
+    pytest.importorskip(PACKAGES["submitit_local"])
+    with runs.waiting("timed-out", 2, *ONE_JOB) as process:
+        [worker] = runs.workers(process, 1)
+        runs.eventually(process, lambda: _waits_at(runs, 2))
+        os.kill(worker, signal.SIGUSR2)
+        time.sleep(1)  # its handler runs between two looks at the file
+        runs.wait.write_text("3")
+        runs.eventually(process, lambda: _waits_at(runs, 3))
+        assert list((runs.folder / "timed-out" / ".journals").rglob("*.ckpt"))
+        runs.wait.unlink()
+        _, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    assert len(list(runs.folder.glob("at-work-*"))) == 2, "another process has ended the cell"
+    [(cell, record)] = runs.records("timed-out").items()
+    assert record == runs.records("basic")[cell]
+
+
+def test_a_preempted_job_has_saved_its_fit_when_it_is_killed(runs: Runs) -> None:
+    """Slurm sends SIGTERM, kills the job a little later, and queues it again; here the sweep does so."""
+    pytest.importorskip(PACKAGES["submitit_local"])
+    journals = runs.folder / "preempted" / ".journals"
+    with runs.waiting("preempted", 1, *ONE_JOB) as process:
+        [worker] = runs.workers(process, 1)
+        runs.eventually(process, lambda: _waits_at(runs, 1))
+        os.kill(worker, signal.SIGTERM)
+        time.sleep(1)
+        runs.wait.write_text("2")
+        runs.eventually(process, lambda: bool(list(journals.rglob("*.ckpt"))))
+        os.kill(worker, signal.SIGKILL)
+        runs.wait.unlink()
+        process.communicate(timeout=500)
+        again = runs.done("preempted", *ONE_JOB)
+    assert "goes on where an earlier attempt stopped" in runs.logs("preempted")
+    assert again.splitlines()[-1].startswith("1 cells complete")
+    [(cell, record)] = runs.records("preempted").items()
+    assert record == runs.records("basic")[cell]
+
+
+def _waits_at(runs: Runs, step: int) -> bool:
+    return (runs.folder / f"waits-{step}").exists()
