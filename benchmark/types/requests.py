@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 Thinking = Literal["strip", "keep", "only"]
@@ -142,6 +142,11 @@ class Exchange:
     source: str
     request: Request
     reply: Reply
+    """Without its time, which is another one whenever the annotation is made."""
+
+    def __post_init__(self) -> None:
+        if self.reply.seconds is not None:
+            object.__setattr__(self, "reply", replace(self.reply, seconds=None))
 
 
 @dataclass(frozen=True)

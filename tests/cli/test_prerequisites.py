@@ -233,5 +233,5 @@ def test_annotating_ahead_needs_the_teacher_and_not_the_student(lab: tuple[str, 
 def test_workers_run_them_first_too(lab: tuple[str, ...], run_cli: Run, results: Any) -> None:
     done = run_cli("-m", *lab, "seed=1,2", "references=false", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
-    assert "3 cells, 0 complete, 3 to run; 2 start from 1 of the others" in done.stderr
+    assert "3 cells, 0 complete, 3 to run, 2 at a time (joblib); 2 start from 1 of the others" in done.stderr
     assert len(results.cells()) == 3
