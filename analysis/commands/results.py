@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,10 +45,10 @@ from analysis.output.trace import trace_text
 from analysis.output.tuning import tuning_frame, tuning_table
 from analysis.output.variance import runs_of, variance_report
 from analysis.records.explained import HOW_TO_EXPLAIN
-from analysis.records.load import WHAT_TO_RUN, Records, ResultsError, places
+from analysis.records.load import WHAT_TO_RUN, ResultsError, places
 from analysis.records.outcomes import OutcomeFiles
 from analysis.statistics.compare import blocks_with, comparisons
-from analysis.statistics.curves import Curves, known_curves
+from analysis.statistics.curves import known_curves
 from analysis.statistics.tuning import at_chosen_rates, searches
 
 TunedOption = Annotated[
@@ -126,7 +125,8 @@ def curves(
 
     Example: python -m analysis curves --results results/elad_small --plot curves
     """
-    records, found = _known_curves(results)
+    records = readable(results)
+    found = known_curves(records)
     show(all_rows(found), lambda: curve_table(found), kind, as_json, output)
     if plot is not None:
         wrote(write_pictures(curves_drawing(found).pictures, plot))
@@ -252,11 +252,6 @@ def explanations(
         raise ResultsError(str(found.problems[0]) if found.problems else without)
     show(found.frame, lambda: explanation_table(found), kind, as_json, output)
     finish([*records.problems, *found.problems])
-
-
-def _known_curves(results: Sequence[Path]) -> tuple[Records, list[Curves]]:
-    records = readable(results)
-    return records, known_curves(records)
 
 
 def _beside_rows(built: Table) -> list[str]:

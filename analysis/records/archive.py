@@ -27,15 +27,14 @@ def packed(records: Records) -> tuple[bytes, list[Problem]]:
 
     Raises ResultsError where a cell lies in several of the folders, as an archive has one place for it.
     """
-    folders = [cell for folder in records.folders for cell in cell_folders(folder) if (cell / "record.json").is_file()]
-    twice = [folder for folder in folders if sum(folder.name == other.name for other in folders) > 1]
-    if twice:
-        raise ResultsError(f"{twice[0]} and {twice[1]} are one cell, and an archive holds each cell once")
-    known, problems, content = set(records.cell_ids), list(records.problems), io.BytesIO()
+    folders: dict[str, Path] = {}
+    for folder in (cell for results in records.folders for cell in cell_folders(results)):
+        if (folder / "record.json").is_file() and folders.setdefault(folder.name, folder) is not folder:
+            raise ResultsError(f"{folders[folder.name]} and {folder} are one cell, and an archive holds each cell once")
+    problems, content = list(records.problems), io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:xz", preset=9) as archive:
-        for folder in sorted(folders, key=lambda folder: folder.name):
-            if folder.name not in known:
-                continue
+        for cell_id in sorted(folders.keys() & records.cell_ids):
+            folder = folders[cell_id]
             _add(archive, f"{folder.name}/record.json", (folder / "record.json").read_bytes())
             for path in sorted(folder.glob("predictions*.parquet")):
                 try:

@@ -130,7 +130,8 @@ def _waited_in_vain(error: BaseException) -> bool:
 def _train(folder: Path, number: int) -> None:
     with (folder / WORK).open("rb") as file:
         work, every_n_steps, logs = pickle.load(file)
-    work = _on_this_device(work if number == 0 else _following(work))
+    work = work if number == 0 else _following(work)
+    _move_frozen(work)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     command = Command(folder, _connected(folder) if number == 0 else None)
     network = work.student.network
@@ -147,14 +148,13 @@ def _following(work: FitWork) -> FitWork:
     return work if work.journal is None else replace(work, journal=FollowingJournal(**vars(work.journal)))
 
 
-def _on_this_device(work: FitWork) -> FitWork:
-    """The models that the loss reads on the process's own GPU, where it has one; Lightning moves the student."""
+def _move_frozen(work: FitWork) -> None:
+    """Moves the models that the loss reads to the process's own GPU, where it has one; Lightning moves the student."""
     if work.settings.accelerator != "cpu" and torch.cuda.is_available():
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(own)
         for each in work.frozen.values():
             each.model.network.to(own)  # type: ignore[arg-type]  # its decorator hides the signature
-    return work
 
 
 def _connected(folder: Path) -> Connection:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from benchmark.console.progress import Advance
 from benchmark.interruption import HeldBack, Interrupted, held_back
-from benchmark.student.stream import Validation, untimed
+from benchmark.student.stream import Validation
 
 if TYPE_CHECKING:
     from benchmark.student.fit import FitReport, FitWork
@@ -120,9 +120,8 @@ def _off_the_device(work: FitWork) -> Iterator[None]:
 
 def _write_work(folder: Path, work: FitWork, validation: Validation, logs: bool) -> None:
     """Everything in one pickle, so that what is one object here is one object there."""
-    without_clock = replace(work, during=untimed) if work.journal is None else work
     with (folder / WORK).open("wb") as file:
-        pickle.dump((without_clock, validation.every_n_steps, logs), file, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump((work, validation.every_n_steps, logs), file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -71,10 +72,14 @@ def test_a_damaged_file_is_named_and_the_rest_is_packed(results: Path, tmp_path:
 def test_a_cell_in_two_folders_is_refused(tmp_path: Path, capsys: Capture) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
-        write_record(folder, make_record())
+        for seed in (1, 2):
+            write_record(folder, make_record(seed=seed))
     command = ["pack", *(word for folder in folders for word in ("--results", str(folder)))]
     assert main([*command, "--output", str(tmp_path / "pack.tar.xz")]) == 2
-    assert "an archive holds each cell once" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "an archive holds each cell once" in error
+    first, second = re.findall(r"\S+/([0-9a-f]{32})", error)
+    assert first == second  # one cell in both places
     assert not (tmp_path / "pack.tar.xz").exists()
 
 
