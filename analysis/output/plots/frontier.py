@@ -199,7 +199,7 @@ def _intervals_of(rows: pd.DataFrame) -> str:
     """What the points and bars are, for the title."""
     if rows["high"].isna().all():
         return over_seeds(list(rows["seeds"]))
-    return f"Means of {seeds_text(list(rows['seeds']))}, bars are 95 % intervals for new seeds and questions"
+    return f"Means of {seeds_text(list(rows['seeds']))}, bars are the 95 % intervals of `table`"
 
 
 def _point(axis: Any, row: pd.Series[Any], look: Look) -> Any:
